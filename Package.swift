@@ -1,0 +1,21 @@
+// swift-tools-version: 6.1
+import Foundation
+import PackageDescription
+
+/// The hot module is optimised in debug builds too, so that `swift test` runs guests at full speed. With CORE_CHECKED=1 in the
+/// environment it is built plainly, exclusivity checks included.
+let checked = ProcessInfo.processInfo.environment["CORE_CHECKED"] != nil
+let fast: [SwiftSetting] =
+    checked ? [] : [.unsafeFlags(["-O", "-wmo", "-num-threads", "2", "-enforce-exclusivity=unchecked"])]
+
+let package = Package(
+    name: "vitrine",
+    targets: [
+        .target(name: "Primitives", swiftSettings: fast),
+        .target(name: "CPU", dependencies: ["Primitives"], swiftSettings: fast),
+        .target(name: "Hardware", dependencies: ["CPU", "Primitives"], swiftSettings: fast),
+        .testTarget(name: "CPUTests", dependencies: ["CPU", "Primitives"]),
+        .testTarget(name: "HardwareTests", dependencies: ["Hardware", "CPU", "Primitives"]),
+    ],
+    swiftLanguageModes: [.v6]
+)

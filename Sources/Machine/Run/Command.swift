@@ -1,0 +1,89 @@
+import Hardware
+
+/// What anybody may ask of a running machine. Sent into the runner's queue, carried out on the runner's thread.
+public enum MachineCommand: Sendable {
+    /// One key goes down or up on the guest's keyboard.
+    case key(PCKey, down: Bool)
+    /// All keys that are down go up (focus lost, released, suspended).
+    case releaseAllKeys
+    /// Text typed as keystrokes of the guest's layout, paced by the guest; `\n` is Enter, `\t` Tab, `\u{1B}` Esc.
+    case type(String)
+    /// PS/2 mouse movement in counts (positive right, down), buttons bit 0 left, 1 right, 2 middle, wheel clicks.
+    case mouse(dx: Int, dy: Int, buttons: UInt8, wheel: Int)
+    /// Bytes into the receiver of COM n (0 = COM1).
+    case serialInput(Int, [UInt8])
+    case pause, resume
+    case reset
+    /// The ACPI power button.
+    case acpiPowerButton
+    case powerOff
+    case eject(Bay)
+    case insert(Bay, path: String)
+}
+
+public enum MachineState: String, Sendable, Codable {
+    case starting, running, paused, off, stuck
+}
+
+/// Why a run ended, and the exit status that `vitrine run` gives it (contract: Command line).
+public enum RunOutcome: Equatable, Sendable {
+    case poweredOff
+    /// The user chose power off from the menu.
+    case poweredOffByUser
+    case debugExit(UInt8)
+    case resetWithNoReboot
+    case scriptStopped
+    /// A script's wait failed; what was on the screen.
+    case scriptFailed(String)
+    case instructionLimit
+    case timeout
+    /// Guru Meditation: one plain sentence.
+    case guru(String)
+    case failed(String)
+
+    public var exitStatus: Int32 {
+        switch self {
+        case .poweredOff, .poweredOffByUser, .resetWithNoReboot, .scriptStopped, .instructionLimit: 0
+        case .debugExit(let status): Int32(status)
+        case .scriptFailed: 4
+        case .timeout: 124
+        case .guru: 3
+        case .failed: 1
+        }
+    }
+}
+
+/// A copy of what the front end shows, taken by the runner at most 60 times a second.
+public struct MachineView: Sendable {
+    public var name = ""
+    public var state = MachineState.starting
+    public var frame = TextFrame()
+    /// Counts changes of `frame`.
+    public var generation: UInt64 = 0
+    /// Retired instructions, guest seconds, instructions a second of host time over the last second (millions).
+    public var instructions: UInt64 = 0
+    public var guestSeconds: Double = 0
+    public var mips: Double = 0
+    /// Caps, Num, Scroll Lock lights as the guest set them: bit 0 Scroll, 1 Num, 2 Caps.
+    public var keyboardLEDs: UInt8 = 0
+    /// Characters of a running `type` still to go, and of how many.
+    public var typingLeft = 0, typingTotal = 0
+    /// The guest polls or enables the PS/2 mouse.
+    public var mouseWanted = false
+    /// Media inserted, by bay.
+    public var media: [Bay: String] = [:]
+    public var outcome: RunOutcome?
+    public init() {}
+}
+
+/// The machine as the front end and scripts see it. `RunningMachine` is the real one; tests put a canned one in its place.
+public protocol MachineControl: AnyObject, Sendable {
+    /// Thread-safe; returns at once.
+    func post(_ command: MachineCommand)
+    /// The latest view; thread-safe.
+    func view() -> MachineView
+    /// File descriptor that becomes readable when the view changed or the run ended (the reader drains it).
+    var wakeDescriptor: Int32 { get }
+    /// The display as pixels (any mode), for screenshots; nil when off.
+    func pixels() -> PixelFrame?
+}
