@@ -136,101 +136,92 @@ public final class Processor {
         }
     }
 
-    /// Delivers what waits at an instruction boundary. SDM Vol. 3A, "Priority Among Simultaneous Exceptions and Interrupts".
+    /// Delivers what waits at an instruction boundary; returns a sentence on shutdown.
+    /// SDM Vol. 3A, "Priority Among Simultaneous Exceptions and Interrupts".
     private func takeEvents(_ c: Core) -> String? {
-        if c.t.pointee.pendingDebug != 0 {
-            let bits = c.t.pointee.pendingDebug
-            c.t.pointee.pendingDebug = 0
-            if let text = raise({ () throws(Fault) in try c.raiseDebug(dr6: bits, fault: false) }) { return text }
-        }
+        if c.t.pointee.pendingDebug != 0, let text = raiseDebug(c, c.t.pointee.pendingDebug, fault: false) { return text }
         guard c.v.pointee.shadow == 0 else { return nil }
         if c.t.pointee.nmi && !c.t.pointee.nmiBlocked {
             c.t.pointee.nmi = false
             c.t.pointee.nmiBlocked = true
             c.v.pointee.halted = false
-            if let text = raise({ () throws(Fault) in try c.deliver(vector: 2, kind: .nmi, errorCode: nil) }) { return text }
+            if let text = sentence(exactly(c) { c.interrupt(vector: 2, kind: .nmi) }) { return text }
         }
-        if c.t.pointee.intr && c.v.pointee.systemFlags & EFlags.if != 0 {
-            if let vector = bus.acknowledgeInterrupt() {
-                c.v.pointee.halted = false
-                c.t.pointee.instructionRIP = c.rip
-                if let text = raise({ () throws(Fault) in try c.deliver(vector: vector, kind: .external, errorCode: nil) }) { return text }
+        if c.t.pointee.intr && c.v.pointee.systemFlags & EFlags.if != 0, let vector = bus.acknowledgeInterrupt() {
+            c.v.pointee.halted = false
+            return sentence(exactly(c) { c.interrupt(vector: vector, kind: .external) })
+        }
+        return nil
+    }
+
+    private func raiseDebug(_ c: Core, _ bits: UInt32, fault: Bool) -> String? {
+        c.t.pointee.pendingDebug = 0
+        let outcome = exactly(c) { () -> FaultOutcome in
+            do throws(Fault) {
+                try c.raiseDebug(dr6: bits, fault: fault)
+                return .delivered
+            } catch {
+                return c.handle(error)
             }
         }
-        return nil
+        return sentence(outcome)
     }
 
-    /// Runs a delivery; what it throws becomes a nested fault.
-    private func raise(_ body: () throws(Fault) -> Void) -> String? {
-        core.t.pointee.instructionRIP = core.rip
-        core.t.pointee.exact = true
-        defer { core.t.pointee.exact = false }
-        do throws(Fault) {
-            try body()
-            return nil
-        } catch {
-            return outcome(error)
-        }
+    /// Event delivery may touch device registers (a stack in MMIO space): time is exact between instructions.
+    private func exactly(_ c: Core, _ body: () -> FaultOutcome) -> FaultOutcome {
+        c.t.pointee.exact = true
+        defer { c.t.pointee.exact = false }
+        return body()
     }
 
-    private func outcome(_ fault: Fault) -> String? {
-        core.t.pointee.exact = true
-        defer { core.t.pointee.exact = false }
-        if case .shutdown(let sentence) = core.handle(fault) { return sentence }
-        return nil
+    private func sentence(_ outcome: FaultOutcome) -> String? {
+        if case .shutdown(let text) = outcome { text } else { nil }
+    }
+
+    /// Delivers a fault of the instruction at `rip`.
+    private func fault(_ c: Core, _ fault: Fault) -> String? {
+        c.t.pointee.instructionRIP = c.rip
+        c.t.pointee.pendingDebug = 0
+        return sentence(exactly(c) { c.handle(fault) })
     }
 
     /// Runs one block (or one instruction); returns a sentence on shutdown.
     private func step(_ c: Core) -> String? {
         let careful = c.t.pointee.careful
-        var block: BlockPointer
+        let resume = c.v.pointee.systemFlags & EFlags.rf != 0
+        if careful {
+            let hits = c.instructionBreakpoint((c.v.pointee.seg[Seg.cs].base &+ c.rip) & c.t.pointee.addressMask)
+            if hits != 0 { return raiseDebug(c, hits, fault: true) }
+        }
+        let alone = careful || resume || c.v.pointee.shadow != 0
+        var failure: Fault?
         do throws(Fault) {
-            if careful { try instructionBreakpoints(c) }
-            block = try locate(c, single: careful || c.v.pointee.shadow != 0)
-        } catch {
-            c.t.pointee.instructionRIP = c.rip
+            var block = try locate(c, single: alone)
+            if block.pointee.cost > c.t.pointee.budget && !block.pointee.isSingle { block = try locate(c, single: true) }
+            let traps = c.v.pointee.systemFlags & EFlags.tf != 0
             c.v.pointee.shadow = 0
-            return outcome(error)
-        }
-        if block.pointee.cost > c.t.pointee.budget && !block.pointee.isSingle {
-            do throws(Fault) { block = try locate(c, single: true) } catch { return outcome(error) }
-        }
-        return run(c, block)
-    }
-
-    private func run(_ c: Core, _ block: BlockPointer) -> String? {
-        let trap = c.v.pointee.systemFlags & EFlags.tf != 0
-        let hadShadow = c.v.pointee.shadow != 0
-        if hadShadow { c.v.pointee.shadow = 0 }
-        if block.pointee.isSingle { c.t.pointee.exact = true }
-        var fault = execute(c, block)
-        c.t.pointee.exact = false
-        if fault == .repeatExactly {
-            // Roll back to the instruction that met a device register and run it alone.
-            do throws(Fault) {
-                let single = try locate(c, single: true)
+            c.t.pointee.exact = block.pointee.isSingle
+            failure = execute(c, block)
+            if failure == .repeatExactly {
+                // Rolled back to the instruction that met a device register; now alone.
+                c.v.pointee.shadow = 0
+                block = try locate(c, single: true)
                 c.t.pointee.exact = true
-                fault = execute(c, single)
-                c.t.pointee.exact = false
-            } catch {
-                fault = error
+                failure = execute(c, block)
             }
+            c.t.pointee.exact = false
+            if failure == nil {
+                // RF lasts for one instruction.
+                if resume { c.v.pointee.systemFlags &= ~EFlags.rf }
+                // A trap after MOV SS waits until the next instruction is done.
+                if traps && c.v.pointee.shadow != Shadow.movSS { c.t.pointee.pendingDebug |= 1 &<< 14 }
+            }
+        } catch {
+            failure = error
         }
-        if let fault {
-            c.t.pointee.pendingDebug = 0
-            return outcome(fault)
-        }
-        // RF lasts for one instruction.
-        if block.pointee.isSingle && c.v.pointee.systemFlags & EFlags.rf != 0 && !c.t.pointee.keepRF { c.v.pointee.systemFlags &= ~EFlags.rf }
-        c.t.pointee.keepRF = false
-        if trap { c.t.pointee.pendingDebug |= 1 &<< 14 }
+        c.t.pointee.exact = false
+        if let failure { return fault(c, failure) }
         return nil
-    }
-
-    private func instructionBreakpoints(_ c: Core) throws(Fault) {
-        guard c.v.pointee.systemFlags & EFlags.rf == 0 else { return }
-        let hit = c.instructionBreakpoint((c.v.pointee.seg[Seg.cs].base &+ c.rip) & c.t.pointee.addressMask)
-        if hit != 0 { try c.raiseDebug(dr6: hit, fault: true) ; throw .repeatExactly }
     }
 
     /// The block at CS:RIP: translation, limit, cache, decoding. Throws #PF, #GP.
