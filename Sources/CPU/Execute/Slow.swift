@@ -2,7 +2,8 @@
 /// `instructionRIP` this one's.
 @inline(never)
 func executeSlow(_ c: Core, _ o: OpPointer) throws(Fault) {
-    let mnemonic = unsafeBitCast(o.pointee.sub, to: Mnemonic.self)
+    // The decoder only ever stores raw values of cases, which are their tags.
+    let mnemonic = unsafeBitCast(UInt8(truncatingIfNeeded: o.pointee.sub), to: Mnemonic.self)
     switch mnemonic {
     case .undefined: throw o.pointee.imm == 13 ? .generalProtection : .invalidOpcode
     case .mul: try mul(c, o)
