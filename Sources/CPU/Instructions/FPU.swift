@@ -297,7 +297,10 @@ extension Core {
         case 42:
             note(o)
             fst(register: i, pops: false)
-        case 11, 43, 58, 59:  // FSTP; D9 D8+i, DF D0+i and DF D8+i are aliases
+        case 11:
+            note(o)
+            fstpUnchecked(i)
+        case 43, 58, 59:  // FSTP; DF D0+i and DF D8+i are aliases
             note(o)
             fst(register: i, pops: true)
         case 12: try fpuSignAndTest(o, i)
@@ -327,7 +330,7 @@ extension Core {
         case 30, 62:
             note(o)
             fcomi(i, quiet: false, pops: row == 62)
-        case 40: freeST(i)
+        case 40: ffree(i, pops: false)
         case 44, 45:
             note(o)
             fcom(i, quiet: true, pops: row & 1)
@@ -335,9 +338,7 @@ extension Core {
             if i != 1 { throw .invalidOpcode }
             note(o)
             fcom(1, quiet: false, pops: 2)
-        case 56:  // FFREEP, undocumented
-            freeST(i)
-            popST()
+        case 56: ffree(i, pops: true)
         case 60:
             if i != 0 { throw .invalidOpcode }
             ax = statusWord

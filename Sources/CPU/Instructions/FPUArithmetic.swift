@@ -114,7 +114,7 @@ extension Core {
         return hostBinary(quiet ? .compareQuiet : .arithmetic(2), x, y).flags
     }
 
-    /// Enters C3, C2, C0 (C1 := 0). An unmasked invalid operand leaves them as they were.
+    /// Enters C3, C2, C0 (C1 := 0). An unmasked exception leaves them as they were: SDM Vol. 2A, "FCOM"; AMD's processors set them.
     @inline(__always)
     private func enterComparison(_ flags: UInt16) -> Bool {
         if enter(flags & ~FSW.c1) & FSW.before != 0 { return false }
@@ -151,6 +151,7 @@ extension Core {
     }
 
     /// FCOMI, FUCOMI: ZF PF CF as COMIS sets them, OF SF AF cleared. SDM Vol. 2A, "FCOMI".
+    /// C1 stays unless the stack faults, as measured on AMD; the manual has it cleared.
     func fcomi(_ i: Int, quiet: Bool, pops: Bool) {
         let codes: UInt16
         if isEmpty(0) || isEmpty(i) {
@@ -158,7 +159,8 @@ extension Core {
             codes = FSW.unordered
         } else {
             codes = comparison(st(i), quiet: quiet)
-            if enter(codes & ~FSW.c1) & FSW.before != 0 { return }
+            let c1 = v.pointee.fpu.status & FSW.c1
+            if enter(codes & ~FSW.c1 | c1) & FSW.before != 0 { return }
         }
         var bits: UInt32 = 0
         if codes & FSW.c3 != 0 { bits |= EFlags.zf }
@@ -248,22 +250,28 @@ extension Core {
     private func unaryFunction(_ operation: HostOperation, conditions: UInt16 = 0) {
         if isEmpty(0) {
             if stackUnderflow() { setST(0, .indefinite) }
+            enterConditions(0, conditions)
             return
         }
         let r = hostBinary(operation, st(0), .zero)
-        if enter(r.flags) & FSW.before != 0 { return }
+        let unmasked = enter(r.flags)
         enterConditions(r.flags, conditions)
-        setST(0, r.value)
+        if unmasked & FSW.before == 0 { setST(0, r.value) }
     }
 
     private func binaryFunction(_ operation: HostOperation, conditions: UInt16) {
         if isEmpty(0) || isEmpty(1) {
             if stackUnderflow() { setST(0, .indefinite) }
+            enterConditions(0, conditions & FSW.c2)
             return
         }
         let r = hostBinary(operation, st(0), st(1))
-        if enter(r.flags) & FSW.before != 0 { return }
-        enterConditions(r.flags, conditions)
+        if enter(r.flags) & FSW.before != 0 {
+            enterConditions(r.flags, conditions & FSW.c2)
+            return
+        }
+        // A NaN has no quotient: only C2, "reduction incomplete", is written then.
+        enterConditions(r.flags, r.value.exponent == 0x7FFF ? conditions & FSW.c2 : conditions)
         setST(0, r.value)
     }
 
@@ -283,7 +291,9 @@ extension Core {
     /// Replaces ST(0) and pushes a second result. FPTAN and FSINCOS set C2 and do nothing when |ST(0)| is 2^63 or more.
     private func pushingFunction(_ operation: HostOperation) {
         if isEmpty(0) || !isEmpty(7) {
-            guard isEmpty(0) ? stackUnderflow() : stackOverflow() else { return }
+            let masked = isEmpty(0) ? stackUnderflow() : stackOverflow()
+            if operation != .fxtract { enterConditions(0, FSW.c2) }
+            guard masked else { return }
             setST(0, .indefinite)
             pushST(.indefinite)
             return
@@ -293,11 +303,8 @@ extension Core {
         HostFPU.run(operation, &operands)
         let flags = UInt16(truncatingIfNeeded: operands.status) & (FSW.exceptions | FSW.conditions)
         let unmasked = enter(flags)
-        if unmasked & FSW.before != 0 { return }
-        if operation != .fxtract {
-            enterConditions(flags, FSW.c2)
-            if flags & FSW.c2 != 0 { return }
-        }
+        if operation != .fxtract { enterConditions(flags, FSW.c2) }
+        if unmasked & FSW.before != 0 || (operation != .fxtract && flags & FSW.c2 != 0) { return }
         setST(0, operands.second)
         pushST(operands.result)
     }

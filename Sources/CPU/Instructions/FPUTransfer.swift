@@ -26,12 +26,12 @@ extension Core {
         if let value = F80(double: bits) { fldPlain(value) } else { fldConverted(.loadDouble, F80(bits, 0)) }
     }
 
-    /// Denormals (#D) and NaNs (#IA when signalling); an unmasked exception pushes nothing.
+    /// Denormals (#D) and NaNs (#IA when signalling). An unmasked #IA pushes nothing; an unmasked #D does push, as measured.
     @inline(never)
     private func fldConverted(_ operation: HostOperation, _ operand: F80) {
         guard isEmpty(7) else { return fldPlain(.indefinite) }
         let r = hostLoad(operation, operand)
-        if enter(r.flags) & FSW.before == 0 { pushST(r.value) }
+        if enter(r.flags) & FSW.ie == 0 { pushST(r.value) }
     }
 
     @inline(__always)
@@ -43,8 +43,8 @@ extension Core {
     @inline(__always)
     func fld(register i: Int) {
         if isEmpty(i) || !isEmpty(7) {
-            // Both faults at once: the destination's is the one reported.
-            if !isEmpty(7) ? stackOverflow() : stackUnderflow() { pushST(.indefinite) }
+            // Both faults at once: the source's is the one reported, as measured.
+            if isEmpty(i) ? stackUnderflow() : stackOverflow() { pushST(.indefinite) }
         } else {
             fldPlain(st(i))
         }
@@ -181,6 +181,20 @@ extension Core {
         if pops { popST() }
     }
 
+    /// D9 D8+i, FSTP without the check of ST(0): an empty register is popped and nothing stored (as measured; undocumented).
+    func fstpUnchecked(_ i: Int) {
+        v.pointee.fpu.status &= ~FSW.c1
+        if !isEmpty(0) { setST(i, st(0)) }
+        popST()
+    }
+
+    /// FFREE, and FFREEP (undocumented). C1 is undefined by the manual; processors clear it.
+    func ffree(_ i: Int, pops: Bool) {
+        v.pointee.fpu.status &= ~FSW.c1
+        freeST(i)
+        if pops { popST() }
+    }
+
     @inline(__always)
     func fxch(_ i: Int) {
         let x = st(0)
@@ -199,12 +213,12 @@ extension Core {
     }
 
     /// FCMOVcc: below, equal, below or equal, unordered (DA), and their negations (DB). SDM Vol. 2A, "FCMOVcc".
+    /// C1 changes only with a stack fault.
     func fcmov(_ i: Int, _ row: Int) {
         if isEmpty(0) || isEmpty(i) {
             if stackUnderflow() { setST(0, .indefinite) }
             return
         }
-        v.pointee.fpu.status &= ~FSW.c1
         let mask: UInt32
         switch row & 3 {
         case 0: mask = EFlags.cf
