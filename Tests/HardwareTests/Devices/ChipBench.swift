@@ -60,28 +60,54 @@ struct ChipRandom {
     mutating func below(_ limit: Int) -> Int { Int(next() >> 33) % limit }
 }
 
-/// 100,000 random accesses and pauses: nothing traps, deadlines move on.
+/// 100,000 random accesses and pauses: nothing traps. From the middle on a twin, restored from a snapshot, does the same and
+/// must see and be the same.
 func fuzz<Chip: Device>(_ chip: Chip, seed: UInt64, _ extra: (inout ChipBench<Chip>, inout ChipRandom) -> Void = { _, _ in }) throws {
     var bench = try ChipBench(chip), random = ChipRandom(seed)
     let ports = chip.ports.flatMap { Array($0) }
+    var twin: ChipBench<Chip>?
     for step in 0..<100_000 {
-        let port = ports[random.below(ports.count)], value = UInt8(truncatingIfNeeded: random.next())
-        if random.below(3) == 0 { bench.read(port) } else { bench.write(port, value) }
-        let pause = random.below(8) == 0 ? random.next() >> 38 : random.next() >> 52
-        bench.now += pause
-        var fires = 0
-        while let due = bench.chip.deadline, due <= bench.now, fires < 4 {
-            bench.call { $0.fire(&$1) }
-            fires += 1
+        let before = random
+        let value = randomStep(&bench, &random, ports, extra)
+        if var copy = twin {
+            var same = before
+            let other = randomStep(&copy, &same, ports, extra)
+            if other != value || copy.lines != bench.lines {
+                Issue.record("the restored chip differs at step \(step)")
+                return
+            }
+            twin = copy
         }
-        extra(&bench, &random)
-        bench.requests.removeAll(keepingCapacity: true)
+        if step == 50_000 {
+            twin = bench
+            twin?.chip = try roundTrip(bench.chip)
+        }
         if step % 20_000 == 19_999 { try expectRoundTrip(bench.chip) }
     }
+    #expect(twin?.chip == bench.chip)
     // Far in the future, and across a reset.
     bench.now = 1 << 62
     if bench.chip.deadline != nil { bench.call { $0.fire(&$1) } }
     for port in ports { bench.read(port) }
     bench.call { chip, _ in chip.reset() }
     for port in ports { bench.read(port) }
+}
+
+/// One random access, a pause and what falls due in it; the value read or nil.
+private func randomStep<Chip: Device>(
+    _ bench: inout ChipBench<Chip>, _ random: inout ChipRandom, _ ports: [Port],
+    _ extra: (inout ChipBench<Chip>, inout ChipRandom) -> Void
+) -> UInt8? {
+    let port = ports[random.below(ports.count)], value = UInt8(truncatingIfNeeded: random.next())
+    var seen: UInt8?
+    if random.below(3) == 0 { seen = bench.read(port) } else { bench.write(port, value) }
+    bench.now += random.below(8) == 0 ? random.next() >> 38 : random.next() >> 52
+    var fires = 0
+    while let due = bench.chip.deadline, due <= bench.now, fires < 4 {
+        bench.call { $0.fire(&$1) }
+        fires += 1
+    }
+    extra(&bench, &random)
+    bench.requests.removeAll(keepingCapacity: true)
+    return seen
 }

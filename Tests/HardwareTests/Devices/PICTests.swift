@@ -77,13 +77,13 @@ import Testing
         #expect(bench.chip.master.isr == 0)
     }
 
-    @Test("a slave's line that goes away gives IRQ15 and leaves the master's IR2 in service")
+    @Test("a slave's request that goes away before INTA gives IRQ7: the master's IR2 went low with it")
     func spuriousSlave() throws {
         var bench = try Self.ready()
         bench.write(0x4D1, 0x02)  // IRQ9 level
         bench.chip.setLines(Self.bit(9))
         #expect(bench.chip.intr)
-        // The slave drops out in the middle of the INTA cycle: poll it away.
+        // The guest polls it away at the slave.
         bench.write(0xA0, 0x0C)
         #expect(bench.read(0xA0) == 0x81)
         #expect(!bench.chip.intr)

@@ -46,7 +46,9 @@ import Testing
         #expect(bench.rises[0] == Int((ticks - 1) / 65_536))
     }
 
-    @Test("IRQ0 rises N ticks after the count is loaded and every N ticks from there", arguments: [2, 3] as [UInt8], [2, 3, 100, 1193] as [UInt16])
+    @Test(
+        "IRQ0 rises N ticks after the count is loaded and every N ticks from there", arguments: [2, 3] as [UInt8],
+        [2, 3, 100, 1193] as [UInt16])
     func periodicEdges(mode: UInt8, count: UInt16) throws {
         var bench = try Self.programmed(0, mode: mode, count: count)
         let before = bench.rises[0]
