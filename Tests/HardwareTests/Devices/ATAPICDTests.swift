@@ -1,8 +1,9 @@
 import CPU
-import class Foundation.JSONDecoder
-import class Foundation.JSONEncoder
 import Primitives
 import Testing
+
+import class Foundation.JSONDecoder
+import class Foundation.JSONEncoder
 
 @testable import Hardware
 

@@ -1,8 +1,9 @@
 import CPU
-import class Foundation.JSONDecoder
-import class Foundation.JSONEncoder
 import Primitives
 import Testing
+
+import class Foundation.JSONDecoder
+import class Foundation.JSONEncoder
 
 @testable import Hardware
 
@@ -373,7 +374,9 @@ private final class Floppy {
             case 0: rig.output(0x3F0 + Port(random.next() % 8), UInt8(truncatingIfNeeded: random.next()))
             case 1: rig.output(0x3F2, [0x1C, 0x3D, 0x1C, 0x18][Int(random.next() % 4)])
             case 2: _ = rig.fireNext()
-            case 3: rig.dmaBytes = [UInt8](repeating: 5, count: Int(random.next() % 3000)); rig.dmaPosition = 0; rig.dmaToMemory.toggle()
+            case 3:
+                (rig.dmaBytes, rig.dmaPosition) = ([UInt8](repeating: 5, count: Int(random.next() % 3000)), 0)
+                rig.dmaToMemory.toggle()
             case 4: _ = rig.input(0x3F5)
             case 5: rig.output(0x3F5, opcodes[Int(random.next() % UInt64(opcodes.count))])
             case 6: rig.output(0x3F5, UInt8(truncatingIfNeeded: random.next() % 20))

@@ -121,12 +121,17 @@ extension Medium {
     @Test("empty files, fragments, directories and missing files are refused with a sentence")
     func refusals() throws {
         let scratch = try Scratch()
-        let empty = scratch.file("empty", []), three = scratch.file("three", [1, 2, 3])
-        for open in [{ try DiskImage.open(path: $0, access: .readWrite) }, { try ISOImage(path: $0) as any Medium }] as [(String) throws -> any Medium] {
+        let empty = scratch.file("empty", [])
+        let three = scratch.file("three", [1, 2, 3])
+        for open in [{ try DiskImage.open(path: $0, access: .readWrite) }, { try ISOImage(path: $0) as any Medium }]
+            as [(String) throws -> any Medium]
+        {
             #expect(throws: MediaError.self) { _ = try open(empty) }
             #expect(throws: MediaError.self) { _ = try open(three) }
             #expect(throws: MediaError.notAFile(path: scratch.path)) { _ = try open(scratch.path) }
-            #expect(throws: MediaError.cannotOpen(path: "/no/such/file", reason: "no such file or directory")) { _ = try open("/no/such/file") }
+            #expect(throws: MediaError.cannotOpen(path: "/no/such/file", reason: "no such file or directory")) {
+                _ = try open("/no/such/file")
+            }
             #expect(throws: MediaError.notAFile(path: "/dev/null")) { _ = try open("/dev/null") }
         }
         let fifo = scratch.path + "/pipe"
@@ -138,9 +143,11 @@ extension Medium {
     @Test("every refusal is one sentence that names the file")
     func sentences() {
         let all: [MediaError] = [
-            .cannotOpen(path: "/p", reason: "permission denied"), .notWritable(path: "/p", reason: "read-only file system"), .notAFile(path: "/p"),
+            .cannotOpen(path: "/p", reason: "permission denied"), .notWritable(path: "/p", reason: "read-only file system"),
+            .notAFile(path: "/p"),
             .tooSmall(path: "/p", bytes: 0, sectorBytes: 512), .tooSmall(path: "/p", bytes: 3, sectorBytes: 2048), .locked(path: "/p"),
-            .formatNotSupported(path: "/p", format: "VDI"), .notAFloppySize(path: "/p", bytes: 5), .noScratchFile(directory: "/p", reason: "no"),
+            .formatNotSupported(path: "/p", format: "VDI"), .notAFloppySize(path: "/p", bytes: 5),
+            .noScratchFile(directory: "/p", reason: "no"),
         ]
         for error in all {
             #expect(error.description.contains("/p") && error.description.hasSuffix(".") && !error.description.contains("\n"))
@@ -155,14 +162,19 @@ extension Medium {
         let samples: [(String, [UInt8])] = [
             ("qcow2", [0x51, 0x46, 0x49, 0xFB, 0, 0, 0, 3] + [UInt8](repeating: 0, count: 600)), ("VDI", vdi),
             ("VMDK", Array("KDMV".utf8) + [UInt8](repeating: 0, count: 600)), ("VMDK", Array("# Disk DescriptorFile\n".utf8)),
-            ("VHD", Array("conectix".utf8) + [UInt8](repeating: 0, count: 600)), ("VHD", numbered(2) + Array("conectix".utf8) + numbered(1).dropLast(8)),
+            ("VHD", Array("conectix".utf8) + [UInt8](repeating: 0, count: 600)),
+            ("VHD", numbered(2) + Array("conectix".utf8) + numbered(1).dropLast(8)),
             ("VHDX", Array("vhdxfile".utf8) + [UInt8](repeating: 0, count: 600)),
         ]
         for (format, bytes) in samples {
             let path = scratch.file("image.img", bytes)
-            #expect(throws: MediaError.formatNotSupported(path: path, format: format)) { _ = try DiskImage.open(path: path, access: .readOnly) }
+            #expect(throws: MediaError.formatNotSupported(path: path, format: format)) {
+                _ = try DiskImage.open(path: path, access: .readOnly)
+            }
         }
-        #expect(throws: Never.self) { _ = try DiskImage.open(path: scratch.file("plain", [UInt8](repeating: 0x51, count: 512)), access: .readOnly) }
+        #expect(throws: Never.self) {
+            _ = try DiskImage.open(path: scratch.file("plain", [UInt8](repeating: 0x51, count: 512)), access: .readOnly)
+        }
     }
 
     @Test("a file can be written by one machine or read by several, not both")
@@ -175,7 +187,8 @@ extension Medium {
             #expect(throws: MediaError.locked(path: path)) { _ = try DiskImage.open(path: path, access: .disposable) }
             #expect(writer.sectors(0) != nil)
         }
-        let first = try DiskImage.open(path: path, access: .disposable), second = try DiskImage.open(path: path, access: .readOnly)
+        let first = try DiskImage.open(path: path, access: .disposable)
+        let second = try DiskImage.open(path: path, access: .readOnly)
         #expect(throws: MediaError.locked(path: path)) { _ = try DiskImage.open(path: path, access: .readWrite) }
         #expect(first.sectors(0) == second.sectors(0))
     }
@@ -190,7 +203,8 @@ extension Medium {
         var state: UInt64 = 7
         for round in 0..<300 {
             state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            let first = Int(state >> 33) % 200, count = min(200 - first, Int(state >> 20) % 9 + 1)
+            let first = Int(state >> 33) % 200
+            let count = min(200 - first, Int(state >> 20) % 9 + 1)
             let data = [UInt8](repeating: UInt8(truncatingIfNeeded: round), count: count * 512)
             #expect(disk.put(UInt64(first), data))
             expected.replaceSubrange(first * 512..<(first + count) * 512, with: data)
@@ -223,7 +237,9 @@ extension Medium {
         #expect(floppy.sectorCount == sectors)
         for bytes in [Int(sectors) * 512 - 1, Int(sectors) * 512 + 1, Int(sectors) * 512 + 512] {
             let wrong = scratch.sparse("wrong", bytes: bytes)
-            #expect(throws: MediaError.notAFloppySize(path: wrong, bytes: UInt64(bytes))) { _ = try FloppyImage.open(path: wrong, access: .readOnly) }
+            #expect(throws: MediaError.notAFloppySize(path: wrong, bytes: UInt64(bytes))) {
+                _ = try FloppyImage.open(path: wrong, access: .readOnly)
+            }
         }
     }
 
