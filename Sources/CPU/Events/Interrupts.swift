@@ -19,8 +19,10 @@ extension Core {
         } catch {
             throw kind.setsEXT ? error.external : error
         }
+        t.pointee.taskSwitched = false
         v.pointee.halted = false
         v.pointee.shadow = Shadow.none
+        if kind.checksGateDPL || kind == .icebp { t.pointee.dropsTrap = true }
         if kind == .nmi { t.pointee.nmiBlocked = true }
         if vector == 1 && (kind == .exception || kind == .trap) && v.pointee.dr[7] & DR7.gd != 0 {
             v.pointee.dr[7] &= ~DR7.gd
