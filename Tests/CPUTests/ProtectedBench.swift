@@ -6,11 +6,19 @@ import Primitives
 final class BenchBus: CPUBus {
     var time: Nanoseconds = 0
     var apicBase: UInt64 = 0xFEE0_0900
+    /// What INTA gives, once.
+    var vector: UInt8?
+    /// Called at INTA: the line goes down.
+    var acknowledged: () -> Void = {}
     func readPort(_ port: Port, size: Int) -> UInt32 { .max }
     func writePort(_ port: Port, size: Int, _ value: UInt32) {}
     func readMMIO(_ address: Physical, size: Int) -> UInt64 { .max }
     func writeMMIO(_ address: Physical, size: Int, _ value: UInt64) {}
-    func acknowledgeInterrupt() -> UInt8? { nil }
+    func acknowledgeInterrupt() -> UInt8? {
+        acknowledged()
+        defer { vector = nil }
+        return vector
+    }
     func setFERR(_ asserted: Bool) {}
     func now() -> Nanoseconds { time }
     func readMSR(_ index: UInt32) -> UInt64? { index == 0x1B ? apicBase : nil }
@@ -233,6 +241,27 @@ final class Bench {
         var o = op(bytes)
         o.wide = UInt64(selector) << 32 | UInt64(offset)
         return o
+    }
+
+    /// Puts code at a linear address.
+    func code(_ address: UInt64, _ bytes: [UInt8]) { memory.write(address, bytes) }
+
+    /// Lets the engine run from CS:EIP until HLT, shutdown or `budget` instructions.
+    @discardableResult
+    func execute(_ budget: Int64 = 1000) -> EngineExit {
+        c.t.pointee.exact = false
+        c.modeChanged()
+        while true {
+            let exit = processor.run(budget: budget)
+            if exit != .attention { return exit }
+        }
+    }
+
+    /// The processor asserts INTR with `vector` until it is acknowledged.
+    func assertInterrupt(_ vector: UInt8) {
+        bus.vector = vector
+        bus.acknowledged = { [unowned self] in processor.setINTR(false) }
+        processor.setINTR(true)
     }
 
     // MARK: Looking
