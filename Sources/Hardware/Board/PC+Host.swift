@@ -23,12 +23,15 @@ extension PC {
     /// The ACPI power button, pressed and released.
     public func powerButton() { call(place.pm, PowerManagement.self) { $0.pressPowerButton(&$1) } }
 
-    /// Media in the bays. Before the first instruction a change also reaches CMOS RAM.
+    /// Media in the bays. Before the first instruction a change also decides which IDE drives are fitted, and reaches CMOS RAM.
     public var media: MediaBays {
         get { wires.media }
         set {
             wires.media = newValue
-            if engine.retired == 0 { writeCMOS() }
+            if engine.retired == 0 {
+                call(place.ide, IDE.self) { ide, _ in ide = IDE(drives: IDE.drives(for: newValue)) }
+                writeCMOS()
+            }
         }
     }
 
