@@ -75,15 +75,17 @@ private func power(_ n: Int) -> F80 { F80(1 << 63, UInt16(16383 + n)) }
         }
     }
 
-    @Test("the smallest single that only rounding makes normal still underflows")
+    @Test("tininess is detected after rounding")
     func tininess() throws {
-        // 2^-126 - 2^-151 rounds to 2^-126 but lies below the smallest normal number; with 24 bits of precision and an
-        // unbounded exponent it would be 2^-126 - 2^-150 or 2^-126: half way, to even.
-        let rig = try FPURig()
-        try rig.push(F80(0xFFFF_FF80_0000_0000, UInt16(16383 - 127)))
-        try rig.fpu(0xD9, 3, at: 0x1000)
-        #expect(rig.load(0x1000, UInt32.self) == 0x0080_0000)
-        #expect(rig.status & FSW.pe != 0)
+        // (1 - 2^-25) · 2^-126 lies half way between 2^-126 - 2^-150 and 2^-126 and goes to the even one, which is normal;
+        // (1 - 2^-24) · 2^-126 has 24 bits, so it is tiny and, as a denormal, inexact.
+        for (significand, exceptions) in [(0xFFFF_FF80_0000_0000, FSW.pe), (0xFFFF_FF00_0000_0000, FSW.pe | FSW.ue)] as [(UInt64, UInt16)] {
+            let rig = try FPURig()
+            try rig.push(F80(significand, UInt16(16383 - 127)))
+            try rig.fpu(0xD9, 3, at: 0x1000)
+            #expect(rig.load(0x1000, UInt32.self) == 0x0080_0000)
+            #expect(rig.status & FSW.exceptions == exceptions)
+        }
     }
 
     @Test("FIST rounds by RC; results that do not fit become the indefinite")
