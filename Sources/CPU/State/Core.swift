@@ -27,6 +27,15 @@ struct Transient {
     var careful = false
     /// A slow handler sets it when the engine must return to the dispatcher after this instruction.
     var leaveBlock = false
+    /// Linear range that large-page translations in the TLB lie in (low > high: none).
+    var largeLow: UInt64 = .max
+    var largeHigh: UInt64 = 0
+    /// The instruction runs alone or in a slow handler: guest time is exact, device registers may be touched.
+    var exact = false
+    /// A data breakpoint is armed (DR7).
+    var watching = false
+    /// Every access goes the slow way and is checked for alignment (#AC).
+    var alignmentChecked = false
     /// DR6 bits of data breakpoints hit by the current instruction.
     var pendingDebug: UInt32 = 0
     /// INTR from the interrupt controller, NMI latch, and "lines or deadlines changed".
@@ -34,6 +43,8 @@ struct Transient {
     var nmi = false
     var exitRequested = false
     var nmiBlocked = false
+    /// Never filled: selected while every access must go the slow way.
+    var missTLB: UnsafeMutablePointer<TLBEntry>
     unowned(unsafe) var processor: Processor
 }
 
@@ -56,7 +67,7 @@ struct Core {
 
     static let transientOffset = 0x2000
     static let tlbOffset = 0x3000
-    static let jumpOffset = tlbOffset + 2 * TLBEntry.entries * 32
+    static let jumpOffset = tlbOffset + 3 * TLBEntry.entries * 32
     static let blockBytes = jumpOffset + JumpEntry.entries * MemoryLayout<JumpEntry>.stride
 
     /// The architectural state.
@@ -147,7 +158,7 @@ struct Core {
     }
 
     /// Proves that `bytes` at `linear` can be written at the current privilege (sets A and D); writes nothing.
-    func probeWrite(_ linear: UInt64, _ bytes: Int) throws(Fault) { _ = try loadForWrite(linear, bytes) }
+    func probeWrite(_ linear: UInt64, _ bytes: Int) throws(Fault) { try proveWrite(linear, bytes) }
 
     // MARK: Memory by segment and offset (slow, complete checks)
 
