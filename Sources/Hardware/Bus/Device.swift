@@ -19,6 +19,10 @@ public protocol Device: Codable, Equatable, Sendable {
     /// 16- and 32-bit port accesses; the default splits them into bytes, low address first.
     mutating func readWide(_ port: Port, size: Int, _ wires: inout Wires) -> UInt32
     mutating func writeWide(_ port: Port, size: Int, _ value: UInt32, _ wires: inout Wires)
+    /// INS/OUTS in bulk: moves whole elements of `size` bytes between a data port and the buffer and returns how many bytes moved, at
+    /// most up to the next point where the chip changes state. 0, the default: the caller goes on element by element.
+    mutating func readString(_ port: Port, size: Int, into buffer: UnsafeMutableRawBufferPointer, _ wires: inout Wires) -> Int
+    mutating func writeString(_ port: Port, size: Int, from buffer: UnsafeRawBufferPointer, _ wires: inout Wires) -> Int
     /// No side effects: debugger, panels.
     func peek(_ port: Port) -> UInt8
 
@@ -54,6 +58,8 @@ extension Device {
     public mutating func writeWide(_ port: Port, size: Int, _ value: UInt32, _ wires: inout Wires) {
         for i in 0..<size { write(port &+ Port(i), UInt8(truncatingIfNeeded: value >> UInt32(8 * i)), &wires) }
     }
+    public mutating func readString(_ port: Port, size: Int, into buffer: UnsafeMutableRawBufferPointer, _ wires: inout Wires) -> Int { 0 }
+    public mutating func writeString(_ port: Port, size: Int, from buffer: UnsafeRawBufferPointer, _ wires: inout Wires) -> Int { 0 }
     public func peek(_ port: Port) -> UInt8 { 0xFF }
     public mutating func readMemory(_ address: Physical, size: Int, _ wires: inout Wires) -> UInt64 { .max }
     public mutating func writeMemory(_ address: Physical, size: Int, _ value: UInt64, _ wires: inout Wires) {}
