@@ -1,18 +1,6 @@
 import CPU
 import Primitives
 
-/// Why a vCPU engine came back to the board.
-public enum EngineExit: Equatable, Sendable {
-    /// `budget` instructions have retired.
-    case budgetUsed
-    /// In HLT (or waiting for start-up) and nothing to wake it.
-    case halted
-    /// Triple fault: the processor has shut down. One plain sentence says where and why.
-    case shutdown(String)
-    /// `requestExit` was called.
-    case attention
-}
-
 /// A vCPU as the board drives it.
 public protocol Engine: AnyObject {
     /// Retires at most `budget` instructions.
@@ -29,3 +17,5 @@ public protocol Engine: AnyObject {
     func requestExit()
     func digest(into digest: inout Digest)
 }
+
+extension Processor: Engine {}
