@@ -3,7 +3,7 @@ import Primitives
 
 /// A kernel from the host, with its initrd and command line, and how it is placed in guest memory.
 ///
-/// The firmware runs first; `BootROM` asks for the placing each time that it is booted, so that a guest that resets the
+/// The firmware runs first; `KernelROM` asks for the placing each time that it is booted, so that a guest that resets the
 /// machine comes up with the same kernel again.
 struct KernelLoader: Sendable {
     enum Image: Sendable {
@@ -91,11 +91,11 @@ struct KernelLoader: Sendable {
         block.put(UInt16(1), at: 0)
         block.put(UInt16(truncatingIfNeeded: layout.setup >> 4), at: 2)
         block.put(layout.heapEnd, at: 4)
-        memory.write(BootROM.parameters, block)
+        memory.write(KernelROM.parameters, block)
     }
 
     private func place(_ flat: FlatImage, _ map: MemoryMap, _ memory: GuestMemory) throws(MachineError) {
-        for segment in flat.segments where !map.isUsable(segment.range) || segment.range.overlaps(BootROM.used) || segment.address < 0x500 {
+        for segment in flat.segments where !map.isUsable(segment.range) || segment.range.overlaps(KernelROM.used) || segment.address < 0x500 {
             throw .failed("The kernel '\(name)' does not fit into the memory that the firmware reports.")
         }
         let end = flat.segments.map(\.range.upperBound).max() ?? 0
@@ -117,7 +117,7 @@ struct KernelLoader: Sendable {
         }
         if let module { memory.write(module.lowerBound, initrd) }
         memory.write(infoAddress, multibootInfo(at: infoAddress, map, module))
-        memory.write(BootROM.parameters, flatParameters(entry: flat.entry, info: infoAddress))
+        memory.write(KernelROM.parameters, flatParameters(entry: flat.entry, info: infoAddress))
     }
 
     private func clear(_ range: Range<UInt64>, _ memory: GuestMemory) {
@@ -137,7 +137,7 @@ struct KernelLoader: Sendable {
         block.put(UInt32(truncatingIfNeeded: info), at: 12)
         block.put(entry, at: 16)
         block.put(UInt16(23), at: 20)
-        block.put(UInt32(truncatingIfNeeded: BootROM.gdt), at: 22)
+        block.put(UInt32(truncatingIfNeeded: KernelROM.gdt), at: 22)
         // Base 0, limit 4 GiB, ring 0: code 0x08 (execute, read), data 0x10 (read, write).
         block.put(UInt64(0x00CF_9A00_0000_FFFF), at: 0x28)
         block.put(UInt64(0x00CF_9200_0000_FFFF), at: 0x30)
@@ -198,9 +198,9 @@ struct MemoryMap: Equatable {
     init(entries: [Entry]) { self.entries = entries }
 
     init(_ memory: GuestMemory) {
-        let count = min(Int(memory.load(BootROM.mapCount, as: UInt16.self)), BootROM.mapLimit)
+        let count = min(Int(memory.load(KernelROM.mapCount, as: UInt16.self)), KernelROM.mapLimit)
         for index in 0..<count {
-            let at = BootROM.map + UInt64(20 * index)
+            let at = KernelROM.map + UInt64(20 * index)
             let base = memory.load(at, as: UInt64.self), bytes = memory.load(at + 8, as: UInt64.self)
             // Guest memory, so possibly nonsense: an entry must not wrap around.
             guard bytes > 0, !base.addingReportingOverflow(bytes).overflow else { continue }

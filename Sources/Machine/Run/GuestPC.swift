@@ -6,7 +6,8 @@ import Primitives
 public enum GuestStop: Equatable, Sendable {
     /// The instructions asked for are done.
     case sliceDone
-    /// The processor waits for an interrupt; nothing happens by itself before this guest time (nil: never).
+    /// The processor waits for an interrupt. Host clock: nothing happens by itself before `until` (nil: never). Virtual clock:
+    /// `until` is now, the run loop looks around and calls again.
     case halted(until: Nanoseconds?)
     case powerOff
     case reset
@@ -42,9 +43,7 @@ public protocol GuestPC: AnyObject {
     var typingReady: Bool { get }
     /// Retired instructions since power-on.
     var retired: UInt64 { get }
-    /// Guest time.
-    var now: Nanoseconds { get }
-    /// Moves guest time on, never back: with the host clock between slices, with the virtual clock over a halt.
-    func advance(to time: Nanoseconds)
+    /// Guest time. With the virtual clock halts are skipped over by the board itself.
+    func now() -> Nanoseconds
     var memory: GuestMemory { get }
 }

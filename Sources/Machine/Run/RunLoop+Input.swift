@@ -71,7 +71,7 @@ extension RunLoop {
     /// The next key event of a running `type`, if the guest is ready for it.
     func typeNext() {
         guard !typing.isEmpty else { return }
-        let now = pc.now
+        let now = guestTime
         guard pc.typingReady, hasKeyboardBuffer(now) else { return }
         let left = typing.left
         guard let event = typing.take(now: now, ready: true, capsLock: pc.keyboardLEDs & 0b100 != 0) else { return }

@@ -25,7 +25,7 @@ extension RunLoop {
     func refreshView(force: Bool) {
         guard force || looksAtScreen else { return }
         let elapsed = hostElapsed
-        let time = isVirtual && !parts.hasViewer ? pc.now : elapsed
+        let time = isVirtual && !parts.hasViewer ? guestTime : elapsed
         if !force, let fetched = frameFetched, time < fetched &+ RunLoop.frameInterval { return }
         frameFetched = time
         let changed = ranSinceFrame && fetchFrame()
@@ -41,7 +41,7 @@ extension RunLoop {
                 view.generation &+= 1
             }
             view.instructions = pc.retired
-            view.guestSeconds = Double(pc.now) / 1e9
+            view.guestSeconds = Double(pc.now()) / 1e9
             view.keyboardLEDs = leds
             view.mouseWanted = mouse
             if sampled >= 1_000_000_000 { view.mips = Double(pc.retired &- rateSample.retired) / Double(sampled) * 1e3 }
@@ -63,7 +63,7 @@ extension RunLoop {
     func stepScript() {
         guard var script = parts.script, !script.isFinished else { return }
         let scene = ScriptRunner.Scene(
-            guestTime: pc.now, limitTime: isVirtual ? pc.now : hostElapsed, frame: frame, frameGeneration: frameGeneration,
+            guestTime: guestTime, limitTime: isVirtual ? guestTime : hostElapsed, frame: frame, frameGeneration: frameGeneration,
             typingLeft: typing.left)
         parts.script = nil  // a single owner: the transcripts in it are not copied
         let actions = script.advance(scene)

@@ -30,6 +30,9 @@ final class RunLoop {
     /// When BIOS keyboard buffer backpressure began; see `RunLoop+Input`.
     var bufferFullSince: Nanoseconds?
 
+    /// Virtual clock: how far the script's time is ahead of a guest that has halted for ever.
+    var aheadOfGuest: Nanoseconds = 0
+
     // What the script and the view know of the screen.
     var frame = TextFrame()
     var frameGeneration: UInt64 = 0
@@ -47,6 +50,8 @@ final class RunLoop {
     }
 
     var isVirtual: Bool { parts.hostClock == nil }
+    /// Guest time, for everything outside the guest.
+    var guestTime: Nanoseconds { pc.now() &+ aheadOfGuest }
     /// Host time since power-on.
     var hostElapsed: Nanoseconds { parts.hostTime() &- started }
 
@@ -147,12 +152,13 @@ final class RunLoop {
 
     /// The guest halted: sleep with the host clock, skip with the virtual one, up to whatever comes first.
     private func rest(until deadline: Nanoseconds?) {
-        let now = pc.now
+        let now = guestTime
         let wakes = [deadline, typing.nextTime.map { max($0, now &+ TypingQueue.gap) }, parts.script?.nextGuestTime(now, isVirtual: isVirtual)]
         let next = wakes.compactMap { $0 }.min()
         guard let clock = parts.hostClock else {
+            if deadline != nil { return }  // the board has skipped the halt itself
             if let next {
-                pc.advance(to: max(next, now))
+                aheadOfGuest &+= max(next, now) &- now
             } else {
                 // Nothing will ever happen by itself; only a command or the time limit helps.
                 machine.bell.wait(nanoseconds: sleepLimit(RunLoop.longestSleep))
@@ -189,7 +195,7 @@ final class RunLoop {
         var time = timespec()
         clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
         report.cpuSeconds = Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
-        report.guestSeconds = Double(pc.now) / 1e9
+        report.guestSeconds = Double(pc.now()) / 1e9
         report.mips = elapsed > 0 ? Double(pc.retired) / Double(elapsed) * 1e3 : 0
         report.engine = parts.engineName
         report.clock = isVirtual ? "virtual" : "host"

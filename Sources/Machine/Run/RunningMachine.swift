@@ -160,7 +160,7 @@ struct RunParts {
     var kernel: KernelLoader?
     var script: ScriptRunner?
     var serial: SerialPump?
-    var debugConsoles: [Port: FilePort] = [:]
+    var debugConsoles: [Primitives.Port: FilePort] = [:]
     /// A front end looks at the view: refresh it.
     var hasViewer = false
     /// For `insert`.

@@ -36,12 +36,19 @@ public final class WakePipe: Sendable {
         while read(readDescriptor, &bytes, bytes.count) > 0 {}
     }
 
+    private typealias PPoll = @convention(c) (UnsafeMutablePointer<pollfd>, UInt, UnsafePointer<timespec>, UnsafeRawPointer?) -> Int32
+    /// Poll with a time limit finer than a millisecond; not visible through the Glibc module (it wants _GNU_SOURCE).
+    private static let ppoll: PPoll = {
+        guard let symbol = dlsym(nil, "ppoll") else { preconditionFailure("every glibc since 2.4 has ppoll") }
+        return unsafeBitCast(symbol, to: PPoll.self)
+    }()
+
     /// Sleeps until signalled, at most so long; nil: without limit. Takes the signals back.
     public func wait(nanoseconds: Nanoseconds?) {
         var entry = pollfd(fd: readDescriptor, events: Int16(POLLIN), revents: 0)
         if let nanoseconds {
             var limit = timespec(tv_sec: Int(clamping: nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))
-            if ppoll(&entry, 1, &limit, nil) <= 0 { return }
+            if WakePipe.ppoll(&entry, 1, &limit, nil) <= 0 { return }
         } else if poll(&entry, 1, -1) <= 0 {
             return
         }

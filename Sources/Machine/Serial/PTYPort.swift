@@ -11,18 +11,24 @@ final class PTYPort: SerialBackend {
     private let wake: @Sendable () -> Void
     private let port: Int
 
+    /// TIOCSPTLCK and TIOCGPTN of <asm-generic/ioctls.h>.
+    private static let setLock: UInt = 0x4004_5431, getNumber: UInt = 0x8004_5430
+
     /// - Parameter wake: makes the pump poll again.
     /// - Throws: `.failed` when the host gives no pty.
     init(port: Int, wake: @escaping @Sendable () -> Void) throws(MachineError) {
         self.port = port
         self.wake = wake
-        let master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)
-        guard master >= 0, grantpt(master) == 0, unlockpt(master) == 0, let name = ptsname(master) else {
+        // posix_openpt and its relatives are not visible through the Glibc module; these are the calls that they make.
+        let master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC)
+        var number: CUnsignedInt = 0
+        var unlock: CInt = 0
+        guard master >= 0, ioctl(master, PTYPort.setLock, &unlock) == 0, ioctl(master, PTYPort.getNumber, &number) == 0 else {
             let reason = HostFile.reason()
             if master >= 0 { close(master) }
             throw .failed("The host gives no pseudo-terminal: \(reason).")
         }
-        path = String(cString: name)
+        path = "/dev/pts/\(number)"
         self.master = master
         slave = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC)
         var settings = termios()

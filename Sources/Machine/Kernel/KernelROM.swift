@@ -19,7 +19,7 @@
 ///     0x7C20    24    protected mode: GDT (null, flat code 0x08, flat data 0x10)
 ///     0x7D00    36    the ROM's 32-bit code, copied here
 ///     0x7E00     2    entries in the memory map; from 0x7E04 on 20 bytes each, 96 at most
-enum BootROM {
+enum KernelROM {
     /// Name of the fw_cfg file, and its line in the firmware's boot order.
     static let fileName = "genroms/vitrine-boot.bin"
     static let bootOrderLine = "/rom@genroms/vitrine-boot.bin"
