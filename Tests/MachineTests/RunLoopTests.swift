@@ -122,7 +122,7 @@ import Testing
         wait(for: machine) { $0.generation == 1 }
         text.withLock { $0 = "changed" }
         machine.post(.acpiPowerButton)
-        wait(for: machine) { ScreenText.rows($0.frame).first == "changed" }
+        wait(for: machine) { $0.frame.textRows.first == "changed" }
         #expect(machine.view().generation == 2)
         machine.post(.powerOff)
         _ = machine.waitForEnd()

@@ -96,7 +96,7 @@ struct ScriptRunner {
             case .waitFor(let pattern, let seconds):
                 if matchedGeneration != scene.frameGeneration {
                     matchedGeneration = scene.frameGeneration
-                    if pattern.matches(ScreenText.text(scene.frame)) { break }
+                    if pattern.matches(scene.frame.text) { break }
                 }
                 guard scene.limitTime &- start.limit >= nanoseconds(seconds) else { return actions }
                 return actions + [.fail(failure(step, "the screen did not match '\(pattern.source)'", seconds))]
