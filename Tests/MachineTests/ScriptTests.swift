@@ -204,7 +204,7 @@ import Testing
             pc.show(" two", row: 24)
             let result = try run(pc, script: "screen \(folder)/s.txt\nstop")
             #expect(result.outcome == .scriptStopped)
-            let text = String(decoding: try HostFile.read("\(folder)/s.txt", what: "file"), as: UTF8.self)
+            let text = String(decoding: try WholeFile.read("\(folder)/s.txt", what: "file"), as: UTF8.self)
             #expect(text == "one\n" + String(repeating: "\n", count: 23) + " two\n")
         }
     }

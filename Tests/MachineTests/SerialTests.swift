@@ -59,7 +59,7 @@ import Testing
         try #require(slave >= 0)
         defer { close(slave) }
         let every = (0...255).map { UInt8($0) }
-        #expect(HostFile.writeAll(slave, every))
+        #expect(WholeFile.writeAll(slave, every))
         delivered.wait(count: 256)
         #expect(delivered.all == every)
         pump.write(port: 1, every)
@@ -85,7 +85,7 @@ import Testing
             let (pump, delivered) = try pump([.socket(path)])
             for round in 1...2 {
                 let client = connect(path)
-                #expect(HostFile.writeAll(client, [UInt8](repeating: UInt8(round), count: 3)))
+                #expect(WholeFile.writeAll(client, [UInt8](repeating: UInt8(round), count: 3)))
                 delivered.wait(count: 3 * round)
                 pump.write(port: 0, [0x41])
                 var byte: UInt8 = 0
@@ -105,9 +105,9 @@ import Testing
             let (first, _) = try pump([.socket(folder + "/s")])
             defer { first.finish() }
             #expect(throws: MachineError.self) { try SerialPump.open([.socket(folder + "/s")], quit: {}, abandoned: { true }) }
-            try HostFile.write([1], to: folder + "/file", what: "file")
+            try WholeFile.write([1], to: folder + "/file", what: "file")
             #expect(throws: MachineError.self) { try SerialPump.open([.socket(folder + "/file")], quit: {}, abandoned: { true }) }
-            #expect(try HostFile.read(folder + "/file", what: "file") == [1])
+            #expect(try WholeFile.read(folder + "/file", what: "file") == [1])
         }
     }
 
@@ -150,7 +150,7 @@ import Testing
             pump.write(port: 0, Array("hello ".utf8))
             pump.write(port: 0, [0, 0xFF])
             pump.finish()
-            #expect(try HostFile.read(folder + "/log", what: "log") == Array("hello ".utf8) + [0, 0xFF])
+            #expect(try WholeFile.read(folder + "/log", what: "log") == Array("hello ".utf8) + [0, 0xFF])
             #expect(throws: MachineError.self) { try SerialPump.open([.file(folder + "/no/log")], quit: {}, abandoned: { true }) }
         }
     }
@@ -160,24 +160,24 @@ import Testing
     @Test("a missing file, a directory and too large a file are named with the reason")
     func reading() throws {
         try withTemporaryFolder { folder in
-            let missing = #expect(throws: MachineError.self) { try HostFile.read(folder + "/x", what: "kernel") }
+            let missing = #expect(throws: MachineError.self) { try WholeFile.read(folder + "/x", what: "kernel") }
             #expect(missing?.description == "The kernel '\(folder)/x' cannot be opened: no such file or directory.")
             #expect(missing?.kind == .badInput)
-            #expect(throws: MachineError.self) { try HostFile.read(folder, what: "kernel") }
-            try HostFile.write([1, 2, 3], to: folder + "/f", what: "f")
-            #expect(throws: MachineError.self) { try HostFile.read(folder + "/f", what: "kernel", limit: 2) }
+            #expect(throws: MachineError.self) { try WholeFile.read(folder, what: "kernel") }
+            try WholeFile.write([1, 2, 3], to: folder + "/f", what: "f")
+            #expect(throws: MachineError.self) { try WholeFile.read(folder + "/f", what: "kernel", limit: 2) }
         }
     }
 
     @Test("writing replaces the file in one step and leaves nothing else behind")
     func writing() throws {
         try withTemporaryFolder { folder in
-            try HostFile.write([1], to: folder + "/f", what: "f")
-            try HostFile.write([2, 3], to: folder + "/f", what: "f")
-            #expect(try HostFile.read(folder + "/f", what: "f") == [2, 3])
+            try WholeFile.write([1], to: folder + "/f", what: "f")
+            try WholeFile.write([2, 3], to: folder + "/f", what: "f")
+            #expect(try WholeFile.read(folder + "/f", what: "f") == [2, 3])
             #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["f"])
-            #expect(throws: MachineError.self) { try HostFile.write([1], to: folder, what: "f") }
-            try HostFile.write([1], to: "/dev/null", what: "f")
+            #expect(throws: MachineError.self) { try WholeFile.write([1], to: folder, what: "f") }
+            try WholeFile.write([1], to: "/dev/null", what: "f")
         }
     }
 }

@@ -77,7 +77,7 @@ extension RunLoop {
             case .type(let text): typing.append(text: text)
             case .typeSerial(let bytes): serialInput[0] += bytes
             case .keys(let chords): for chord in chords { typing.append(chord: chord) }
-            case .screen(let path): try HostFile.write(Array(pc.textFrame().text.utf8), to: path, what: "screen text")
+            case .screen(let path): try WholeFile.write(Array(pc.textFrame().text.utf8), to: path, what: "screen text")
             case .screenshot(let path): try Screenshot.write(pc.pixels(), to: path)
             case .stop: outcome = .scriptStopped
             case .fail(let sentence):

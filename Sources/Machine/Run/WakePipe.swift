@@ -10,7 +10,7 @@ public final class WakePipe: Sendable {
     /// - Throws: `.failed` when the host has no descriptors left.
     public init() throws(MachineError) {
         var ends: [Int32] = [-1, -1]
-        guard pipe(&ends) == 0 else { throw .failed("The host has no descriptors left: \(HostFile.reason()).") }
+        guard pipe(&ends) == 0 else { throw .failed("The host has no descriptors left: \(WholeFile.reason()).") }
         for end in ends {
             _ = fcntl(end, F_SETFD, FD_CLOEXEC)
             _ = fcntl(end, F_SETFL, O_NONBLOCK)

@@ -12,7 +12,7 @@ final class FilePort: SerialBackend {
     init(path: String, what: String) throws(MachineError) {
         // Without O_NONBLOCK a FIFO that nobody reads would hang us here; afterwards writes may block.
         descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0o666)
-        guard descriptor >= 0 else { throw .failed("The \(what) '\(path)' cannot be written: \(HostFile.reason()).") }
+        guard descriptor >= 0 else { throw .failed("The \(what) '\(path)' cannot be written: \(WholeFile.reason()).") }
         _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK)
         ownsDescriptor = true
     }
@@ -27,7 +27,7 @@ final class FilePort: SerialBackend {
 
     func write(_ bytes: [UInt8]) {
         guard !broken.load(ordering: .relaxed) else { return }
-        if !HostFile.writeAll(descriptor, bytes) { broken.store(true, ordering: .relaxed) }
+        if !WholeFile.writeAll(descriptor, bytes) { broken.store(true, ordering: .relaxed) }
     }
 
     func finish() { if ownsDescriptor { fsync(descriptor) } }

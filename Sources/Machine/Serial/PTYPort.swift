@@ -24,7 +24,7 @@ final class PTYPort: SerialBackend {
         var number: CUnsignedInt = 0
         var unlock: CInt = 0
         guard master >= 0, ioctl(master, PTYPort.setLock, &unlock) == 0, ioctl(master, PTYPort.getNumber, &number) == 0 else {
-            let reason = HostFile.reason()
+            let reason = WholeFile.reason()
             if master >= 0 { close(master) }
             throw .failed("The host gives no pseudo-terminal: \(reason).")
         }

@@ -35,7 +35,7 @@ final class SocketPort: SerialBackend {
             }
         }
         guard bound else {
-            let reason = HostFile.reason()
+            let reason = WholeFile.reason()
             if listener >= 0 { close(listener) }
             throw .failed("The socket '\(path)' cannot be made: \(reason).")
         }

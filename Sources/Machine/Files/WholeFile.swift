@@ -1,7 +1,7 @@
 import Foundation
 
 /// Files of the host, read whole and written atomically, with errors in the user's words.
-public enum HostFile {
+public enum WholeFile {
     /// What the last failed call complained about, in lower case: `no such file or directory`.
     static func reason(_ code: Int32 = errno) -> String { String(cString: strerror(code)).lowercased() }
 
