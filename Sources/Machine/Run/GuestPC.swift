@@ -3,19 +3,7 @@ import Hardware
 import Primitives
 
 /// Why the board came back from running.
-public enum GuestStop: Equatable, Sendable {
-    /// The instructions asked for are done.
-    case sliceDone
-    /// The processor waits for an interrupt. Host clock: nothing happens by itself before `until` (nil: never). Virtual clock:
-    /// `until` is now, the run loop looks around and calls again.
-    case halted(until: Nanoseconds?)
-    case powerOff
-    case reset
-    /// Triple fault: one plain sentence.
-    case shutdown(String)
-    case debugExit(UInt8)
-    case bootHook(UInt8)
-}
+public typealias GuestStop = PCStop
 
 /// The board as the run loop uses it: the real one is `PC`, tests put a scripted one in its place.
 ///
@@ -47,3 +35,5 @@ public protocol GuestPC: AnyObject {
     func now() -> Nanoseconds
     var memory: GuestMemory { get }
 }
+
+extension PC: GuestPC {}
