@@ -1,18 +1,6 @@
 import CPU
 import Primitives
 
-/// Why a vCPU engine came back to the board.
-public enum EngineExit: Equatable, Sendable {
-    /// `budget` instructions have retired.
-    case budgetUsed
-    /// In HLT (or waiting for start-up) and nothing to wake it.
-    case halted
-    /// Triple fault: the processor has shut down. One plain sentence says where and why.
-    case shutdown(String)
-    /// `requestExit` was called.
-    case attention
-}
-
 /// A vCPU as the board drives it.
 public protocol Engine: AnyObject {
     /// Retires at most `budget` instructions.
@@ -28,4 +16,16 @@ public protocol Engine: AnyObject {
     /// `run` returns at the next instruction boundary.
     func requestExit()
     func digest(into digest: inout Digest)
+}
+
+extension Processor: Engine {}
+
+extension PC {
+    /// A board with the interpreter engine.
+    public convenience init(_ settings: BoardSettings) throws(BoardError) {
+        try self.init(settings) { bus, memory in Processor(memory: memory, bus: bus, model: .pentiumPro) }
+    }
+
+    /// The vCPU, for debuggers and tests; nil with another engine.
+    public var processor: Processor? { engine as? Processor }
 }
