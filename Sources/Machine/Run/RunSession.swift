@@ -27,9 +27,13 @@ public final class RunSession: Sendable {
     }
 
     /// Checks everything before anything is written or started.
-    /// - Parameter diagnose: takes sentences for the user, from any thread.
-    /// - Throws: the first thing that is wrong, in the order usage, inputs, outputs.
-    public init(_ settings: RunSettings, diagnose: @escaping @Sendable (String) -> Void) throws(MachineError) {
+    /// - Parameters:
+    ///   - diagnose: takes sentences for the user, from any thread.
+    ///   - checkPlace: asked when all inputs are good and nothing has been written: can the run be shown here?
+    /// - Throws: the first thing that is wrong, in the order usage, inputs, place, outputs.
+    public init(
+        _ settings: RunSettings, diagnose: @escaping @Sendable (String) -> Void, checkPlace: () throws(MachineError) -> Void = {}
+    ) throws(MachineError) {
         try settings.validate()
         self.settings = settings
         self.diagnose = diagnose
@@ -54,6 +58,7 @@ public final class RunSession: Sendable {
         }
         pc.media = media.bays
 
+        try checkPlace()
         if let path = settings.screenText { try WholeFile.checkWritable(path, what: "screen text") }
         if let path = settings.stats { try WholeFile.checkWritable(path, what: "statistics") }
         for console in settings.debugConsoles {
