@@ -88,7 +88,7 @@ public struct VCPU: Sendable {
     public var vector = InlineArray<64, UInt64>(repeating: 0)
     public var mxcsr: UInt32 = 0x1F80
     /// Retired instructions since power-on: every instruction 1, each REP iteration 1 (a REP that runs zero times: 1),
-    /// a faulting instruction 0, a halted vCPU 0.
+    /// a faulting instruction 0 and the delivery of its exception 1, a halted vCPU 0.
     public var retired: UInt64 = 0
 
     public init() {}
