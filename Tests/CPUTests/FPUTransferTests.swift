@@ -471,6 +471,7 @@ private func power(_ n: Int) -> F80 { F80(1 << 63, UInt16(16383 + n)) }
         #expect(MemoryLayout<HostOperands>.offset(of: \.s) == 48)
         #expect(MemoryLayout<HostOperands>.offset(of: \.control) == 64)
         #expect(MemoryLayout<HostOperands>.offset(of: \.status) == 72)
+        #expect(MemoryLayout<HostOperands>.offset(of: \.hostControl) == 80)
         #expect(HostFPU.machineCode().count == 64 * HostFPU.stride)
         #expect(HostFPU.isAvailable)
     }
