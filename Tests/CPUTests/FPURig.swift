@@ -27,7 +27,7 @@ final class FPURig {
     init() throws {
         let memory = try GuestMemory(ramBytes: 1 << 20, extraBytes: 4096)
         memory.setMap([.init(base: 0, bytes: 1 << 20, read: 0, write: 0)])
-        processor = Processor(memory: memory, bus: bus, model: CPUModel())
+        processor = Processor(memory: memory, bus: bus, model: .pentiumPro)
         c = processor.core
         c.v.pointee.cr0 = CR0.pe | CR0.mp | CR0.ne | CR0.et
         for n in 0..<6 {
