@@ -10,14 +10,24 @@ let fast: [SwiftSetting] =
 
 let package = Package(
     name: "vitrine",
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
+    ],
     targets: [
         .target(name: "Primitives", swiftSettings: fast),
         .target(name: "CPU", dependencies: ["Primitives"], swiftSettings: fast),
         .target(name: "Hardware", dependencies: ["CPU", "Primitives"], swiftSettings: fast),
         .target(name: "Machine", dependencies: ["Hardware", "CPU", "Primitives"]),
+        .target(
+            name: "Commands",
+            dependencies: [
+                "Machine", "Hardware", "CPU", "Primitives", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+        .executableTarget(name: "vitrine", dependencies: ["Commands", "Machine", "Hardware", "CPU", "Primitives"]),
         .testTarget(name: "CPUTests", dependencies: ["CPU", "Primitives"]),
         .testTarget(name: "HardwareTests", dependencies: ["Hardware", "CPU", "Primitives"]),
         .testTarget(name: "MachineTests", dependencies: ["Machine", "Hardware", "CPU", "Primitives"]),
+        .testTarget(name: "CommandsTests", dependencies: ["Commands", "Machine", "Hardware", "CPU", "Primitives"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -23,15 +23,15 @@ extension PC {
     /// The ACPI power button, pressed and released.
     public func powerButton() { call(place.pm, PowerManagement.self) { $0.pressPowerButton(&$1) } }
 
-    /// Media in the bays. Before the first instruction a change also decides which IDE drives are fitted, and reaches CMOS RAM.
+    /// Media in the bays. Before the first instruction they also decide which drives are fitted and what CMOS RAM says of them.
     public var media: MediaBays {
         get { wires.media }
         set {
             wires.media = newValue
-            if engine.retired == 0 {
-                call(place.ide, IDE.self) { ide, _ in ide = IDE(drives: IDE.drives(for: newValue)) }
-                writeCMOS()
-            }
+            guard engine.retired == 0 else { return }
+            chip(place.ide, IDE.self) { $0 = IDE(drives: IDE.drives(for: newValue)) }
+            writeCMOS()
+            refreshDeadlines()
         }
     }
 
