@@ -137,7 +137,7 @@ import Testing
         #expect(failures == 0)
     }
 
-    static let rounds = 400
+    static let rounds = 100
 
     static func randomOperand(_ g: inout Seeded) -> [UInt8] {
         var low = g.next()

@@ -4,7 +4,8 @@ import Primitives
 ///
 /// Works on a window of bytes of one page; what does not fit into the window is left to the caller, who knows about page faults.
 struct Decoder {
-    let code: UnsafeRawBufferPointer
+    private let code: UnsafePointer<UInt8>
+    private let codeCount: Int
     /// CS offset of `code[0]`.
     let rip: UInt64
     let mode: UInt32
@@ -21,7 +22,8 @@ struct Decoder {
     private static let maximumLength = 15
 
     init(code: UnsafeRawBufferPointer, rip: UInt64, mode: UInt32) {
-        self.code = code
+        self.code = code.baseAddress!.assumingMemoryBound(to: UInt8.self)
+        codeCount = code.count
         self.rip = rip
         self.mode = mode
     }
@@ -32,25 +34,28 @@ struct Decoder {
     /// Decodes until a block-ending instruction, the window's end or `limit` operations.
     mutating func decodeBlock(into ops: UnsafeMutablePointer<Op>, limit: Int) {
         self.ops = ops
-        let map = OpcodeMap.shared
+        OpcodeMap.shared.rows.withUnsafeBufferPointer { rows in decodeRun(rows, limit) }
+        if instructions > 0 && !ended { emitNext() }
+        if !single { dropDeadFlags() }
+    }
+
+    private mutating func decodeRun(_ rows: UnsafeBufferPointer<OpcodeRow>, _ limit: Int) {
         while !ended {
             at = position
             // Sequential code never runs over 64 KiB inside a block: the next fetch checks the limit there.
             if !big && rip &+ UInt64(position) > 0xFFFF && position > 0 { break }
-            decodeOne(map)
+            decodeOne(rows)
             if ranOut { break }
             position = at
             instructions += 1
             if single || operations >= limit - 4 { break }
         }
-        if instructions > 0 && !ended { emitNext() }
-        if !single { dropDeadFlags() }
     }
 
     // MARK: Fetching
 
     private mutating func byte() -> UInt8 {
-        guard at < code.count else {
+        guard at < codeCount else {
             ranOut = true
             return 0
         }
@@ -63,7 +68,7 @@ struct Decoder {
 
     // MARK: One instruction
 
-    private mutating func decodeOne(_ map: OpcodeMap) {
+    private mutating func decodeOne(_ rows: UnsafeBufferPointer<OpcodeRow>) {
         var op = Op(.slow)
         op.ipOffset = UInt16(truncatingIfNeeded: position)
         op.n = UInt8(truncatingIfNeeded: instructions)
@@ -96,14 +101,14 @@ struct Decoder {
             opcode = byte()
             index = 256 + Int(opcode)
         }
-        var row = map.rows[index]
+        var row = rows[index]
         op.flags |= operand16 ? 1 : 2
         op.flags |= (address16 ? 1 : 2) << 2
         if lock { op.flags |= 0x40 }
         if row.needsModRM {
             op.modrm = byte()
             if ranOut { return }
-            if row.group >= 0 { row = map.rows[row.group + op.regField] }
+            if row.group >= 0 { row = rows[row.group + op.regField] }
             if row.needsModRM { modRM(&op, row, address16: address16) }
         }
         if let override { op.seg = override }
@@ -134,10 +139,9 @@ struct Decoder {
             return
         }
         if address16 {
-            let bases: [UInt8] = [24, 24, 40, 40, 48, 56, 40, 24]
-            let indexes: [UInt8] = [48, 56, 48, 56, 128, 128, 128, 128]
-            op.base = bases[rm]
-            op.index = indexes[rm]
+            // BX+SI BX+DI BP+SI BP+DI SI DI BP BX, as displacements, first in the low byte.
+            op.base = UInt8(truncatingIfNeeded: 0x1828_3830_2828_1818 as UInt64 >> UInt64(8 * rm))
+            op.index = UInt8(truncatingIfNeeded: 0x8080_8080_3830_3830 as UInt64 >> UInt64(8 * rm))
             if op.base == 40 { op.seg = 2 }
             if mod == 0 && rm == 6 {
                 op.base = 128
@@ -174,24 +178,27 @@ struct Decoder {
     }
 
     private mutating func immediates(_ op: inout Op, _ row: OpcodeRow, operand16: Bool, address16: Bool) {
-        let operands = [row.operands.0, row.operands.1, row.operands.2]
-        for operand in operands {
-            switch operand {
-            case .ib where row.mnemonic == .enter: op.wide |= UInt64(byte()) << 16
-            case .ib, .ibs: op.imm = Int32(Int8(bitPattern: byte()))
-            case .iw:
-                op.imm = Int32(word())
-                op.wide = UInt64(op.imm)
-            case .iz, .iv: op.imm = operand16 ? Int32(Int16(bitPattern: word())) : Int32(bitPattern: dword())
-            case .jb: op.disp = Int32(Int8(bitPattern: byte()))
-            case .jz: op.disp = operand16 ? Int32(Int16(bitPattern: word())) : Int32(bitPattern: dword())
-            case .ap:
-                let offset = operand16 ? UInt32(word()) : dword()
-                op.wide = UInt64(offset) | UInt64(word()) << 32
-            case .ob, .ov: op.disp = address16 ? Int32(word()) : Int32(bitPattern: dword())
-            case .one: op.imm = 1
-            default: break
-            }
+        immediate(row.operands.0, &op, row.mnemonic, operand16, address16)
+        immediate(row.operands.1, &op, row.mnemonic, operand16, address16)
+        immediate(row.operands.2, &op, row.mnemonic, operand16, address16)
+    }
+
+    private mutating func immediate(_ operand: Operand, _ op: inout Op, _ mnemonic: Mnemonic, _ operand16: Bool, _ address16: Bool) {
+        switch operand {
+        case .ib where mnemonic == .enter: op.wide |= UInt64(byte()) << 16
+        case .ib, .ibs: op.imm = Int32(Int8(bitPattern: byte()))
+        case .iw:
+            op.imm = Int32(word())
+            op.wide = UInt64(op.imm)
+        case .iz, .iv: op.imm = operand16 ? Int32(Int16(bitPattern: word())) : Int32(bitPattern: dword())
+        case .jb: op.disp = Int32(Int8(bitPattern: byte()))
+        case .jz: op.disp = operand16 ? Int32(Int16(bitPattern: word())) : Int32(bitPattern: dword())
+        case .ap:
+            let offset = operand16 ? UInt32(word()) : dword()
+            op.wide = UInt64(offset) | UInt64(word()) << 32
+        case .ob, .ov: op.disp = address16 ? Int32(word()) : Int32(bitPattern: dword())
+        case .one: op.imm = 1
+        default: break
         }
     }
 
@@ -204,21 +211,24 @@ struct Decoder {
 
     /// Fills `a` (G operand or the register in the opcode) and `b` (E operand), and the size of byte operations.
     private func registers(_ op: inout Op, _ row: OpcodeRow, opcode: UInt8) {
-        for operand in [row.operands.0, row.operands.1] {
-            switch operand {
-            case .gb: op.a = displacement(op.regField, byte: true)
-            case .gv, .gw, .sw, .cd, .dd, .pq: op.a = displacement(op.regField, byte: false)
-            case .eb: op.b = displacement(op.rmField, byte: true)
-            case .ev, .ew, .ed, .qq: op.b = displacement(op.rmField, byte: false)
-            case .zb: op.a = displacement(Int(opcode & 7), byte: true)
-            case .zv: op.a = displacement(Int(opcode & 7), byte: false)
-            default: break
-            }
-        }
+        register(row.operands.0, &op, opcode)
+        register(row.operands.1, &op, opcode)
         if isByte(row.operands.0) || (isByte(row.operands.1) && row.mnemonic != .movzx && row.mnemonic != .movsx) { op.flags &= ~3 }
         switch row.mnemonic {
         case .movs, .cmps, .stos, .lods, .scas, .ins, .outs: if opcode & 1 == 0 { op.flags &= ~3 }
         case .in, .out: if opcode & 1 == 0 { op.flags &= ~3 }
+        default: break
+        }
+    }
+
+    private func register(_ operand: Operand, _ op: inout Op, _ opcode: UInt8) {
+        switch operand {
+        case .gb: op.a = displacement(op.regField, byte: true)
+        case .gv, .gw, .sw, .cd, .dd, .pq: op.a = displacement(op.regField, byte: false)
+        case .eb: op.b = displacement(op.rmField, byte: true)
+        case .ev, .ew, .ed, .qq: op.b = displacement(op.rmField, byte: false)
+        case .zb: op.a = displacement(Int(opcode & 7), byte: true)
+        case .zv: op.a = displacement(Int(opcode & 7), byte: false)
         default: break
         }
     }

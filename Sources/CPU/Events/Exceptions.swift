@@ -87,6 +87,7 @@ extension Core {
     private func deliverChain(_ first: Fault, after origin: String? = nil) -> FaultOutcome {
         var current = first
         var chain = origin.map { [$0] } ?? []
+        defer { t.pointee.taskSwitched = false }
         for _ in 0..<Core.deepestNesting {
             let nested: Fault
             do throws(Fault) {

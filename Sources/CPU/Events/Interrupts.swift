@@ -19,8 +19,10 @@ extension Core {
         } catch {
             throw kind.setsEXT ? error.external : error
         }
+        t.pointee.taskSwitched = false
         v.pointee.halted = false
         v.pointee.shadow = Shadow.none
+        if kind.checksGateDPL || kind == .icebp { t.pointee.dropsTrap = true }
         if kind == .nmi { t.pointee.nmiBlocked = true }
         if vector == 1 && (kind == .exception || kind == .trap) && v.pointee.dr[7] & DR7.gd != 0 {
             v.pointee.dr[7] &= ~DR7.gd
@@ -57,7 +59,8 @@ extension Core {
         guard offset + 7 <= UInt64(v.pointee.idtrLimit) else { throw Fault(Fault.gp, errorCode: gateCode) }
         let address = v.pointee.idtrBase &+ offset
         let gate = Descriptor(raw: try loadSystem(address, UInt64.self), address: address)
-        guard gate.isSystem, [5, 6, 7, 14, 15].contains(gate.type) else { throw Fault(Fault.gp, errorCode: gateCode) }
+        // Task, interrupt and trap gates.
+        guard gate.isSystem, 0b1100_0000_1110_0000 & (1 << UInt16(gate.type)) != 0 else { throw Fault(Fault.gp, errorCode: gateCode) }
         if kind.checksGateDPL && gate.dpl < cpl { throw Fault(Fault.gp, errorCode: gateCode) }
         guard gate.isPresent else { throw Fault(Fault.np, errorCode: gateCode) }
 
@@ -87,7 +90,10 @@ extension Core {
             newSS = ss
             stack = StackBuilder(self, ss, pointer: pointer, cpl: newCPL)
             if isV86 {
-                for number in [Seg.gs, Seg.fs, Seg.ds, Seg.es] { try stack.push(UInt32(segment(number).selector), bytes) }
+                try stack.push(UInt32(segment(Seg.gs).selector), bytes)
+                try stack.push(UInt32(segment(Seg.fs).selector), bytes)
+                try stack.push(UInt32(segment(Seg.ds).selector), bytes)
+                try stack.push(UInt32(segment(Seg.es).selector), bytes)
             }
             try stack.push(UInt32(segment(Seg.ss).selector), bytes)
             try stack.push(UInt32(truncatingIfNeeded: rsp), bytes)
@@ -103,7 +109,8 @@ extension Core {
 
         // Nothing faults from here on.
         if isV86 {
-            for number in [Seg.gs, Seg.fs, Seg.ds, Seg.es] { v.pointee.seg[number] = nullSegment(0) }
+            v.pointee.seg[Seg.es] = nullSegment(0)
+            for number in Seg.ds...Seg.gs { v.pointee.seg[number] = nullSegment(0) }
         }
         if let newSS { v.pointee.seg[Seg.ss] = newSS }
         rsp = stack.pointer

@@ -92,6 +92,7 @@ extension Core {
             reportDebug(DR6.bt)
             try deliver(vector: 1, kind: .trap, errorCode: nil)
         }
+        t.pointee.taskSwitched = false
     }
 
     private func saveTask(_ tr: Segment, _ layout: Layout, flags: UInt32) throws(Fault) {
@@ -153,6 +154,7 @@ extension Core {
         }
         rip = UInt64(image.ip)
         t.pointee.instructionRIP = rip
+        t.pointee.taskSwitched = true
         writeFlags(image.flags | (nested ? EFlags.nt : 0), mask: ~0)
         for n in 0..<8 { setGPR(n, image.registers[n]) }
         for n in 0..<6 {

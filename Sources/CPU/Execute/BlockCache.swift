@@ -68,6 +68,9 @@ final class BlockCache {
     /// First block of each arena page.
     private let pages: UnsafeMutablePointer<BlockPointer?>
     private let pageCount: Int
+    /// How often decoded code of each arena page was written over, saturating.
+    private let writes: UnsafeMutablePointer<UInt8>
+    private static let restlessWrites: UInt8 = 32
     private unowned let processor: Processor
     private let memory: GuestMemory
     /// Longest block in operations, micro-operations included; the last page-crossing or ending operation needs room too.
@@ -88,6 +91,8 @@ final class BlockCache {
         pageCount = memory.arenaBytes / 4096
         pages = .allocate(capacity: pageCount)
         pages.initialize(repeating: nil, count: pageCount)
+        writes = .allocate(capacity: pageCount)
+        writes.initialize(repeating: 0, count: pageCount)
         scratch = UnsafeMutableRawPointer.allocate(byteCount: 64 + 8 * 32, alignment: 64).assumingMemoryBound(to: Block.self)
     }
 
@@ -95,6 +100,7 @@ final class BlockCache {
         area.deallocate()
         table.deallocate()
         pages.deallocate()
+        writes.deallocate()
         UnsafeMutableRawPointer(scratch).deallocate()
     }
 
@@ -123,7 +129,9 @@ final class BlockCache {
         let code = UnsafeRawBufferPointer(start: memory.base + storage, count: pageLeft)
         var decoder = Decoder(code: code, rip: rip, mode: mode)
         let new = (area + used).assumingMemoryBound(to: Block.self)
-        decoder.decodeBlock(into: new.mutableOps, limit: BlockCache.maximumOperations)
+        // Where code is rewritten again and again, long blocks would be decoded for nothing.
+        let restless = writes[storage >> 12] >= BlockCache.restlessWrites
+        decoder.decodeBlock(into: new.mutableOps, limit: restless ? 12 : BlockCache.maximumOperations)
         guard decoder.instructions > 0 else { return nil }
         register(new, decoder, storage: storage, rip: rip, mode: mode, slot: slot)
         return new
@@ -188,6 +196,7 @@ final class BlockCache {
             link = next
         }
         memory.codeGranules[page] = granules
+        if writes[page] < .max { writes[page] += 1 }
     }
 
     /// A dead block may be running: each of its instructions now leaves for the dispatcher, and no link enters it.

@@ -574,7 +574,8 @@ func execute(_ c: Core, _ first: BlockPointer) -> Fault? {
             o += 1
         }
     } catch {
-        c.rip = block.pointee.rip &+ UInt64(o.pointee.ipOffset)
+        c.rip = c.t.pointee.taskSwitched ? c.t.pointee.instructionRIP : block.pointee.rip &+ UInt64(o.pointee.ipOffset)
+        c.t.pointee.taskSwitched = false
         c.t.pointee.instructionRIP = c.rip
         c.t.pointee.budget &-= Int64(o.pointee.n)
         c.t.pointee.exact = false

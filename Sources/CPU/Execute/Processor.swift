@@ -139,7 +139,7 @@ public final class Processor {
     /// Delivers what waits at an instruction boundary; returns a sentence on shutdown.
     /// SDM Vol. 3A, "Priority Among Simultaneous Exceptions and Interrupts".
     private func takeEvents(_ c: Core) -> String? {
-        if c.t.pointee.pendingDebug != 0, let text = raiseDebug(c, c.t.pointee.pendingDebug, fault: false) { return text }
+        if c.t.pointee.pendingDebug != 0 && c.v.pointee.shadow != Shadow.movSS, let text = raiseDebug(c, c.t.pointee.pendingDebug, fault: false) { return text }
         guard c.v.pointee.shadow == 0 else { return nil }
         if c.t.pointee.nmi && !c.t.pointee.nmiBlocked {
             c.t.pointee.nmi = false
@@ -199,6 +199,9 @@ public final class Processor {
             var block = try locate(c, single: alone)
             if block.pointee.cost > c.t.pointee.budget && !block.pointee.isSingle { block = try locate(c, single: true) }
             let traps = c.v.pointee.systemFlags & EFlags.tf != 0
+            c.t.pointee.dropsTrap = false
+            // RF is cleared at the start of the instruction: IRET may set it anew. A fault pushes it as 1 anyway.
+            if resume { c.v.pointee.systemFlags &= ~EFlags.rf }
             c.v.pointee.shadow = 0
             c.t.pointee.exact = block.pointee.isSingle
             failure = execute(c, block)
@@ -211,10 +214,8 @@ public final class Processor {
             }
             c.t.pointee.exact = false
             if failure == nil {
-                // RF lasts for one instruction.
-                if resume { c.v.pointee.systemFlags &= ~EFlags.rf }
-                // A trap after MOV SS waits until the next instruction is done.
-                if traps && c.v.pointee.shadow != Shadow.movSS { c.t.pointee.pendingDebug |= 1 &<< 14 }
+                // A trap after MOV SS waits until the next instruction is done; INT n runs its handler untrapped.
+                if traps && c.v.pointee.shadow != Shadow.movSS && !c.t.pointee.dropsTrap { c.t.pointee.pendingDebug |= DR6.bs }
             }
         } catch {
             failure = error

@@ -30,7 +30,26 @@ func executeFPU(_ c: Core, _ o: OpPointer) throws(Fault) {
     if c.cr0 & (CR0.em | CR0.ts) != 0 { throw .deviceNotAvailable }
     let row = Int(o.pointee.sub & 7) &<< 3 | o.pointee.regField
     if c.v.pointee.fpu.status & FSW.es != 0, try c.meetPendingException(o, row) { return }
-    if o.pointee.isRegisterForm { try c.fpuRegisterForm(o, row) } else { try c.fpuMemoryForm(o, row) }
+    if o.pointee.isRegisterForm { return try c.fpuRegisterForm(o, row) }
+    let reg = row & 7
+    switch row {
+    case 0...7:
+        let bits = try c.fpuOperand(o, UInt32.self)
+        c.fpuArithmeticMemory(reg, F80(single: bits), UInt64(bits), .single)
+    case 32...39:
+        let bits = try c.fpuOperand(o, UInt64.self)
+        c.fpuArithmeticMemory(reg, F80(double: bits), bits, .double)
+    case 16...23:
+        let bits = try c.fpuOperand(o, UInt32.self)
+        c.fpuArithmeticMemory(reg, F80(integer: Int64(Int32(bitPattern: bits))), UInt64(bits), .integer)
+    case 48...55:
+        let bits = try c.fpuOperand(o, UInt16.self)
+        c.fpuArithmeticMemory(reg, F80(integer: Int64(Int16(bitPattern: bits))), UInt64(bits), .word)
+    case 8: c.fld(single: try c.fpuOperand(o, UInt32.self))
+    case 40: c.fld(double: try c.fpuOperand(o, UInt64.self))
+    case 42, 43: try c.fst_m64(o, pops: row & 1 != 0)
+    default: try c.fpuMemoryForm(o, row)
+    }
 }
 
 /// WAIT. - Throws: #NM with CR0.MP and TS, #MF for a pending unmasked exception.
@@ -172,9 +191,9 @@ extension Core {
 
     /// Records FDP and FDS too.
     @inline(__always)
-    func noteWithData(_ o: OpPointer) {
+    func note(_ o: OpPointer, data offset: UInt64) {
         note(o)
-        v.pointee.fpu.dataPointer = effectiveOffset(o)
+        v.pointee.fpu.dataPointer = offset
         v.pointee.fpu.dataSelector = v.pointee.seg[unchecked: Int(o.pointee.seg & 7)].selector
     }
 
@@ -182,87 +201,63 @@ extension Core {
 
     @inline(__always)
     func fpuOperand<T: FixedWidthInteger & UnsignedInteger>(_ o: OpPointer, _: T.Type) throws(Fault) -> T {
-        let value = try load(effectiveLinear(o, T.bitWidth / 8, write: false), T.self)
-        noteWithData(o)
+        let offset = effectiveOffset(o)
+        let value = try load(linear(Int(o.pointee.seg), offset, T.bitWidth / 8, write: false), T.self)
+        note(o, data: offset)
         return value
     }
 
     @inline(__always)
     func storeFPUOperand<T: FixedWidthInteger & UnsignedInteger>(_ o: OpPointer, _ value: T) throws(Fault) {
-        try store(effectiveLinear(o, T.bitWidth / 8, write: true), value)
-        noteWithData(o)
+        let offset = effectiveOffset(o)
+        try store(linear(Int(o.pointee.seg), offset, T.bitWidth / 8, write: true), value)
+        note(o, data: offset)
     }
 
     /// A 10-byte operand.
     func fpuOperand80(_ o: OpPointer) throws(Fault) -> F80 {
-        let linear = try effectiveLinear(o, 10, write: false)
-        let significand = try load(linear, UInt64.self)
-        let signExponent = try load((linear &+ 8) & t.pointee.addressMask, UInt16.self)
-        noteWithData(o)
+        let offset = effectiveOffset(o)
+        let first = try linear(Int(o.pointee.seg), offset, 10, write: false)
+        let significand = try load(first, UInt64.self)
+        let signExponent = try load((first &+ 8) & t.pointee.addressMask, UInt16.self)
+        note(o, data: offset)
         return F80(significand, signExponent)
     }
 
     func storeFPUOperand80(_ o: OpPointer, _ value: F80) throws(Fault) {
-        let linear = try effectiveLinear(o, 10, write: true)
-        let second = (linear &+ 8) & t.pointee.addressMask
-        if linear & 0xFFF > 0xFF6 { try probeWrite(second, 2) }
-        try store(linear, value.significand)
+        let offset = effectiveOffset(o)
+        let first = try linear(Int(o.pointee.seg), offset, 10, write: true)
+        let second = (first &+ 8) & t.pointee.addressMask
+        if first & 0xFFF > 0xFF6 { try probeWrite(second, 2) }
+        try store(first, value.significand)
         try store(second, value.signExponent)
-        noteWithData(o)
+        note(o, data: offset)
     }
 
     // MARK: Dispatch
 
-    /// Memory operand. `row` = opcode (3 bits) and ModR/M reg field.
-    @inline(__always)
+    /// Memory operand, all but arithmetic and the transfers of `executeFPU`. `row` = opcode (3 bits) and ModR/M reg field.
     func fpuMemoryForm(_ o: OpPointer, _ row: Int) throws(Fault) {
-        let reg = row & 7
-        switch row &>> 3 {
-        case 0: try fpuArithmetic(reg, single: fpuOperand(o, UInt32.self))
-        case 4: try fpuArithmetic(reg, double: fpuOperand(o, UInt64.self))
-        case 2: try fpuArithmetic(reg, integer: Int32(bitPattern: fpuOperand(o, UInt32.self)), .integer)
-        case 6: try fpuArithmetic(reg, integer: Int32(Int16(bitPattern: fpuOperand(o, UInt16.self))), .word)
-        case 1:
-            switch reg {
-            case 0: try fld(single: fpuOperand(o, UInt32.self))
-            case 2: try fst_m32(o, pops: false)
-            case 3: try fst_m32(o, pops: true)
-            case 4: try fldenv(o)
-            case 5: try fldcw(o)
-            case 6: try fnstenv(o)
-            case 7: try storeRM(o, fpuControl)
-            default: throw .invalidOpcode
-            }
-        case 3:
-            switch reg {
-            case 0: try fild(Int64(Int32(bitPattern: fpuOperand(o, UInt32.self))))
-            case 2: try fist(o, UInt32.self, .storeInteger, pops: false)
-            case 3: try fist(o, UInt32.self, .storeInteger, pops: true)
-            case 5: try fldPlain(fpuOperand80(o))
-            case 7: try fstp_m80(o)
-            default: throw .invalidOpcode
-            }
-        case 5:
-            switch reg {
-            case 0: try fld(double: fpuOperand(o, UInt64.self))
-            case 2: try fst_m64(o, pops: false)
-            case 3: try fst_m64(o, pops: true)
-            case 4: try frstor(o)
-            case 6: try fnsave(o)
-            case 7: try storeRM(o, statusWord)
-            default: throw .invalidOpcode
-            }
-        default:
-            switch reg {
-            case 0: try fild(Int64(Int16(bitPattern: fpuOperand(o, UInt16.self))))
-            case 2: try fist(o, UInt16.self, .storeWord, pops: false)
-            case 3: try fist(o, UInt16.self, .storeWord, pops: true)
-            case 4: try fbld(fpuOperand80(o))
-            case 5: try fild(Int64(bitPattern: fpuOperand(o, UInt64.self)))
-            case 6: try fbstp(o)
-            case 7: try fist(o, UInt64.self, .storeLong, pops: true)
-            default: throw .invalidOpcode
-            }
+        switch row {
+        case 10, 11: try fst_m32(o, pops: row & 1 != 0)
+        case 12: try fldenv(o)
+        case 13: try fldcw(o)
+        case 14: try fnstenv(o)
+        case 15: try store(effectiveLinear(o, 2, write: true), fpuControl)
+        case 24: fild(Int64(Int32(bitPattern: try fpuOperand(o, UInt32.self))))
+        case 26, 27: try fist(o, UInt32.self, .storeInteger, pops: row & 1 != 0)
+        case 29: fldPlain(try fpuOperand80(o))
+        case 31: try fstp_m80(o)
+        case 44: try frstor(o)
+        case 46: try fnsave(o)
+        case 47: try store(effectiveLinear(o, 2, write: true), statusWord)
+        case 56: fild(Int64(Int16(bitPattern: try fpuOperand(o, UInt16.self))))
+        case 58, 59: try fist(o, UInt16.self, .storeWord, pops: row & 1 != 0)
+        case 60: fbld(try fpuOperand80(o))
+        case 61: fild(Int64(bitPattern: try fpuOperand(o, UInt64.self)))
+        case 62: try fbstp(o)
+        case 63: try fist(o, UInt64.self, .storeLong, pops: true)
+        default: throw .invalidOpcode
         }
     }
 

@@ -7,7 +7,6 @@ extension Core {
 
     /// ST(destination) := ST(0) op ST(i) by the reg field's operation. DC and DE swap the subtractions' and divisions' reg fields, so the
     /// operation on (ST(0), ST(i)) is the same for both destinations.
-    @inline(__always)
     func fpuArithmetic(_ reg: Int, _ i: Int, into destination: Int, pops: Bool) {
         if isEmpty(0) || isEmpty(i) {
             guard stackUnderflow() else { return }
@@ -21,39 +20,14 @@ extension Core {
         if pops { popST() }
     }
 
-    @inline(__always)
-    func fpuArithmetic(_ reg: Int, single bits: UInt32) {
-        if reg & 6 == 2 {
-            fcomMemory(F80(single: bits), UInt64(bits), .single, pops: reg & 1)
-        } else {
-            fpuArithmeticMemory(reg, F80(single: bits), UInt64(bits), .single)
-        }
-    }
-
-    @inline(__always)
-    func fpuArithmetic(_ reg: Int, double bits: UInt64) {
-        if reg & 6 == 2 {
-            fcomMemory(F80(double: bits), bits, .double, pops: reg & 1)
-        } else {
-            fpuArithmeticMemory(reg, F80(double: bits), bits, .double)
-        }
-    }
-
-    @inline(__always)
-    func fpuArithmetic(_ reg: Int, integer: Int32, _ format: F80.Memory) {
-        let y = F80(integer: Int64(integer))
-        let bits = UInt64(UInt32(bitPattern: integer))
-        if reg & 6 == 2 { fcomMemory(y, bits, format, pops: reg & 1) } else { fpuArithmeticMemory(reg, y, bits, format) }
-    }
-
-    /// ST(0) := ST(0) op operand. `y` is nil when its conversion raises an exception.
-    @inline(__always)
-    private func fpuArithmeticMemory(_ reg: Int, _ y: F80?, _ bits: UInt64, _ format: F80.Memory) {
+    /// ST(0) := ST(0) op operand, or a comparison (reg 2, 3). `y` is `notPlain` when the conversion of `bits` raises an exception.
+    func fpuArithmeticMemory(_ reg: Int, _ y: F80, _ bits: UInt64, _ format: F80.Memory) {
+        if reg & 6 == 2 { return fcomMemory(y, bits, format, pops: reg & 1) }
         if isEmpty(0) {
             if stackUnderflow() { setST(0, .indefinite) }
             return
         }
-        var r = y.map { F80.arithmetic(reg, st(0), $0, fpuControl) } ?? .declined
+        var r = F80.arithmetic(reg, st(0), y, fpuControl)
         if r.isDeclined { r = hostMemory(.arithmetic(reg, format), bits) }
         if enter(r.flags) & FSW.before != 0 { return }
         setST(0, r.value)
@@ -138,11 +112,11 @@ extension Core {
     }
 
     @inline(__always)
-    private func fcomMemory(_ y: F80?, _ bits: UInt64, _ format: F80.Memory, pops: Int) {
+    private func fcomMemory(_ y: F80, _ bits: UInt64, _ format: F80.Memory, pops: Int) {
         let done: Bool
         if isEmpty(0) {
             done = compareEmpty()
-        } else if let y, y.isPlain, st(0).isPlain {
+        } else if y.isPlain && st(0).isPlain {
             done = enterComparison(F80.compare(st(0), y))
         } else {
             done = enterComparison(hostMemory(.arithmetic(2, format), bits).flags)

@@ -16,11 +16,13 @@ struct F80: Equatable, Sendable {
         self.signExponent = signExponent
     }
 
-    static let integerBit: UInt64 = 1 << 63
-    static let bias = 16383
+    @inline(__always) static var integerBit: UInt64 { 1 << 63 }
+    @inline(__always) static var bias: Int { 16383 }
     /// The QNaN "real indefinite", masked response to an invalid operation.
-    static let indefinite = F80(0xC000_0000_0000_0000, 0xFFFF)
-    static let zero = F80(0, 0)
+    @inline(__always) static var indefinite: F80 { F80(0xC000_0000_0000_0000, 0xFFFF) }
+    @inline(__always) static var zero: F80 { F80(0, 0) }
+    /// An encoding that no operation here takes (a pseudo-infinity): stands for an operand that only the host converts.
+    @inline(__always) static var notPlain: F80 { F80(0, 0x7FFF) }
 
     @inline(__always) var sign: UInt16 { signExponent & 0x8000 }
     @inline(__always) var exponent: Int { Int(signExponent & 0x7FFF) }
@@ -37,9 +39,9 @@ struct F80: Equatable, Sendable {
 
     // MARK: Exact conversions
 
-    /// Exact; nil for denormals and NaNs, which raise exceptions.
+    /// Exact; `notPlain` for denormals and NaNs, whose conversion raises exceptions.
     @inline(__always)
-    init?(single bits: UInt32) {
+    init(single bits: UInt32) {
         let sign = UInt16(truncatingIfNeeded: bits &>> 16) & 0x8000
         let exponent = (bits &>> 23) & 0xFF
         let fraction = bits & 0x7F_FFFF
@@ -48,13 +50,13 @@ struct F80: Equatable, Sendable {
         } else if fraction == 0 {
             self = exponent == 0 ? F80(0, sign) : F80(F80.integerBit, sign | 0x7FFF)
         } else {
-            return nil
+            self = .notPlain
         }
     }
 
-    /// Exact; nil for denormals and NaNs, which raise exceptions.
+    /// Exact; `notPlain` for denormals and NaNs, whose conversion raises exceptions.
     @inline(__always)
-    init?(double bits: UInt64) {
+    init(double bits: UInt64) {
         let sign = UInt16(truncatingIfNeeded: bits &>> 48) & 0x8000
         let exponent = (bits &>> 52) & 0x7FF
         let fraction = bits & 0xF_FFFF_FFFF_FFFF
@@ -63,7 +65,7 @@ struct F80: Equatable, Sendable {
         } else if fraction == 0 {
             self = exponent == 0 ? F80(0, sign) : F80(F80.integerBit, sign | 0x7FFF)
         } else {
-            return nil
+            self = .notPlain
         }
     }
 
@@ -121,6 +123,21 @@ extension F80 {
     /// Declines results that are not normal.
     @inline(__always)
     static func rounded(_ sign: UInt16, _ exponent: Int, _ high: UInt64, _ low: UInt64, _ control: UInt16) -> Rounded {
+        guard control & (FCW.precision | FCW.rounding) == FCW.extended, UInt(bitPattern: exponent &- 1) < 0x7FFD else {
+            return roundedOther(sign, exponent, high, low, control)
+        }
+        // To nearest, 64 bits, without branches on the data; the exponent has room for a carry.
+        let tie: UInt64 = low == F80.integerBit ? 1 : 0
+        let above: UInt64 = low > F80.integerBit ? 1 : 0
+        let up = above | tie & high
+        let keep = high &+ up
+        let inexact: UInt16 = low == 0 ? 0 : FSW.pe
+        if keep == 0 { return Rounded(F80(F80.integerBit, sign | UInt16(truncatingIfNeeded: exponent &+ 1)), inexact | FSW.c1) }
+        return Rounded(F80(keep, sign | UInt16(truncatingIfNeeded: exponent)), inexact | UInt16(truncatingIfNeeded: up) &<< 9)
+    }
+
+    @inline(never)
+    private static func roundedOther(_ sign: UInt16, _ exponent: Int, _ high: UInt64, _ low: UInt64, _ control: UInt16) -> Rounded {
         var keep = high
         var rest = low
         var unit: UInt64 = 1
@@ -142,9 +159,8 @@ extension F80 {
             flags = FSW.pe
             if roundsUp(rest, odd: keep & unit != 0, sign: sign, control) {
                 flags = FSW.pe | FSW.c1
-                let (sum, carry) = keep.addingReportingOverflow(unit)
-                keep = sum
-                if carry {
+                keep = keep &+ unit
+                if keep == 0 {
                     keep = F80.integerBit
                     exponent &+= 1
                 }
@@ -176,12 +192,11 @@ extension F80 {
             return (x.isZero && (y.isZero || y.isNormal)) || (y.isZero && x.isNormal) ? Rounded(F80(0, sign)) : .declined
         }
         var (high, low) = x.significand.multipliedFullWidth(by: y.significand)
-        var exponent = x.exponent &+ y.exponent &- (F80.bias &- 1)
-        if high < F80.integerBit {
-            high = high &<< 1 | low &>> 63
-            low = low &<< 1
-            exponent &-= 1
-        }
+        // The product has 127 or 128 bits.
+        let shift = 1 &- high &>> 63
+        high = high &<< shift | (low &>> 63) & shift
+        low = low &<< shift
+        let exponent = x.exponent &+ y.exponent &- (F80.bias &- 1) &- Int(truncatingIfNeeded: shift)
         return rounded(sign, exponent, high, low, control)
     }
 
@@ -273,11 +288,12 @@ extension F80 {
     func toDouble(_ control: UInt16) -> (bits: UInt64, flags: UInt16) {
         let signBit = UInt64(sign) &<< 48
         guard isNormal else { return isZero ? (signBit, 0) : isInfinity ? (signBit | 0x7FF0_0000_0000_0000, 0) : (0, Rounded.declinedFlag) }
-        let r = F80.rounded(sign, exponent, significand, 0, control & FCW.rounding | FCW.double)
-        // A tiny value may round up to the smallest normal and still underflow: look at the exponent before rounding as well.
-        guard !r.isDeclined, exponent > 16383 &- 1023, r.value.exponent < 16383 &+ 1024 else { return (0, Rounded.declinedFlag) }
-        let narrow = UInt64(truncatingIfNeeded: r.value.exponent &- (16383 &- 1023))
-        return (signBit | narrow &<< 52 | (r.value.significand &>> 11) & 0xF_FFFF_FFFF_FFFF, r.flags)
+        // A value below the smallest normal may round up to it and still underflow: the exponent before rounding counts too.
+        let narrow = exponent &- (16383 &- 1023)
+        guard UInt(bitPattern: narrow &- 1) < 2046 else { return (0, Rounded.declinedFlag) }
+        let magnitude = UInt64(truncatingIfNeeded: narrow &- 1) &<< 52 &+ significand &>> 11  // the integer bit adds the 1
+        let (bits, flags) = roundedLast(magnitude, rest: significand &<< 53, control)
+        return bits < 0x7FF0_0000_0000_0000 ? (signBit | bits, flags) : (0, Rounded.declinedFlag)
     }
 
     /// To binary32, likewise.
@@ -285,10 +301,21 @@ extension F80 {
     func toSingle(_ control: UInt16) -> (bits: UInt32, flags: UInt16) {
         let signBit = UInt32(sign) &<< 16
         guard isNormal else { return isZero ? (signBit, 0) : isInfinity ? (signBit | 0x7F80_0000, 0) : (0, Rounded.declinedFlag) }
-        let r = F80.rounded(sign, exponent, significand, 0, control & FCW.rounding | FCW.single)
-        guard !r.isDeclined, exponent > 16383 &- 127, r.value.exponent < 16383 &+ 128 else { return (0, Rounded.declinedFlag) }
-        let narrow = UInt32(truncatingIfNeeded: r.value.exponent &- (16383 &- 127))
-        return (signBit | narrow &<< 23 | UInt32(truncatingIfNeeded: r.value.significand &>> 40) & 0x7F_FFFF, r.flags)
+        let narrow = exponent &- (16383 &- 127)
+        guard UInt(bitPattern: narrow &- 1) < 254 else { return (0, Rounded.declinedFlag) }
+        let magnitude = UInt64(truncatingIfNeeded: narrow &- 1) &<< 23 &+ significand &>> 40
+        let (bits, flags) = roundedLast(magnitude, rest: significand &<< 24, control)
+        return bits < 0x7F80_0000 ? (signBit | UInt32(truncatingIfNeeded: bits), flags) : (0, Rounded.declinedFlag)
+    }
+
+    /// Rounds an integer image by the part below it; a carry runs into the exponent field.
+    @inline(__always)
+    private func roundedLast(_ magnitude: UInt64, rest: UInt64, _ control: UInt16) -> (bits: UInt64, flags: UInt16) {
+        let inexact: UInt16 = rest == 0 ? 0 : FSW.pe
+        var up: UInt64 = rest > F80.integerBit ? 1 : 0
+        if rest == F80.integerBit { up = magnitude & 1 }
+        if control & FCW.rounding != 0 { up = rest != 0 && F80.roundsUp(rest, odd: false, sign: sign, control) ? 1 : 0 }
+        return (magnitude &+ up, inexact | UInt16(truncatingIfNeeded: up) &<< 9)
     }
 
     /// Magnitude rounded to an integer, for |x| < 2^63; declined otherwise.
@@ -306,9 +333,8 @@ extension F80 {
             keep = 0
             rest = power == -1 ? significand : 1
         }
-        guard rest != 0 else { return (keep, 0) }
-        let up = F80.roundsUp(rest, odd: keep & 1 != 0, sign: sign, control)
-        return up ? (keep &+ 1, FSW.pe | FSW.c1) : (keep, FSW.pe)
+        let (magnitude, flags) = roundedLast(keep, rest: rest, control)
+        return (magnitude, flags)
     }
 
     /// To a signed integer of `bits` bits; declined when it does not fit.

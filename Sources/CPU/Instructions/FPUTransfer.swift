@@ -18,12 +18,14 @@ extension Core {
 
     @inline(__always)
     func fld(single bits: UInt32) {
-        if let value = F80(single: bits) { fldPlain(value) } else { fldConverted(.loadSingle, F80(UInt64(bits), 0)) }
+        let value = F80(single: bits)
+        if value != .notPlain { fldPlain(value) } else { fldConverted(.loadSingle, F80(UInt64(bits), 0)) }
     }
 
     @inline(__always)
     func fld(double bits: UInt64) {
-        if let value = F80(double: bits) { fldPlain(value) } else { fldConverted(.loadDouble, F80(bits, 0)) }
+        let value = F80(double: bits)
+        if value != .notPlain { fldPlain(value) } else { fldConverted(.loadDouble, F80(bits, 0)) }
     }
 
     /// Denormals (#D) and NaNs (#IA when signalling). An unmasked #IA pushes nothing; an unmasked #D does push, as measured.
@@ -116,7 +118,7 @@ extension Core {
     private func finishStore<T: FixedWidthInteger & UnsignedInteger>(_ o: OpPointer, _ bits: T, _ flags: UInt16, pops: Bool) throws(Fault) {
         if flags & (FSW.ie | FSW.oe | FSW.ue) & ~fpuControl != 0 {
             _ = try effectiveLinear(o, T.bitWidth / 8, write: true)
-            noteWithData(o)
+            note(o, data: effectiveOffset(o))
             _ = enter(flags)
             return
         }
@@ -130,7 +132,7 @@ extension Core {
         if fpuControl & FSW.ie != 0 {
             try storeFPUOperand(o, indefinite)
         } else {
-            noteWithData(o)
+            note(o, data: effectiveOffset(o))
         }
         if stackUnderflow(), pops { popST() }
     }
@@ -148,7 +150,7 @@ extension Core {
         if isEmpty(0) { return try storeEmpty80(o, .indefinite) }
         let r = hostStore(.storeBCD)
         if r.flags & FSW.ie & ~fpuControl != 0 {
-            noteWithData(o)
+            note(o, data: effectiveOffset(o))
             _ = enter(r.flags)
             return
         }
@@ -161,7 +163,7 @@ extension Core {
         if fpuControl & FSW.ie != 0 {
             try storeFPUOperand80(o, indefinite)
         } else {
-            noteWithData(o)
+            note(o, data: effectiveOffset(o))
         }
         if stackUnderflow() { popST() }
     }

@@ -36,6 +36,10 @@ struct Transient {
     var watching = false
     /// Every access goes the slow way and is checked for alignment (#AC).
     var alignmentChecked = false
+    /// A task switch is past its commit point: a fault now belongs to the new task, whose EIP is in `instructionRIP`.
+    var taskSwitched = false
+    /// The instruction was a software interrupt: its single-step trap is dropped.
+    var dropsTrap = false
     /// DR6 bits of data breakpoints hit by the current instruction.
     var pendingDebug: UInt32 = 0
     /// INTR from the interrupt controller, NMI latch, and "lines or deadlines changed".

@@ -176,7 +176,7 @@ extension Core {
     /// After a return to an outer level: data registers that the new level may not use become null.
     /// SDM Vol. 2, RET, "RETURN-TO-OUTER-PRIVILEGE-LEVEL".
     func dropInnerSegments(below level: UInt8) {
-        for number in [Seg.es, Seg.ds, Seg.fs, Seg.gs] {
+        for number in Seg.es...Seg.gs where number != Seg.cs && number != Seg.ss {
             let s = segment(number)
             let conforming = s.attributes & 0x1C == 0x1C
             if !conforming && s.dpl < level { v.pointee.seg[number] = nullSegment(0) }

@@ -1,3 +1,4 @@
+import CPU
 import Primitives
 
 /// What a board is built from.
@@ -14,6 +15,7 @@ public struct BoardSettings: Sendable {
 
     public var ramMiB = 128
     public var cpus = 1
+    public var processor = CPUModel.pentiumPro
     /// 64, 128 or 256 KiB.
     public var bios: [UInt8]
     /// Option ROM of the VGA; empty: none.

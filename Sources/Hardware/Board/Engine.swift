@@ -19,13 +19,3 @@ public protocol Engine: AnyObject {
 }
 
 extension Processor: Engine {}
-
-extension PC {
-    /// A board with the interpreter engine.
-    public convenience init(_ settings: BoardSettings) throws(BoardError) {
-        try self.init(settings) { bus, memory in Processor(memory: memory, bus: bus, model: .pentiumPro) }
-    }
-
-    /// The vCPU, for debuggers and tests; nil with another engine.
-    public var processor: Processor? { engine as? Processor }
-}

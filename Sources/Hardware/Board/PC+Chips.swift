@@ -56,7 +56,7 @@ extension PC {
 
     /// Positions in the list of the chips that the wiring needs by type.
     struct Places {
-        let pic, rtc, dma, keyboard, a20, coprocessor, lapic, ioapic, hostBridge, piix3, pm, vga: Int
+        let pic, rtc, dma, keyboard, a20, coprocessor, lapic, ioapic, hostBridge, piix3, ide, pm, vga: Int
         /// COM1–COM4.
         let serial: [Int]
         /// A call of the chip may change what it drives without a line of its own.
@@ -79,6 +79,7 @@ extension PC {
             ioapic = find(IOAPIC.self)
             hostBridge = find(HostBridge.self)
             piix3 = find(PIIX3.self)
+            ide = find(IDE.self)
             pm = find(PowerManagement.self)
             vga = find(VGA.self)
             serial = devices.indices.filter { devices[$0] is UART }

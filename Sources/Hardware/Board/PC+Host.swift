@@ -23,12 +23,15 @@ extension PC {
     /// The ACPI power button, pressed and released.
     public func powerButton() { call(place.pm, PowerManagement.self) { $0.pressPowerButton(&$1) } }
 
-    /// Media in the bays. Before the first instruction a change also reaches CMOS RAM.
+    /// Media in the bays. Before the first instruction they also decide which drives are fitted and what CMOS RAM says of them.
     public var media: MediaBays {
         get { wires.media }
         set {
             wires.media = newValue
-            if engine.retired == 0 { writeCMOS() }
+            guard engine.retired == 0 else { return }
+            chip(place.ide, IDE.self) { $0 = IDE(drives: IDE.drives(for: newValue)) }
+            writeCMOS()
+            refreshDeadlines()
         }
     }
 

@@ -115,6 +115,15 @@ public final class PC {
         settleInterrupts()
     }
 
+    /// The board with the interpreter in its socket.
+    /// - Throws: as the designated initialiser.
+    public convenience init(_ settings: BoardSettings) throws(BoardError) {
+        try self.init(settings) { bus, memory in Processor(memory: memory, bus: bus, model: settings.processor) }
+    }
+
+    /// The processor in the socket, where it is the interpreter: for loaders and debuggers.
+    public var processor: Processor? { engine as? Processor }
+
     // MARK: Chips
 
     /// A chip of the wiring, as its own type, in place.

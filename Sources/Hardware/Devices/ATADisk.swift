@@ -59,7 +59,11 @@ extension IDEDrive {
         case 0xC8, 0xC9, 0x25: if begin(medium, blocks: 1) { startDMA(bytes: remaining * 512, busMaster, wires) }
         case 0xCA, 0xCB, 0x35: if begin(medium, blocks: 1, writing: true) { startDMA(bytes: remaining * 512, busMaster, wires) }
         case 0x40, 0x41, 0x42: if begin(medium, blocks: 1) { endRange() }
-        case 0x70...0x7F: if let at = address(count: 1, medium) { (lba, remaining) = (at, 0); done() }
+        case 0x70...0x7F:
+            if let at = address(count: 1, medium) {
+                (lba, remaining) = (at, 0)
+                done()
+            }
         case 0x10...0x1F: done()
         case 0x91:
             let sectors = Int(count & 0xFF)
@@ -78,7 +82,8 @@ extension IDEDrive {
             offer(.dataOut, upTo: 512, interrupt: false)
         case 0xEC: reply(identifyDisk(medium))
         case 0xF8, 0x27:
-            setAddress(command == 0xF8 ? min(medium.sectorCount - 1, 0x0FFF_FFFF) : medium.sectorCount - 1, lba48: command == 0x27, chs: false)
+            let last = medium.sectorCount - 1
+            setAddress(command == 0xF8 ? min(last, 0x0FFF_FFFF) : last, lba48: command == 0x27, chs: false)
             done()
         case 0xB0: runSMART()
         default: fail(Bit.aborted)

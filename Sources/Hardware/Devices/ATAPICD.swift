@@ -25,6 +25,11 @@ extension IDEDrive {
         var attention = false
         /// Media event for GET EVENT STATUS NOTIFICATION: 0 none, 1 eject request, 2 new medium, 3 removal.
         var mediaEvent: UInt8 = 0
+
+        /// A reset on the cable: sense data and lock go, the tray stays where it is.
+        mutating func settle() {
+            (senseKey, senseCode, senseQualifier, locked) = (0, 0, 0, false)
+        }
     }
 
     func disc(_ wires: Wires) -> (any Medium)? {

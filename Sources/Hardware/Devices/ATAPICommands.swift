@@ -185,7 +185,8 @@ extension IDEDrive {
         case 1: body = [1, 1, 0, 0x14, 1, 0] + discAddress(0, msf: msf)
         case 2:
             body = [1, 1]
-            let end = discAddress(disc.sectorCount, msf: true), start = discAddress(0, msf: true)
+            let end = discAddress(disc.sectorCount, msf: true)
+            let start = discAddress(0, msf: true)
             body += [1, 0x14, 0, 0xA0, 0, 0, 0, 0, 1, 0, 0]
             body += [1, 0x14, 0, 0xA1, 0, 0, 0, 0, 1, 0, 0]
             body += [1, 0x14, 0, 0xA2, 0, 0, 0] + end

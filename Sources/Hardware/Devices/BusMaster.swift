@@ -78,7 +78,11 @@ struct BusMaster: Codable, Equatable, Sendable {
                 return false
             }
             let piece = UnsafeMutableRawBufferPointer(rebasing: buffer[done..<done + chunk])
-            if toMemory { memory.write(Physical(region), from: UnsafeRawBufferPointer(piece)) } else { memory.read(Physical(region), into: piece) }
+            if toMemory {
+                memory.write(Physical(region), from: UnsafeRawBufferPointer(piece))
+            } else {
+                memory.read(Physical(region), into: piece)
+            }
             region = region &+ UInt32(chunk)
             left -= UInt32(chunk)
             done += chunk

@@ -189,7 +189,7 @@ public struct CMOSClock: Device {
     }
 
     private func encode(_ value: Int) -> UInt8 {
-        binary ? UInt8(truncatingIfNeeded: value) : UInt8(truncatingIfNeeded: value / 10 % 10 << 4 | value % 10)
+        binary ? UInt8(truncatingIfNeeded: value) : UInt8(truncatingIfNeeded: (value / 10 % 10) << 4 | value % 10)
     }
 
     /// Hours 0–23 of an hours register in either format.

@@ -303,7 +303,9 @@ extension FDC {
                 transfer.st1 |= Bit.endOfCylinder
                 st0 = Bit.abnormal
             }
+            let head = transfer.head
             advanceID()
+            transfer.head = head  // ST0 has the head of the last sector, not the next one's
         }
         respond(st0: st0, wires)
     }

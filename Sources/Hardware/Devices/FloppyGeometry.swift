@@ -1,7 +1,9 @@
-/// The layout of a floppy, known from the size of its image. Sectors are 512 bytes throughout.
+/// ECMA and IBM floppy formats: the layout of a disk, known from the size of its image. Sectors are 512 bytes throughout.
 ///
 /// Source: ECMA-66, -70, -100, -125 (track and sector counts of the common formats); drive type bytes as in CMOS 0x10 of the PC/AT,
-/// with 6–8 for the single-density-per-side formats that SeaBIOS tells apart.
+/// with 6–8 for the 40-track formats that SeaBIOS tells apart.
+///
+/// Not implemented: formats with other sector sizes or sectors that differ from track to track.
 public struct FloppyGeometry: Codable, Equatable, Sendable {
     public let cylinders: Int
     public let heads: Int

@@ -1,7 +1,7 @@
 import CPU
 import Primitives
 
-/// One channel of the PIIX3's IDE function: a cable with two drives, the control register and the bus master.
+/// Intel 82371SB (PIIX3), one channel of the IDE function: a cable with two drives, the control register and the bus master.
 ///
 /// Source: *ATA/ATAPI-6* (T13/1410D), chapters 7 "Interface register definitions" and 9.16 "Single device configurations": device 0 answers
 /// for an absent device 1; a cable without drives floats. Bus master: see `BusMaster`.

@@ -175,7 +175,7 @@ struct IDEDrive: Codable, Equatable, Sendable {
         case .dma: kind == .cd ? packetDMA(&busMaster, &wires) : diskDMA(&busMaster, &wires)
         case .resetting:
             setSignature()
-            packet = PacketState()
+            packet.settle()
             error = 1
             phase = .idle
             status = kind == .disk ? Bit.ready | Bit.seekComplete : 0

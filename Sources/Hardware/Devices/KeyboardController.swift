@@ -98,7 +98,7 @@ public struct KeyboardController: Device {
                 outputFull = false
                 keyboard.link.lineBusy(at: wires.now)
                 mouse.link.lineBusy(at: wires.now)
-                answerTime = wires.now &+ Self.answerGap
+                if !answers.isEmpty { answerTime = wires.now &+ Self.answerGap }
                 settle(&wires)
             }
             return output

@@ -133,7 +133,7 @@ extension PIT {
             }
             value %= modulus
             guard bcd else { return UInt16(truncatingIfNeeded: value) }
-            let digits = value / 1000 << 12 | value / 100 % 10 << 8 | value / 10 % 10 << 4 | value % 10
+            let digits = (value / 1000) << 12 | (value / 100 % 10) << 8 | (value / 10 % 10) << 4 | value % 10
             return UInt16(truncatingIfNeeded: digits)
         }
 

@@ -31,7 +31,8 @@ public enum MediaError: Error, Equatable, Sendable, CustomStringConvertible {
         case .formatNotSupported(let path, let format):
             "\(path) is a \(format) image, and that format is not supported yet: convert it to a raw image first."
         case .notAFloppySize(let path, let bytes):
-            "\(path) has \(bytes) bytes, which is no floppy's size: 160K, 180K, 320K, 360K, 640K, 720K, 1.2M, 1.44M, 1.68M, 1.72M and 2.88M are."
+            "\(path) has \(bytes) bytes, which is no floppy's size; those are 160K, 180K, 320K, 360K, 640K, 720K, 1.2M, 1.44M, 1.68M, "
+                + "1.72M and 2.88M."
         case .noScratchFile(let directory, let reason):
             "No scratch file for --disposable could be made in \(directory) (\(reason)): set TMPDIR to a directory with room."
         }
