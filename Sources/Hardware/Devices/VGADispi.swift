@@ -15,6 +15,9 @@ import Primitives
 ///     8, 9   X, Y offset
 ///     10     video memory in 64 KiB
 ///
+/// While it is enabled the window at 0xA0000 is 64 KiB into the selected bank, and memory is straight or, with 4 bits, planar,
+/// whatever the VGA registers say; they keep their values, so that switching it off brings the VGA's picture back.
+///
 /// Not implemented: DDC register (index 11), big-endian pixels.
 extension VGA {
     static let dispiMaximum: (x: UInt16, y: UInt16, bits: UInt16) = (2560, 1600, 32)
@@ -88,7 +91,6 @@ extension VGA {
         guard !was else { return }
         (dispi[5], dispi[6], dispi[8], dispi[9]) = (0, dispi[1], 0, 0)
         fitDispi()
-        followDispi()
         if value & DispiEnable.keepMemory == 0 {
             memory.zeroArena(vramOffset, count: min(vramBytes, dispiPitch * Int(dispi[2])))
         }
@@ -104,25 +106,6 @@ extension VGA {
         dispi[7] = UInt16(clamping: lines)
         if Int(dispi[8]) + Int(dispi[1]) > Int(dispi[6]) { dispi[8] = UInt16(clamping: max(Int(dispi[6]) - Int(dispi[1]), 0)) }
         if Int(dispi[9]) + Int(dispi[2]) > lines { dispi[9] = UInt16(clamping: max(lines - Int(dispi[2]), 0)) }
-    }
-
-    /// The VGA registers that describe the picture follow the mode, for software that reads or goes on from them.
-    private mutating func followDispi() {
-        let planar = dispi[3] == 4
-        let lines = Int(dispi[2]) - 1
-        graphics[6] = (graphics[6] & ~0x0E) | 0x05  // graphics, 64 KiB at 0xA0000
-        graphics[5] = (graphics[5] & ~0x70) | (planar ? 0 : 0x40)
-        sequencer[1] &= ~0x08
-        sequencer[2] = 0x0F
-        sequencer[4] = planar ? 0x06 : 0x0E
-        crtc[0x01] = UInt8(truncatingIfNeeded: Int(dispi[1]) / 8 - 1)
-        crtc[0x13] = UInt8(truncatingIfNeeded: dispiPitch / 8)
-        crtc[0x12] = UInt8(truncatingIfNeeded: lines)
-        crtc[0x07] = (crtc[0x07] & ~0x42) | UInt8(lines >> 7 & 0x02) | UInt8(lines >> 3 & 0x40) | 0x10
-        crtc[0x09] = (crtc[0x09] & ~0x9F) | 0x40
-        crtc[0x18] = 0xFF
-        crtc[0x17] |= 0x03
-        (crtc[0x0C], crtc[0x0D]) = (0, 0)
     }
 
     /// Switching the DAC's width keeps the colours.

@@ -31,10 +31,10 @@ extension VGA {
         }
     }
 
-    /// The part of the window that is decoded: graphics controller 6 bits 2 and 3.
+    /// The part of the window that is decoded: graphics controller 6 bits 2 and 3, or DISPI's bank.
     @inline(__always)
     private var decodedWindow: (base: Int, bytes: Int) {
-        switch graphics[6] >> 2 & 3 {
+        switch dispiEnabled ? 1 : graphics[6] >> 2 & 3 {
         case 0: (0xA0000, 0x20000)
         case 1: (0xA0000, 0x10000)
         case 2: (0xB0000, 0x8000)
@@ -72,21 +72,20 @@ extension VGA {
             let index = bankBase + at
             return index <= vramBytes - size ? memory.loadArena(vramOffset &+ index, size: size) : .max >> UInt64(64 - 8 * size)
         }
-        if sequencer[4] & 8 != 0 {
-            let index = planeOffset(0, chained: false) * 4 + at
-            latch = load32(memory, (index + size - 1) & ~3)
+        if sequencer[4] & 8 != 0 && !dispiEnabled {
+            latch = load32(memory, (at + size - 1) & ~3)
             guard graphics[5] & 8 != 0 else {
-                return index <= vramBytes - size ? memory.loadArena(vramOffset &+ index, size: size) : .max >> UInt64(64 - 8 * size)
+                return at <= vramBytes - size ? memory.loadArena(vramOffset &+ at, size: size) : .max >> UInt64(64 - 8 * size)
             }
             var value: UInt64 = 0
             for i in 0..<size {
-                latch = load32(memory, (index + i) & ~3)
+                latch = load32(memory, (at + i) & ~3)
                 value |= UInt64(colourCompare()) << UInt64(8 * i)
             }
             return value
         }
-        let chained = graphics[6] & 2 != 0
-        let oddEven = graphics[5] & 0x10 != 0
+        let chained = graphics[6] & 2 != 0 && !dispiEnabled
+        let oddEven = graphics[5] & 0x10 != 0 && !dispiEnabled
         var value: UInt64 = 0
         if chained && oddEven && graphics[5] & 8 == 0 && graphics[4] & 2 == 0 && size > 1 && at & 1 == 0 {
             // Text cells: character and attribute are the low half of the word.
@@ -143,20 +142,19 @@ extension VGA {
         let planes = sequencer[2] & 15
         // The data path is straight: write mode 0, no rotation, no logic, no set/reset, all bits.
         let straight = graphics[5] & 3 == 0 && graphics[3] == 0 && graphics[1] == 0 && graphics[8] == 0xFF
-        if sequencer[4] & 8 != 0 {
-            let index = planeOffset(0, chained: false) * 4 + at
+        if sequencer[4] & 8 != 0 && !dispiEnabled {
             if straight && planes == 15 {
-                if index <= vramBytes - size { memory.storeArena(vramOffset &+ index, size: size, value) }
+                if at <= vramBytes - size { memory.storeArena(vramOffset &+ at, size: size, value) }
                 return
             }
             for i in 0..<size {
-                let plane = UInt8(1) << UInt8((index + i) & 3) & planes
-                writePlanes((index + i) & ~3, UInt8(truncatingIfNeeded: value >> UInt64(8 * i)), plane, memory)
+                let plane = UInt8(1) << UInt8((at + i) & 3) & planes
+                writePlanes((at + i) & ~3, UInt8(truncatingIfNeeded: value >> UInt64(8 * i)), plane, memory)
             }
             return
         }
-        let chained = graphics[6] & 2 != 0
-        let oddEven = sequencer[4] & 4 == 0
+        let chained = graphics[6] & 2 != 0 && !dispiEnabled
+        let oddEven = sequencer[4] & 4 == 0 && !dispiEnabled
         if straight && chained && oddEven && planes == 3 && size > 1 && at & 1 == 0 {
             for i in stride(from: 0, to: size, by: 2) {
                 let cell = UInt32(truncatingIfNeeded: value >> UInt64(8 * i)) & 0xFFFF

@@ -137,7 +137,9 @@ extension VGA {
         switch graphicsKind {
         case .packed256: return (size.width, size.height, "\(extent)x8" + (sequencer[4] & 8 != 0 ? " chained" : " planar"))
         case .interleaved: return (size.width, size.height, "\(extent)x2")
-        case .planar: return (size.width, size.height, attribute[0x12] & 15 == 1 || crtc[0x17] & 1 == 0 ? "\(extent)x1" : "\(extent)x4 planar")
+        case .planar:
+            let single = attribute[0x12] & 15 == 1 || crtc[0x17] & 1 == 0
+            return (size.width, size.height, single ? "\(extent)x1" : "\(extent)x4 planar")
         }
     }
 

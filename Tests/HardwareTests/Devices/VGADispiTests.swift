@@ -66,6 +66,30 @@ import Testing
         #expect(rig.vram(VGA.memoryBytes - 1) == 0x99)
     }
 
+    @Test("four planes from text mode without a word to the VGA registers; off again, the text is back") func planarFromText() throws {
+        let rig = try VGARig()
+        rig.set(.text80)
+        rig.clearText()
+        rig.print("text", row: 24)
+        let before = rig.vga
+        rig.dispi(1, 800)
+        rig.dispi(2, 600)
+        rig.dispi(3, 4)
+        rig.dispi(4, 0x81)  // keeps memory: the first bytes of both planes are the screen
+        rig.sequencer(2, 15)
+        rig.store(0xA0000 + 50_001, 0x80)
+        #expect((0..<4).map { rig.vram(50_001 * 4 + $0) } == [0x80, 0x80, 0x80, 0x80])
+        #expect(rig.load(0xA0000 + 50_001) == 0x80)
+        #expect(rig.vga.textFrame(memory: rig.memory).mode == .graphics(width: 800, height: 600, name: "800x600x4 planar"))
+        rig.dispi(5, 1)
+        rig.store(0xA0000, 0x77)
+        #expect(rig.vram(0x10000 * 4) == 0x77)
+        rig.dispi(4, 0)
+        rig.sequencer(2, 3)
+        #expect(rig.vga.crtc == before.crtc && rig.vga.sequencer == before.sequencer && rig.vga.graphics == before.graphics)
+        #expect(rig.vga.textFrame(memory: rig.memory).textRows[24] == "text")
+    }
+
     @Test("the eight-bit DAC keeps the colours when it is switched") func dac8() throws {
         let rig = try VGARig()
         rig.set(.chain320)

@@ -123,7 +123,9 @@ import Testing
         #expect((70_000...72_500).contains(shown))  // 720/900 of 400/449
     }
 
-    @Test("a guest that polls sees display and retrace alternate whatever the timing registers say", arguments: [0x00, 0xFF, 0x5A] as [UInt8])
+    @Test(
+        "a guest that polls sees display and retrace alternate whatever the timing registers say",
+        arguments: [0x00, 0xFF, 0x5A] as [UInt8])
     func retraceNeverHangs(fill: UInt8) throws {
         let rig = try VGARig()
         rig.out(0x3C2, 0x67)

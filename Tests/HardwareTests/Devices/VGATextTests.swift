@@ -24,8 +24,8 @@ import Testing
         let frame = frame(rig)
         #expect(frame.mode == .text)
         #expect((frame.columns, frame.rows, frame.cellWidth, frame.cellHeight) == (80, 25, 9, 16))
-        #expect(
-            frame.text == "SeaBIOS (version 1.16.2)\n ☺█\nPress ESC for boot menu.\n" + String(repeating: "\n", count: 21) + "   grub>\n")
+        let top = "SeaBIOS (version 1.16.2)\n ☺█\nPress ESC for boot menu.\n"
+        #expect(frame.text == top + String(repeating: "\n", count: 21) + "   grub>\n")
         #expect(frame.palette == TextFrame.defaultPalette)
         #expect(frame.blinkEnabled && !frame.secondFont && frame.fontIsStandard)
     }
@@ -51,7 +51,7 @@ import Testing
         rig.crtc(0x11, 0x0E)
         for i in stride(from: 0, to: changes.count, by: 2) {
             let (register, value) = (changes[i], UInt8(truncatingIfNeeded: changes[i + 1]))
-            if register >> 8 == 1 { rig.sequencer(UInt8(register & 0xFF), value & 0x3D | 1) } else { rig.crtc(UInt8(register & 0xFF), value) }
+            if register >> 8 == 1 { rig.sequencer(UInt8(register & 0xFF), value) } else { rig.crtc(UInt8(register & 0xFF), value) }
         }
         let last = 0xB8000 + Physical((rows * columns - 1) * 2)
         rig.store(last, 0x0758, size: 2)
