@@ -37,6 +37,8 @@ final class Differential {
         /// Flags not compared at its end.
         var taint: UInt32
         var unknown: [Range<Int>]
+        /// The x87's condition codes are compared.
+        var codes: Bool
     }
 
     /// A disagreement, told in full.
@@ -58,15 +60,15 @@ final class Differential {
         let stepped = guest.capture()
         memcpy(scratch, guest.data, Layout.dataBytes)
         ends[min(stepped.isEnd ? 32 : stepped.vector ?? 32, 32)] += 1
-        let test = Case(start: start, data: pool, image: generator.image, taint: generator.taint, unknown: generator.unknown)
+        let test = Case(start: start, data: pool, image: generator.image, taint: generator.taint, unknown: generator.unknown, codes: generator.codesAreDefined)
         let blocks = runGuest(test)
-        if let difference = firstDifference(stepped, blocks, 0) ?? memoryDifference(scratch, guest.data, []) {
+        if let difference = firstDifference(stepped, blocks, 0, true) ?? memoryDifference(scratch, guest.data, []) {
             return Mismatch(
                 summary: "single steps against blocks",
                 text: "seed \(seed): single steps and blocks of our processor disagree: \(difference)\n" + listing(generator.lines, test.image))
         }
-        let real = runHost(test)
-        guard difference(real, blocks, test) != nil else { return nil }
+        // A task switch in the middle of the test empties FIP and FDP (see `X87Rules`): a real difference is there every time.
+        for _ in 0..<3 where difference(runHost(test), blocks, test) == nil { return nil }
         return explain(seed, test)
     }
 
@@ -90,16 +92,17 @@ final class Differential {
     // MARK: Comparison
 
     private func difference(_ real: MachineState, _ ours: MachineState, _ test: Case) -> String? {
-        firstDifference(real, ours, test.taint) ?? memoryDifference(host.data, guest.data, test.unknown)
+        firstDifference(real, ours, test.taint, test.codes) ?? memoryDifference(host.data, guest.data, test.unknown)
     }
 
     /// RF is pushed by faults and not by the exit; bit 1 and the reserved ones are constant.
-    private func firstDifference(_ real: MachineState, _ ours: MachineState, _ taint: UInt32) -> String? {
+    private func firstDifference(_ real: MachineState, _ ours: MachineState, _ taint: UInt32, _ codes: Bool) -> String? {
+        if StateRules.wraps(real, ours) { return nil }
         if real.isEnd != ours.isEnd || !real.isEnd && real.vector != ours.vector { return "exception \(real.endText) / \(ours.endText)" }
         for n in 0..<8 where real.gpr[n] != ours.gpr[n] { return "\(MachineState.names[n]) \(hex(real.gpr[n], 8)) / \(hex(ours.gpr[n], 8))" }
         let flags = (real.eflags ^ ours.eflags) & ~taint & ~EFlags.rf
         if flags != 0 { return "flags \(Flags.text(flags)), EFLAGS \(hex(real.eflags, 8)) / \(hex(ours.eflags, 8))" }
-        for n in [0, 2, 3] where real.segments[n] != ours.segments[n] { return "segment register \(n): \(hex(real.segments[n], 4)) / \(hex(ours.segments[n], 4))" }
+        for n in [0, 2, 3] where !StateRules.equal(real.segments[n], ours.segments[n]) { return "segment register \(n): \(hex(real.segments[n], 4)) / \(hex(ours.segments[n], 4))" }
         if !real.isEnd {
             if real.eip != ours.eip { return "EIP \(hex(real.eip, 8)) / \(hex(ours.eip, 8))" }
             if real.segments[1] != ours.segments[1] { return "CS \(hex(real.segments[1], 4)) / \(hex(ours.segments[1], 4))" }
@@ -111,7 +114,8 @@ final class Differential {
             if real.vector == 14, real.cr2 != ours.cr2 { return "CR2 \(hex(real.cr2, 8)) / \(hex(ours.cr2, 8))" }
         }
         let names = ["FCW", "FSW", "FTW", "FIP", "FOP", "FDP", "FDS"]
-        for n in 0..<7 where (real.x87[n] ^ ours.x87[n]) & X87Rules.environment[n] != 0 { return "\(names[n]) \(hex(real.x87[n], 8)) / \(hex(ours.x87[n], 8))" }
+        let masks = X87Rules.masks(afterSignal: !real.isEnd, codes: codes)
+        for n in 0..<7 where (real.x87[n] ^ ours.x87[n]) & masks[n] != 0 { return "\(names[n]) \(hex(real.x87[n], 8)) / \(hex(ours.x87[n], 8))" }
         for n in 0..<8 {
             let (a, b) = (real.st(n), ours.st(n))
             if a != b { return "ST(\(n)) \(hex(a.1, 4)):\(hex(a.0, 16)) / \(hex(b.1, 4)):\(hex(b.0, 16))" }
@@ -138,6 +142,7 @@ final class Differential {
         for k in 1..<max(lines.count, 1) {
             var candidate = test
             candidate.unknown = []
+            candidate.codes = true
             candidate.taint = lines[k].taint
             patch(&candidate.image, lines[k])
             generator.restore(candidate.image)
@@ -177,9 +182,9 @@ final class Differential {
         let what = last < 0 ? "nothing" : disassembly(lines[last], short.image)
         let text = """
             seed \(seed), host / ours: \(difference(real, ours, short) ?? "agrees when run again")
-            \(listing(shown, short.image))before: \(short.start.text)
-            host:   \(real.text)
-            ours:   \(ours.text)
+            \(listing(shown, short.image))    before: \(short.start.text(since: nil))
+                host:   \(real.text(since: short.start))
+                ours:   \(ours.text(since: short.start))
             """
         generator.restore(test.image)
         return Mismatch(summary: what, text: text)
@@ -208,12 +213,18 @@ extension MachineState {
 
     var endText: String { isEnd ? "none" : "\(vector ?? -1) at \(hex(eip, 8)), error \(hex(errorCode, 4)), CR2 \(hex(cr2, 8))" }
 
-    var text: String {
+    /// What differs from an earlier state; everything without one.
+    func text(since old: MachineState?) -> String {
         var words: [String] = []
-        for n in 0..<8 { words.append("\(MachineState.names[n])=\(hex(gpr[n], 8))") }
-        words.append("EIP=\(hex(eip, 8)) EFLAGS=\(hex(eflags, 8)) ES=\(hex(segments[0], 4)) CS=\(hex(segments[1], 4)) SS=\(hex(segments[2], 4)) DS=\(hex(segments[3], 4))")
-        words.append("FCW=\(hex(x87[0] & 0xFFFF, 4)) FSW=\(hex(x87[1] & 0xFFFF, 4)) FTW=\(hex(x87[2] & 0xFFFF, 4)) FIP=\(hex(x87[3], 8)) FOP=\(hex(x87[4] >> 16, 4)) FDP=\(hex(x87[5], 8))")
-        for n in 0..<8 { words.append("ST\(n)=\(hex(st(n).1, 4)):\(hex(st(n).0, 16))") }
+        for n in 0..<8 where old.map({ $0.gpr[n] != gpr[n] }) ?? true { words.append("\(MachineState.names[n])=\(hex(gpr[n], 8))") }
+        words.append("EFLAGS=\(hex(eflags, 8)) (\(Flags.text(eflags)))")
+        for (n, name) in ["ES", "CS", "SS", "DS"].enumerated() where old.map({ $0.segments[n] != segments[n] }) ?? true {
+            words.append("\(name)=\(hex(segments[n], 4))")
+        }
+        for (n, name) in ["FCW", "FSW", "FTW", "FIP", "FCS:FOP", "FDP", "FDS"].enumerated() where old.map({ $0.x87[n] != x87[n] }) ?? true {
+            words.append("\(name)=\(hex([0, 1, 2, 6].contains(n) ? x87[n] & 0xFFFF : x87[n], 4))")
+        }
+        for n in 0..<8 where old.map({ $0.st(n) != st(n) }) ?? true { words.append("ST\(n)=\(hex(st(n).1, 4)):\(hex(st(n).0, 16))") }
         words.append("exception \(endText)")
         return words.joined(separator: " ")
     }

@@ -19,10 +19,11 @@ struct DifferentialTests {
             return
         }
         print("Differential test: seed \(seed), 16-bit addresses \(differential.host.hasLow), 16-bit segments \(differential.host.has16)")
+        let most = environment["VITRINE_DIFF_MOST"].flatMap { Int($0) } ?? 10
         let begin = Date()
         var mismatches: [String] = []
         var next = seed
-        while differential.instructions < wanted && mismatches.count < 10 {
+        while differential.instructions < wanted && mismatches.count < most {
             if let mismatch = differential.test(next) {
                 mismatches.append(mismatch.text)
                 print(mismatch.text)
@@ -43,7 +44,7 @@ extension Differential {
         lines.append("forms run: \(generator.forms.count - never.count) of \(generator.forms.count); x87 \(generator.executed.last ?? 0)")
         if !never.isEmpty { lines.append("never: " + never.joined(separator: ", ")) }
         for rule in FlagRule.allCases { lines.append("rule \(rule.text): \(generator.ruleUses[rule.rawValue])") }
-        for text in X87Rules.texts { lines.append("rule \(text)") }
+        for text in X87Rules.texts + StateRules.texts { lines.append("rule \(text)") }
         return lines.joined(separator: "\n")
     }
 }

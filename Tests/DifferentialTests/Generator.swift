@@ -31,6 +31,7 @@ final class Generator {
     private(set) var lines: [Line] = []
     private(set) var taint: UInt32 = 0
     private(set) var unknown: [Range<Int>] = []
+    private(set) var codesAreDefined = true
     /// Instructions that belong together and come next.
     private var pending: [Item] = []
     private var profile = 0
@@ -59,6 +60,7 @@ final class Generator {
         pending.removeAll(keepingCapacity: true)
         unknown.removeAll(keepingCapacity: true)
         taint = 0
+        codesAreDefined = true
         profile = chance.below(10)
         var start = start
         start.eip = Layout.high + Layout.code + UInt32(takePiece())
@@ -80,6 +82,12 @@ final class Generator {
             }
             if !emit(item, effect.0) { return start }
             if let rule = effect.1 { ruleUses[rule.rawValue] += 1 }
+            if item.form == -1, guest.hasPendingException, X87Rules.compares(item.x87Opcode, item.modrm) || effect.0.sets != 0 {
+                // The two makers differ: see `X87Rules`.
+                codesAreDefined = effect.0.sets != 0
+                if effect.0.sets != 0 { taint = Flags.all }
+                break
+            }
             if item.isLast {
                 unknown = item.unknown
                 break
@@ -117,10 +125,7 @@ final class Generator {
 
     private func effect(_ item: Item) -> (FlagEffect, FlagRule?) {
         if item.form == -1 {
-            var e = Flags.effect(x87: item.x87Opcode, item.modrm)
-            // An unmasked #IA leaves the flags alone.
-            if guest.capture().x87[0] & 1 == 0 { e.sets = 0 }
-            return (e, nil)
+            return (Flags.effect(x87: item.x87Opcode, item.modrm), nil)
         }
         return Flags.effect(item.mnemonic, condition: item.condition, bits: item.bits, count: item.count)
     }
@@ -539,7 +544,8 @@ final class Generator {
             if mnemonic == .mmx && (0x71...0x73).contains(form.opcode) {
                 reg = form.opcode == 0x73 ? [2, 6][chance.below(2)] : [2, 4, 6][chance.below(3)]
             }
-            let encodesMode = mnemonic == .bound || mnemonic == .lds || mnemonic == .les  // EVEX and VEX in register form
+            // In register form: EVEX, VEX, and the later instructions of 0F 01.
+            let encodesMode = [.bound, .lds, .les, .lgdt, .lidt, .invlpg].contains(mnemonic)
             let useRegister = onlyRegisters || (onlyMemory ? !encodesMode && mnemonic != .nop && chance.percent(2) : chance.percent(55))
             if useRegister {
                 let rm = chance.below(8)

@@ -199,6 +199,8 @@ final class GuestProcessor {
     func register(_ n: Int) -> UInt32 { c.gpr(n, UInt32.self) }
     var eflags: UInt32 { c.eflags }
     var eip: UInt32 { UInt32(truncatingIfNeeded: c.rip) }
+    /// ES of the x87's status word.
+    var hasPendingException: Bool { c.statusWord & 0x80 != 0 }
     func selector(_ n: Int) -> UInt16 { c.segment(n).selector }
 
     // MARK: Memory
