@@ -193,9 +193,9 @@ bits 32
 
         ; LAR, LSL, VERR, VERW
         mov edx, KDATA
-        VALUE0 "LAR", {lar eax, edx}, 0x00CF9300
+        VALUE0 "LAR", {lar ax, dx}, 0x5A5A9300
         mov edx, UDATA
-        VALUE3 "LAR", {lar eax, edx}, 0x00CFF300
+        VALUE3 "LAR", {lar ax, dx}, 0x5A5AF300
         mov edx, KDATA
         VALUE3 "LAR of ring 0", {lar eax, edx}, 0x5A5A5A5A
         FAULTV "LAR is undefined in V86 mode", UD, NONE, 0, lar eax, edx
