@@ -28,6 +28,7 @@ let package = Package(
         // Optimised: it generates and compares a million instructions.
         .testTarget(name: "DifferentialTests", dependencies: ["CPU", "Primitives"], swiftSettings: [.unsafeFlags(["-O"])]),
         .testTarget(name: "HardwareTests", dependencies: ["Hardware", "CPU", "Primitives"]),
+        .testTarget(name: "MetalTests", dependencies: ["Hardware", "CPU", "Primitives"]),
         .testTarget(name: "MachineTests", dependencies: ["Machine", "Hardware", "CPU", "Primitives"]),
         .testTarget(name: "CommandsTests", dependencies: ["Commands", "Machine", "Hardware", "CPU", "Primitives"]),
     ],
