@@ -156,6 +156,7 @@ public final class Processor {
 
     private func raiseDebug(_ c: Core, _ bits: UInt32, fault: Bool) -> String? {
         c.t.pointee.pendingDebug = 0
+        if fault { c.t.pointee.budget &-= 1 }
         let outcome = exactly(c) { () -> FaultOutcome in
             do throws(Fault) {
                 try c.raiseDebug(dr6: bits, fault: fault)
@@ -178,10 +179,13 @@ public final class Processor {
         if case .shutdown(let text) = outcome { text } else { nil }
     }
 
-    /// Delivers a fault of the instruction at `rip`.
+    /// Delivers a fault of the instruction at `rip`. The delivery counts as one instruction: a handler that itself faults for ever
+    /// must not stop guest time, and with it the host's loop.
     private func fault(_ c: Core, _ fault: Fault) -> String? {
         c.t.pointee.instructionRIP = c.rip
         c.t.pointee.pendingDebug = 0
+        c.t.pointee.blockProgress = 0
+        c.t.pointee.budget &-= 1
         return sentence(exactly(c) { c.handle(fault) })
     }
 

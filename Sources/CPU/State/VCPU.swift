@@ -90,7 +90,7 @@ public struct VCPU: Sendable {
     /// Fills the gap before the next field: digests and comparisons see every byte of the block.
     private var gap: UInt32 = 0
     /// Retired instructions since power-on: every instruction 1, each REP iteration 1 (a REP that runs zero times: 1),
-    /// a faulting instruction 0, a halted vCPU 0.
+    /// a faulting instruction 0 and the delivery of its exception 1, a halted vCPU 0.
     public var retired: UInt64 = 0
 
     public init() {}

@@ -1,7 +1,7 @@
 /// ECMA and IBM floppy formats: the layout of a disk, known from the size of its image. Sectors are 512 bytes throughout.
 ///
-/// Source: ECMA-66, -70, -100, -125 (track and sector counts of the common formats); drive type bytes as in CMOS 0x10 of the PC/AT,
-/// with 6–8 for the 40-track formats that SeaBIOS tells apart.
+/// Source: ECMA-66, -70, -100, -125 (track and sector counts of the common formats); drive types as in CMOS 0x10 of the PC/AT: a 360K drive
+/// reads all formats of 40 tracks.
 ///
 /// Not implemented: formats with other sector sizes or sectors that differ from track to track.
 public struct FloppyGeometry: Codable, Equatable, Sendable {
@@ -33,9 +33,9 @@ public struct FloppyGeometry: Codable, Equatable, Sendable {
 
     /// Rows: total sectors, cylinders, heads, sectors a track, rates, CMOS type.
     private static let table: [UInt16] = [
-        320, 40, 1, 8, 0b0110, 6,  // 160K
-        360, 40, 1, 9, 0b0110, 7,  // 180K
-        640, 40, 2, 8, 0b0110, 8,  // 320K
+        320, 40, 1, 8, 0b0110, 1,  // 160K
+        360, 40, 1, 9, 0b0110, 1,  // 180K
+        640, 40, 2, 8, 0b0110, 1,  // 320K
         720, 40, 2, 9, 0b0110, 1,  // 360K
         1280, 80, 2, 8, 0b0110, 3,  // 640K
         1440, 80, 2, 9, 0b0110, 3,  // 720K

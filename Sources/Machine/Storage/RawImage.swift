@@ -8,22 +8,26 @@ public final class RawImage: Medium {
     public let sectorCount: UInt64
     public let readOnly: Bool
     private let file: HostFile
+    /// The file may end before the medium does; what is missing reads as zeros.
+    private let padded: Bool
 
     /// - Throws: `MediaError`; nothing is changed and nothing stays open.
     public convenience init(path: String, readOnly: Bool) throws(MediaError) {
         try self.init(HostFile(path: path, writable: !readOnly))
     }
 
-    init(_ file: HostFile) throws(MediaError) {
+    /// - Parameter sectors: of the medium, when the file may hold fewer.
+    init(_ file: HostFile, sectors: UInt64? = nil) throws(MediaError) {
         guard file.bytes >= 512 else { throw .tooSmall(path: file.path, bytes: file.bytes, sectorBytes: 512) }
         self.file = file
         readOnly = !file.writable
-        sectorCount = file.bytes / 512
+        sectorCount = sectors ?? file.bytes / 512
+        padded = sectorCount > file.bytes / 512
     }
 
     public func read(sector: UInt64, into buffer: UnsafeMutableRawBufferPointer) -> Bool {
         guard holds(sector, buffer.count) else { return false }
-        return file.read(sector * 512, into: buffer)
+        return file.read(sector * 512, into: buffer, padded: padded)
     }
 
     public func write(sector: UInt64, from buffer: UnsafeRawBufferPointer) -> Bool {

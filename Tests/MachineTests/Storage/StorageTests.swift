@@ -243,6 +243,34 @@ extension Medium {
         }
     }
 
+    @Test("a boot floppy without its unused end is whole again, and grows when that is written")
+    func shortFloppy() throws {
+        let scratch = try Scratch()
+        var bytes = [UInt8](repeating: 0x90, count: 2532 * 512)
+        let path = scratch.file("floppy", bytes)
+        #expect(throws: MediaError.notAFloppySize(path: path, bytes: 1_296_384)) { _ = try FloppyImage.open(path: path, access: .readOnly) }
+        bytes.replaceSubrange(510..<512, with: [0x55, 0xAA])
+        _ = scratch.file("floppy", bytes)
+        do {
+            let floppy = try FloppyImage.open(path: path, access: .disposable)
+            #expect(floppy.sectorCount == 2880)
+            #expect(floppy.sectors(2531, 2) == [UInt8](repeating: 0x90, count: 512) + [UInt8](repeating: 0, count: 512))
+            #expect(floppy.put(2879, [UInt8](repeating: 1, count: 512)) && floppy.sectors(2880) == nil)
+        }
+        #expect(scratch.contents(path) == bytes)
+        do {
+            let floppy = try FloppyImage.open(path: path, access: .readWrite)
+            #expect(floppy.put(2879, [UInt8](repeating: 1, count: 512)) && floppy.sectors(2600) == [UInt8](repeating: 0, count: 512))
+        }
+        #expect(scratch.contents(path).count == 1_474_560)
+        for wrong in [bytes.count + 1, 3 << 20, 512] {
+            let other = scratch.file("other", Array((bytes + bytes + bytes).prefix(wrong)))
+            #expect(throws: MediaError.notAFloppySize(path: other, bytes: UInt64(wrong))) {
+                _ = try FloppyImage.open(path: other, access: .readOnly)
+            }
+        }
+    }
+
     @Test("a CD has sectors of 2048 bytes, the last one padded with zeros, and is never written")
     func iso() throws {
         let scratch = try Scratch()
