@@ -102,11 +102,13 @@ import class Foundation.JSONEncoder
         }
     }
 
-    @Test("READ and WRITE MULTIPLE move blocks; without SET MULTIPLE they abort")
+    @Test("READ and WRITE MULTIPLE move blocks; disabled by SET MULTIPLE they abort")
     func multiple() throws {
         let medium = MemoryMedium(sectors: 4096)
         let rig = try ideRig(medium)
         let driver = ATADriver(rig)
+        driver.command(0xC6, count: 0)
+        #expect(driver.waitInterrupt() == 0x50)
         driver.command(0xC4, lba: 1, count: 4)
         #expect(driver.waitInterrupt() == 0x51)
         driver.command(0xC6, count: 3)
