@@ -129,7 +129,8 @@ import Testing
                 if let difference {
                     failures += 1
                     if failures <= 60 && seen.insert("\(encoding.opcode.hex)\(encoding.modrm >> 3)\(difference.prefix(6))").inserted {
-                        Issue.record("round \(round) \(encoding.name): \(difference)\n before \(FPUImage(before, operand: operandBefore, flags: flagsIn & EFlags.arithmetic))\n guest  \(guest)\n host   \(host)")
+                        let start = FPUImage(before, operand: operandBefore, flags: flagsIn & EFlags.arithmetic)
+                        Issue.record("round \(round) \(encoding.name): \(difference)\n before \(start)\n guest  \(guest)\n host   \(host)")
                     }
                 }
             }
@@ -172,7 +173,9 @@ import Testing
             var tags: UInt16 = 0
             for n in 0..<8 where empty >> UInt8(n) & 1 != 0 { tags |= 3 << UInt16(2 * n) }
             for i in 0..<28 { bytes[i] = 0 }
-            func put(_ value: UInt64, _ at: Int, _ count: Int) { for i in 0..<count { bytes[at + i] = UInt8(truncatingIfNeeded: value >> UInt64(8 * i)) } }
+            func put(_ value: UInt64, _ at: Int, _ count: Int) {
+                for i in 0..<count { bytes[at + i] = UInt8(truncatingIfNeeded: value >> UInt64(8 * i)) }
+            }
             put(UInt64(control), 0, 2)
             put(UInt64(status), 4, 2)
             put(UInt64(tags), 8, 2)

@@ -104,7 +104,9 @@ final class FPURig {
     }
 
     func store<T: FixedWidthInteger & UnsignedInteger>(_ value: T, at address: Int) { processor.memory.store(Physical(address), value) }
-    func load<T: FixedWidthInteger & UnsignedInteger>(_ address: Int, _: T.Type) -> T { processor.memory.load(Physical(address), as: T.self) }
+    func load<T: FixedWidthInteger & UnsignedInteger>(_ address: Int, _: T.Type) -> T {
+        processor.memory.load(Physical(address), as: T.self)
+    }
     func load80(_ address: Int) -> F80 { F80(load(address, UInt64.self), load(address + 8, UInt16.self)) }
 }
 

@@ -35,7 +35,7 @@ private func power(_ n: Int) -> F80 { F80(1 << 63, UInt16(16383 + n)) }
                     let magnitude = sign > 0 ? expected : mode == FCW.down ? results[2] : mode == FCW.up ? results[1] : expected
                     #expect(rig.c.st(0) == F80(magnitude, sign > 0 ? 0x3FFD : 0xBFFD))
                     #expect(rig.status & FSW.pe != 0)
-                    #expect((rig.status & FSW.c1 != 0) == (magnitude > 0xAAAA_AAAA_AAAA_AAAA || magnitude == results[2] && precision != FCW.extended && magnitude != results[3]))
+                    #expect((rig.status & FSW.c1 != 0) == (magnitude > results[3]))
                 }
             }
         }
@@ -161,13 +161,14 @@ private func power(_ n: Int) -> F80 { F80(1 << 63, UInt16(16383 + n)) }
         for _ in 0..<60000 {
             rig.control = UInt16(truncatingIfNeeded: g.next()) & 0x0F00 | 0x7F
             let x = F80.random(&g)
-            let y = g.next() % 4 == 0 ? F80(x.significand ^ (1 << (g.next() & 63)), x.signExponent ^ UInt16(g.next() & 1) << 15) : F80.random(&g)
+            var y = F80.random(&g)
+            if g.next() % 4 == 0 { y = F80(x.significand ^ (1 << (g.next() & 63)), x.signExponent ^ UInt16(g.next() & 1) << 15) }
             let reg = [0, 1, 4, 5, 6, 7][Int(g.next() % 6)]
             let soft = F80.arithmetic(reg, x, y, rig.control)
             guard !soft.isDeclined else { continue }
             taken += 1
             let host = rig.c.hostBinary(.arithmetic(reg), x, y)
-            #expect(soft.value == host.value && soft.flags == host.flags, "op \(reg) FCW \(rig.control.hex) \(x) \(y): \(soft) host \(host)")
+            #expect(soft.value == host.value && soft.flags == host.flags, "\(reg) FCW \(rig.control.hex) \(x) \(y): \(soft) host \(host)")
         }
         #expect(taken > 20000)
     }

@@ -240,7 +240,7 @@ private func power(_ n: Int) -> F80 { F80(1 << 63, UInt16(16383 + n)) }
     func order() throws {
         let infinity = F80(1 << 63, 0x7FFF)
         let ascending: [F80] = [
-            F80(1 << 63, 0xFFFF), F80(.max, 0xFFFE), F80(integer: -2), F80(integer: -1), F80(0xFFFF_FFFF_FFFF_FFFF, 0xBFFE), F80(1, 0x8000), .zero,
+            F80(1 << 63, 0xFFFF), F80(.max, 0xFFFE), F80(integer: -2), F80(integer: -1), F80(.max, 0xBFFE), F80(1, 0x8000), .zero,
             F80(1, 0), F80(1 << 63, 1), F80(integer: 1), F80(0x8000_0000_0000_0001, 0x3FFF), F80(integer: 2), F80(.max, 0x7FFE), infinity,
         ]
         for (i, x) in ascending.enumerated() {
@@ -275,7 +275,8 @@ private func power(_ n: Int) -> F80 { F80(1 << 63, UInt16(16383 + n)) }
     func nans() throws {
         for (significand, opcode, modrm, invalid) in [
             (0xC000_0000_0000_0000, 0xD8, 0xD1, true), (0xC000_0000_0000_0000, 0xDD, 0xE1, false),
-            (0xA000_0000_0000_0000, 0xDD, 0xE1, true), (0xC000_0000_0000_0000, 0xDB, 0xF1, true), (0xC000_0000_0000_0000, 0xDB, 0xE9, false),
+            (0xA000_0000_0000_0000, 0xDD, 0xE1, true), (0xC000_0000_0000_0000, 0xDB, 0xF1, true),
+            (0xC000_0000_0000_0000, 0xDB, 0xE9, false),
         ] as [(UInt64, UInt8, UInt8, Bool)] {
             let rig = try FPURig()
             try rig.push(F80(significand, 0x7FFF))
@@ -335,7 +336,9 @@ private func power(_ n: Int) -> F80 { F80(1 << 63, UInt16(16383 + n)) }
 }
 
 @Suite("x87 · functions") struct FPUFunctionTests {
-    @Test("FRNDINT in every mode", arguments: [(2.5, [2.0, 2, 3, 2]), (-2.5, [-2, -3, -2, -2]), (3.5, [4, 3, 4, 3]), (-0.25, [-0.0, -1, -0.0, -0.0])])
+    @Test(
+        "FRNDINT in every mode",
+        arguments: [(2.5, [2.0, 2, 3, 2]), (-2.5, [-2, -3, -2, -2]), (3.5, [4, 3, 4, 3]), (-0.25, [-0.0, -1, -0.0, -0.0])])
     func roundToInteger(_ value: Double, _ results: [Double]) throws {
         for (mode, expected) in zip(rounding, results) {
             let rig = try FPURig()
@@ -444,7 +447,8 @@ private func power(_ n: Int) -> F80 { F80(1 << 63, UInt16(16383 + n)) }
             try rig.fpu(0xD8, 0xC8)  // sin²
             try rig.fpu(0xDE, 0xC1)
             let x = rig.c.st(0)
-            #expect(x.signExponent == 0x3FFF && x.significand < 0x8000_0000_0000_0004 || x.signExponent == 0x3FFE && x.significand > .max - 8)
+            let above = x.signExponent == 0x3FFF && x.significand < 0x8000_0000_0000_0004
+            #expect(above || x.signExponent == 0x3FFE && x.significand > .max - 8)
         }
     }
 
@@ -467,6 +471,7 @@ private func power(_ n: Int) -> F80 { F80(1 << 63, UInt16(16383 + n)) }
         #expect(MemoryLayout<HostOperands>.offset(of: \.s) == 48)
         #expect(MemoryLayout<HostOperands>.offset(of: \.control) == 64)
         #expect(MemoryLayout<HostOperands>.offset(of: \.status) == 72)
+        #expect(MemoryLayout<HostOperands>.offset(of: \.hostControl) == 80)
         #expect(HostFPU.machineCode().count == 64 * HostFPU.stride)
         #expect(HostFPU.isAvailable)
     }

@@ -21,7 +21,9 @@ import Testing
         func map(_ bits: Int, _ body: (Int64, Int64) -> Int64) -> UInt64 {
             pack(zip(lanes(a, bits), lanes(b, bits)).map { body($0, $1) }, bits)
         }
-        func mapUnsigned(_ bits: Int, _ body: (Int64, Int64) -> Int64) -> UInt64 { map(bits) { body(unsigned($0, bits), unsigned($1, bits)) } }
+        func mapUnsigned(_ bits: Int, _ body: (Int64, Int64) -> Int64) -> UInt64 {
+            map(bits) { body(unsigned($0, bits), unsigned($1, bits)) }
+        }
         func shift(_ bits: Int, _ body: (Int64, Int64) -> Int64, over: Int64?) -> UInt64 {
             pack(lanes(a, bits).map { b >= UInt64(bits) ? over ?? ($0 < 0 ? -1 : 0) : body($0, Int64(b)) }, bits)
         }
@@ -129,7 +131,8 @@ import Testing
         let rig = try FPURig()
         let value: UInt64 = 0x8123_4567_89AB_CDEF
         let defined: [(UInt8, UInt8, UInt8)] = [
-            (0x71, 2, 0xD1), (0x71, 4, 0xE1), (0x71, 6, 0xF1), (0x72, 2, 0xD2), (0x72, 4, 0xE2), (0x72, 6, 0xF2), (0x73, 2, 0xD3), (0x73, 6, 0xF3),
+            (0x71, 2, 0xD1), (0x71, 4, 0xE1), (0x71, 6, 0xF1), (0x72, 2, 0xD2), (0x72, 4, 0xE2), (0x72, 6, 0xF2),
+            (0x73, 2, 0xD3), (0x73, 6, 0xF3),
         ]
         for opcode: UInt8 in 0x71...0x73 {
             for reg: UInt8 in 0...7 {

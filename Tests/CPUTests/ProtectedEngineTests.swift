@@ -240,6 +240,14 @@ import Testing
         #expect(sentence.hasPrefix("endless chain of faults"))
     }
 
+    @Test("a handler that faults for ever uses up its budget: each delivery counts one")
+    func faultLoop() {
+        let b = Self.bench([0x0F, 0x0B])
+        b.setVector(6, to: Sel.code0, UInt32(Self.start), access: 0x8E)
+        #expect(b.execute(500) == .budgetUsed)
+        #expect(b.processor.retired == 500 && b.c.rsp == Bench.stack0 - 0x100 - 500 * 12)
+    }
+
     @Test("a V86 program traps into its monitor and goes on")
     func monitor() {
         let b = Bench()

@@ -43,8 +43,10 @@ struct HostOperands {
     var sSignExponent: UInt64 = 0
     /// Guest control word, with its exception masks. Displacement 64.
     var control: UInt64
-    /// Status word after the operation, all flags clear before it. Displacement 72.
+    /// Status word after the operation, all exception flags clear before it. Displacement 72.
     var status: UInt64 = 0
+    /// What the routine leaves in the host's control word. Displacement 80.
+    var hostControl = UInt64(HostFPU.hostControl)
 
     init(control: UInt16) { self.control = UInt64(control) }
 
@@ -63,8 +65,9 @@ struct HostOperands {
 /// The host's x87 as an arithmetic unit: one small routine per operation in an executable page.
 ///
 /// A routine loads the guest's control word with its masks, the operands, performs the operation, stores the status word and the results,
-/// and leaves the host's x87 as FNINIT does (control word 0x037F, which is what the System V ABI starts a process with). An unmasked
-/// exception stays pending until the next *waiting* instruction (SDM Vol. 1, "x87 FPU Exception Synchronization"); the routine reads
+/// and leaves the host's x87 with no flags set, no register in use and control word 0x037F (which is what the System V ABI starts a
+/// process with; loading a control word costs more than most operations, so a guest that uses this very value is spared it). C0–C3 and
+/// TOP are left as they come. An unmasked exception stays pending until the next *waiting* instruction (SDM Vol. 1, "x87 FPU Exception Synchronization"); the routine reads
 /// the status with FNSTSW and discards it with FNCLEX, which do not wait, so no SIGFPE arises and the unmasked response itself, the scaled
 /// result of #O and #U included, is the processor's own.
 ///
@@ -78,7 +81,8 @@ public enum HostFPU {
 
     private typealias Routine = @convention(c) (UnsafeMutableRawPointer) -> Void
 
-    static let stride = 64
+    static let stride = 80
+    static let hostControl: UInt16 = 0x037F
     /// Address of the first routine, 0: none.
     private static let code: UInt = makeCode()
 
@@ -137,15 +141,18 @@ public enum HostFPU {
             var routine: [UInt8] = [0xDF, 0xE0, 0xA8, 0x3F, 0x74, 0x02, 0xDB, 0xE2]
             routine += [0xD9, 0xEE]  // FLDZ
             if rows[row] != Shape.binary { routine += [0xD9, 0xEE] }
-            routine += [0xD9, 0x6F, 64]  // FLDCW [rdi+64]
+            // CMP WORD [rdi+64], 037F; JE +3; FLDCW [rdi+64]
+            routine += [0x66, 0x81, 0x7F, 64, 0x7F, 0x03, 0x74, 0x03, 0xD9, 0x6F, 64]
             if rows[row] == Shape.binary { routine += [0xDB, 0x6F, 16] }  // FLD tbyte [rdi+16]
             if rows[row] != Shape.load { routine += [0xDB, 0x2F] }  // FLD tbyte [rdi]
             routine += [rows[row + 1], rows[row + 2]]
             if rows[row + 3] != 0 { routine.append(rows[row + 3]) }
-            routine += [0xDD, 0x7F, 72]  // FNSTSW [rdi+72]
-            routine += [0xDB, 0xE2]  // FNCLEX
+            // FNSTSW AX; MOV [rdi+72], AX; TEST AL, 3F; JZ +2; FNCLEX
+            routine += [0xDF, 0xE0, 0x66, 0x89, 0x47, 72, 0xA8, 0x3F, 0x74, 0x02, 0xDB, 0xE2]
             routine += [0xDB, 0x7F, 32, 0xDB, 0x7F, 48]  // FSTP tbyte [rdi+32]; FSTP tbyte [rdi+48]
-            routine += [0xDB, 0xE3, 0xC3]  // FNINIT; RET
+            routine += [0xDD, 0xC0, 0xDD, 0xC1]  // FFREE ST(0); FFREE ST(1): one or two registers are left
+            // CMP WORD [rdi+64], 037F; JE +3; FLDCW [rdi+80]; RET
+            routine += [0x66, 0x81, 0x7F, 64, 0x7F, 0x03, 0x74, 0x03, 0xD9, 0x6F, 80, 0xC3]
             routine += [UInt8](repeating: 0xCC, count: stride - routine.count)
             bytes += routine
         }

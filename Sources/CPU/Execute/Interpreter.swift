@@ -711,7 +711,8 @@ private func jump(_ c: Core, _ target: UInt64, _ block: inout BlockPointer, _ o:
 private func jumpCached(_ c: Core, _ target: UInt64, _ block: inout BlockPointer, _ o: inout OpPointer) -> Bool {
     let linear = (c.v.pointee.seg[unchecked: Seg.cs].base &+ target) & c.t.pointee.addressMask
     let entry = c.t.pointee.jumpCache + JumpEntry.index(linear)
-    if entry.pointee.linear == linear, entry.pointee.key == c.t.pointee.modeGeneration | (target & 0xFFFF_FFFF),
+    let generation = entry.pointee.key ^ (target & 0xFFFF_FFFF)
+    if entry.pointee.linear == linear, generation == c.t.pointee.globalGeneration || generation == c.t.pointee.modeGeneration,
         let next = entry.pointee.block, c.t.pointee.budget >= next.pointee.cost, !block.pointee.isSingle
     {
         block = next

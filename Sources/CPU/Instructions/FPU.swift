@@ -19,8 +19,14 @@ enum FSW {
 // x87 instructions. Sources: SDM Vol. 1, chapter 8; Vol. 2, the instructions' pages; Vol. 3A, "Handling x87 FPU Exceptions in Software";
 // the undocumented aliases after the 80387's opcode map.
 //
-// Plain numbers are computed here in integers (`F80`), everything else by the host's x87 (`HostFPU`); both answer with exception flags and C1,
-// and `enter` turns those into the guest's status. C0, C2 and C3 keep their value where the manual leaves them undefined.
+// Plain numbers are computed here in integers (`F80`), everything else by the host's x87 (`HostFPU`); both answer with exception flags
+// and C1, and `enter` turns those into the guest's status. C0, C2 and C3 keep their value where the manual leaves them undefined.
+//
+// Where makers differ (measured on an AMD EPYC against the manual of the Pentium Pro):
+//   - a comparison with an unmasked exception leaves C0, C2, C3 and EFLAGS alone, as the manual says; AMD sets them;
+//   - FCOMI, FUCOMI, FCMOVcc keep C1 unless the stack faults, as AMD does; later editions of the manual have it cleared;
+//   - D9 D8+i stores without checking ST(0), as AMD does; the manual reserves the encoding;
+//   - the last bits of the transcendental functions are the host's.
 //
 // Not implemented: FERR# freezes the processor only if the interrupt is taken at once; otherwise execution goes on.
 
@@ -148,8 +154,8 @@ extension Core {
         return try reportPendingException()
     }
 
-    /// #MF, or FERR# in the PC/AT manner when CR0.NE is clear: the board raises IRQ13. When that interrupt can be taken now, the instruction
-    /// is backed out, as the processor freezes before it (SDM Vol. 1, "MS-DOS* Compatibility Sub-mode").
+    /// #MF, or FERR# in the PC/AT manner when CR0.NE is clear: the board raises IRQ13. When that interrupt can be taken now, the
+    /// instruction is backed out, as the processor freezes before it (SDM Vol. 1, appendix D).
     func reportPendingException() throws(Fault) -> Bool {
         if cr0 & CR0.ne != 0 { throw .x87 }
         t.pointee.processor.bus.setFERR(true)

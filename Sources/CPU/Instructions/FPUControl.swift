@@ -185,9 +185,13 @@ extension Core {
         let header = wide ? 28 : 14
         let start = try imageForWriting(o, header + 80)
         try storeEnvironment(at: start, wide: wide)
+        // In words: the image is aligned like its fields (#AC), not like the significands.
         for i in 0..<8 {
-            try store(within(start, header + 10 * i), st(i).significand)
-            try store(within(start, header + 10 * i + 8), st(i).signExponent)
+            let x = st(i)
+            for j in 0..<4 {
+                try store(within(start, header + 10 * i + 2 * j), UInt16(truncatingIfNeeded: x.significand &>> UInt64(16 * j)))
+            }
+            try store(within(start, header + 10 * i + 8), x.signExponent)
         }
         fninit()
     }
@@ -200,7 +204,9 @@ extension Core {
         var significands = InlineArray<8, UInt64>(repeating: 0)
         var signExponents = InlineArray<8, UInt16>(repeating: 0)
         for i in 0..<8 {
-            significands[i] = try load(within(start, header + 10 * i), UInt64.self)
+            for j in 0..<4 {
+                significands[i] |= UInt64(try load(within(start, header + 10 * i + 2 * j), UInt16.self)) &<< UInt64(16 * j)
+            }
             signExponents[i] = try load(within(start, header + 10 * i + 8), UInt16.self)
         }
         setEnvironment(image, wide: wide)

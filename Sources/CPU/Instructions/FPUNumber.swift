@@ -1,5 +1,5 @@
-/// A number in double extended format, as an x87 register holds it: 64-bit significand with explicit integer bit, 15-bit exponent (bias 16383),
-/// sign.
+/// A number in double extended format, as an x87 register holds it: 64-bit significand with explicit integer bit, 15-bit exponent
+/// (bias 16383), sign.
 ///
 /// The integer arithmetic here takes the cases that programs consist of, zeros and normal numbers whose result is normal; everything
 /// else (denormals, unsupported encodings, infinities, NaNs, overflow, underflow) is declined and left to the host's x87.
@@ -342,7 +342,9 @@ extension F80 {
     func toInteger(_ bits: Int, _ control: UInt16) -> (value: Int64, flags: UInt16) {
         let (magnitude, flags) = integerMagnitude(control)
         let limit = UInt64(1) &<< UInt64(truncatingIfNeeded: bits &- 1)
-        guard flags & Rounded.declinedFlag == 0, magnitude < limit || (magnitude == limit && sign != 0) else { return (0, Rounded.declinedFlag) }
+        guard flags & Rounded.declinedFlag == 0, magnitude < limit || (magnitude == limit && sign != 0) else {
+            return (0, Rounded.declinedFlag)
+        }
         let value = Int64(bitPattern: magnitude)
         return (sign != 0 ? 0 &- value : value, flags)
     }

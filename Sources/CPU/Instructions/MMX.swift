@@ -57,7 +57,12 @@ func executeMMX(_ c: Core, _ o: OpPointer) throws(Fault) {
         c.v.pointee.fpu.empty = 0xFF
         c.v.pointee.fpu.top = 0
     case 0x60, 0x61, 0x62:  // PUNPCKL reads 32 bits of memory
-        let source = o.pointee.isRegisterForm ? c.mm(o.pointee.rmField) : UInt64(try c.load(c.effectiveLinear(o, 4, write: false), UInt32.self))
+        let source: UInt64
+        if o.pointee.isRegisterForm {
+            source = c.mm(o.pointee.rmField)
+        } else {
+            source = UInt64(try c.load(c.effectiveLinear(o, 4, write: false), UInt32.self))
+        }
         c.setMM(reg, MMX.result(opcode, c.mm(reg), source) ?? 0)
     default:
         guard MMX.isDefined(opcode) else { throw .invalidOpcode }
@@ -170,7 +175,8 @@ enum MMX {
     // MARK: Lane helpers
 
     @inline(__always)
-    private static func mask<V: SIMD>(_ m: SIMDMask<V.MaskStorage>, _: V.Type) -> UInt64 where V.MaskStorage == V, V.Scalar: FixedWidthInteger {
+    private static func mask<V: SIMD>(_ m: SIMDMask<V.MaskStorage>, _: V.Type) -> UInt64
+    where V.MaskStorage == V, V.Scalar: FixedWidthInteger {
         packed(V(repeating: 0).replacing(with: V(repeating: -1 as V.Scalar), where: m))
     }
 
@@ -185,8 +191,11 @@ enum MMX {
         packed((a &- b).replacing(with: V(repeating: 0), where: a .< b))
     }
 
-    @inline(__always) private static func wide(_ x: UInt64, _: SB.Type) -> SIMD8<Int16> { SIMD8<Int16>(truncatingIfNeeded: lanes(x, SB.self)) }
-    @inline(__always) private static func wide(_ x: UInt64, _: SW.Type) -> SIMD4<Int32> { SIMD4<Int32>(truncatingIfNeeded: lanes(x, SW.self)) }
+    @inline(__always)
+    private static func wide(_ x: UInt64, _: SB.Type) -> SIMD8<Int16> { SIMD8<Int16>(truncatingIfNeeded: lanes(x, SB.self)) }
+
+    @inline(__always)
+    private static func wide(_ x: UInt64, _: SW.Type) -> SIMD4<Int32> { SIMD4<Int32>(truncatingIfNeeded: lanes(x, SW.self)) }
 
     @inline(__always)
     private static func narrowSigned(_ x: SIMD8<Int16>) -> UInt64 {

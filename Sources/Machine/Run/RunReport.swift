@@ -63,7 +63,7 @@ extension RunOutcome {
     public var message: String? {
         switch self {
         case .scriptFailed(let text): text
-        case .guru(let sentence): "Guru Meditation: \(sentence)"
+        case .guru(let sentence): "Guru Meditation: \(sentence)\(sentence.hasSuffix(".") ? "" : ".")"
         case .failed(let sentence): sentence
         case .timeout: "The time limit was reached."
         default: nil
