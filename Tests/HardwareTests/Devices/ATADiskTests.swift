@@ -397,7 +397,7 @@ import class Foundation.JSONEncoder
 
     @Test("random port traffic never traps and never reaches beyond a medium", arguments: 0..<8)
     func fuzz(seed: Int) throws {
-        var random = SplitMix(seed: UInt64(seed) &+ 100)
+        var random = DriveRandom(seed: UInt64(seed) &+ 100)
         let disk = MemoryMedium(sectors: 300)
         let cd = MemoryMedium(sectors: 40, sectorBytes: 2048, readOnly: true)
         let slave = MemoryMedium(sectors: 1, readOnly: true)
