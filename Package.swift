@@ -28,6 +28,8 @@ let package = Package(
         .testTarget(name: "HardwareTests", dependencies: ["Hardware", "CPU", "Primitives"]),
         .testTarget(name: "MetalTests", dependencies: ["Hardware", "CPU", "Primitives"]),
         .testTarget(name: "MachineTests", dependencies: ["Machine", "Hardware", "CPU", "Primitives"]),
+        .testTarget(name: "TidyTests"),
+        .testTarget(name: "EndToEndTests", dependencies: ["vitrine", "Machine", "Hardware", "CPU", "Primitives"]),
         .testTarget(name: "CommandsTests", dependencies: ["Commands", "Machine", "Hardware", "CPU", "Primitives"]),
     ],
     swiftLanguageModes: [.v6]
