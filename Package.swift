@@ -25,6 +25,8 @@ let package = Package(
             ]),
         .executableTarget(name: "vitrine", dependencies: ["Commands", "Machine", "Hardware", "CPU", "Primitives"]),
         .testTarget(name: "CPUTests", dependencies: ["CPU", "Primitives"]),
+        // Optimised: it generates and compares a million instructions.
+        .testTarget(name: "DifferentialTests", dependencies: ["CPU", "Primitives"], swiftSettings: [.unsafeFlags(["-O"])]),
         .testTarget(name: "HardwareTests", dependencies: ["Hardware", "CPU", "Primitives"]),
         .testTarget(name: "MetalTests", dependencies: ["Hardware", "CPU", "Primitives"]),
         .testTarget(name: "MachineTests", dependencies: ["Machine", "Hardware", "CPU", "Primitives"]),
