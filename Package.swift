@@ -10,12 +10,38 @@ let fast: [SwiftSetting] =
 
 let package = Package(
     name: "vitrine",
+    dependencies: [
+        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0")
+    ],
     targets: [
         .target(name: "Primitives", swiftSettings: fast),
         .target(name: "CPU", dependencies: ["Primitives"], swiftSettings: fast),
         .target(name: "Hardware", dependencies: ["CPU", "Primitives"], swiftSettings: fast),
+        .target(name: "Machine", dependencies: ["Hardware", "CPU", "Primitives"]),
+        .systemLibrary(name: "CNcursesW", providers: [.apt(["libncurses-dev"])]),
+        .target(
+            name: "Terminal", dependencies: ["Primitives", .product(name: "TOMLKit", package: "TOMLKit")],
+            resources: [.copy("../../Themes"), .copy("../../Keymaps")]),
+        .target(name: "Panels", dependencies: ["Terminal", "Machine", "Hardware", "CPU", "Primitives"]),
+        .target(
+            name: "Console",
+            dependencies: ["CNcursesW", "Panels", "Terminal", "Machine", "Hardware", "CPU", "Primitives"]),
+        .executableTarget(
+            name: "vitrine", dependencies: ["Console", "Panels", "Terminal", "Machine", "Hardware", "CPU", "Primitives"]),
+        .target(
+            name: "CannedMachine", dependencies: ["Machine", "Hardware", "CPU", "Primitives"], path: "Tests/CannedMachine"),
+        .executableTarget(
+            name: "consoleprobe",
+            dependencies: ["CannedMachine", "Console", "Panels", "Terminal", "Machine", "Hardware", "CPU", "Primitives"],
+            path: "Tests/ConsoleProbe"),
         .testTarget(name: "CPUTests", dependencies: ["CPU", "Primitives"]),
         .testTarget(name: "HardwareTests", dependencies: ["Hardware", "CPU", "Primitives"]),
+        .testTarget(name: "TerminalTests", dependencies: ["Terminal", "Primitives"]),
+        .testTarget(
+            name: "PanelsTests",
+            dependencies: ["CannedMachine", "Panels", "Terminal", "Machine", "Hardware", "CPU", "Primitives"],
+            exclude: ["Golden"]),
+        .testTarget(name: "EndToEndTests", dependencies: ["consoleprobe"]),
     ],
     swiftLanguageModes: [.v6]
 )
