@@ -28,7 +28,7 @@ public struct ResolvedInk: Hashable, Sendable {
     }
 }
 
-/// Every ink (256 VGA attributes, then the roles) as a terminal of a tier shows it.
+/// Every ink (256 VGA attributes, the same blinking, then the roles) as a terminal of a tier shows it.
 public struct InkTable: Equatable, Sendable {
     public let inks: [ResolvedInk]
 
@@ -49,6 +49,10 @@ public struct InkTable: Equatable, Sendable {
                 inks[attribute].foreground = colours[fg] & 7
                 if colours[fg] > 7 { inks[attribute].mods.insert(.bold) }
             }
+        }
+        for i in 0..<256 {
+            inks.append(inks[i])
+            inks[256 + i].mods.insert(.blink)
         }
         for role in Role.allCases {
             let style = theme.style(role)

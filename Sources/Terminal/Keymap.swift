@@ -5,13 +5,13 @@ public struct Keymap: Equatable, Sendable {
             /// A command by its name.
             case action(String)
             /// A chord for the guest.
-            case send(KeyChord)
+            case send(Chord)
             /// Text for the guest.
             case type(String)
             /// Takes an inherited binding away.
             case nothing
         }
-        public var keys: [KeyChord]
+        public var keys: [Chord]
         public var target: Target
         /// Question to ask first.
         public var confirm: String?
@@ -29,7 +29,7 @@ public struct Keymap: Equatable, Sendable {
 
     public var name = "keymap"
     /// The prefix while the guest has the keyboard.
-    public var host = KeyChord(.character("]"), .ctrl)
+    public var host = Chord(.character("]"), .ctrl)
     public var hostTimeoutMilliseconds = 2000
     public var escapeMilliseconds = 25
     /// Name of the layout that the guest believes in.
@@ -41,7 +41,7 @@ public struct Keymap: Equatable, Sendable {
 
     public func bindings(_ context: String) -> [Binding] { contexts[context] ?? [] }
 
-    public func match(_ keys: [KeyChord], in context: String) -> Match {
+    public func match(_ keys: [Chord], in context: String) -> Match {
         var isPrefix = false
         for binding in bindings(context) {
             if binding.keys == keys { return binding.target == .nothing ? .none : .found(binding) }

@@ -100,10 +100,10 @@ extension Keymap {
         return n
     }
 
-    private static func chord(_ source: TOMLSource, _ text: String, _ path: [String]) throws(DataError) -> KeyChord {
-        guard let chord = KeyChord(text) else {
+    private static func chord(_ source: TOMLSource, _ text: String, _ path: [String]) throws(DataError) -> Chord {
+        guard let chord = Chord(text) else {
             let name = text.split(separator: "-").last.map { String($0) } ?? text
-            throw source.error(path, "'\(text)' is not a key" + Nearest.suggestion(name, in: KeyChord.names.keys.sorted()))
+            throw source.error(path, "'\(text)' is not a key" + Nearest.suggestion(name, in: Chord.names.keys.sorted()))
         }
         return chord
     }
@@ -120,7 +120,7 @@ extension Keymap {
                 if flag { result.append(Binding(keys: [], target: .nothing)) }
                 continue
             }
-            var keys: [KeyChord] = []
+            var keys: [Chord] = []
             for part in key.split(separator: " ") { keys.append(try chord(source, String(part), place)) }
             guard !keys.isEmpty else { throw source.error(place, "a key is missing") }
             var binding = Binding(keys: keys, target: .nothing)

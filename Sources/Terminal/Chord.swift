@@ -1,5 +1,5 @@
 /// A key with modifiers as keymaps spell it: `C-A-del`, `S-tab`, `F1`, `]`.
-public struct KeyChord: Hashable, Sendable {
+public struct Chord: Hashable, Sendable {
     public var key: Key
     public var modifiers: Modifiers
 
@@ -22,10 +22,10 @@ public struct KeyChord: Hashable, Sendable {
             }
             rest = rest.dropFirst(2)
         }
-        if let name = KeyChord.names[rest.lowercased()], rest.unicodeScalars.count > 1 {
+        if let name = Chord.names[rest.lowercased()], rest.unicodeScalars.count > 1 {
             self.init(name, modifiers)
         } else if let scalar = rest.unicodeScalars.first, rest.unicodeScalars.count == 1, Width.of(scalar) > 0 {
-            self = KeyChord(.character(scalar), modifiers).normalised(shifted: nil)
+            self = Chord(.character(scalar), modifiers).normalised(shifted: nil)
         } else {
             return nil
         }
@@ -34,16 +34,16 @@ public struct KeyChord: Hashable, Sendable {
     /// The chord that an event means, one spelling for all keyboard protocols: `B` whether it came as a byte, as `b` with Shift
     /// and its shifted form, or as `B` with Shift.
     public init(_ event: KeyEvent) {
-        self = KeyChord(event.key, event.modifiers.chord).normalised(shifted: event.shifted)
+        self = Chord(event.key, event.modifiers.chord).normalised(shifted: event.shifted)
     }
 
     /// The chord of the same position on a US keyboard, for bindings that name positions (`C-]` on a German keyboard).
-    public static func position(of event: KeyEvent) -> KeyChord? {
+    public static func position(of event: KeyEvent) -> Chord? {
         guard let base = event.base else { return nil }
-        return KeyChord(.character(base), event.modifiers.chord).normalised(shifted: nil)
+        return Chord(.character(base), event.modifiers.chord).normalised(shifted: nil)
     }
 
-    private func normalised(shifted: Unicode.Scalar?) -> KeyChord {
+    private func normalised(shifted: Unicode.Scalar?) -> Chord {
         guard case .character(let scalar) = key else { return self }
         var result = self
         let isLetter = scalar.properties.isAlphabetic
@@ -85,7 +85,7 @@ public struct KeyChord: Hashable, Sendable {
         case .character(let s) where s == " ": name = "Space"
         case .character(let s):
             name = modifiers.isDisjoint(with: [.ctrl, .alt]) ? String(s) : String(upper(s))
-        case .named(let n): name = KeyChord.labels[n] ?? n.rawValue
+        case .named(let n): name = Chord.labels[n] ?? n.rawValue
         }
         return prefix("Ctrl-", "Alt-", "Shift-", "Win-") + name
     }
