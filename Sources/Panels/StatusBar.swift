@@ -78,6 +78,10 @@ public struct StatusBar {
                     Segment(text: "Guest has the keyboard  ", role: base), release, Segment(text: " Release  ", role: base, action: .release),
                     help, Segment(text: " Help ", role: base, action: .help),
                 ],
+                [
+                    Segment(text: "Guest has keys  ", role: base), release, Segment(text: " Release  ", role: base, action: .release),
+                    help, Segment(text: " Help ", role: base, action: .help),
+                ],
                 [Segment(text: "Guest has keys  ", role: base), release, Segment(text: " Release ", role: base, action: .release)],
                 [Segment(text: "GUEST ", role: base), release, Segment(text: " frees ", role: base, action: .release)],
             ]
