@@ -203,7 +203,7 @@ public struct ConsoleModel: Sendable {
 
     /// Milliseconds that a key change takes on the keyboard's wire, and how far ahead of the wire we may send: the keyboard
     /// buffers 16 bytes, a change is up to 3.
-    static let keyCost: UInt64 = 3, keyBurst: UInt64 = 12
+    static let keyCost: UInt64 = 3, keyBurst: UInt64 = 15
 
     mutating func send(_ changes: [KeyChange]) {
         keysOut += changes

@@ -41,7 +41,7 @@ public struct ScreenPanel {
     public func draw(in area: Rect, on surface: inout Surface) {
         surface.fill(area, .desktop)
         let columns = frame.columns, rows = frame.rows
-        guard columns > 0, rows > 0, frame.cells.count >= columns * rows else { return }
+        guard columns > 0, rows > 0, rows <= frame.cells.count / columns else { return }
         let place = place(in: area)
         let scale = ScreenPanel.scale(frame, look)
         for y in 0..<place.height {
@@ -87,8 +87,8 @@ public struct ScreenPanel {
         guard cursor.visible, cursor.startLine <= cursor.endLine, cursor.startLine < max(1, frame.cellHeight) else { return }
         let x = (cursor.column &- origin.column), y = cursor.row &- origin.row
         guard x >= 0, y >= 0, x < place.width / scale, y < place.height else { return }
-        let lines = min(cursor.endLine, max(1, frame.cellHeight) - 1) &- cursor.startLine &+ 1
-        let shape: Surface.Cursor.Shape = lines * 2 >= frame.cellHeight ? .block : .underline
+        let height = max(1, frame.cellHeight), lines = min(cursor.endLine, height - 1) - max(0, cursor.startLine) + 1
+        let shape: Surface.Cursor.Shape = lines >= height / 2 ? .block : .underline
         surface.cursor = Surface.Cursor(column: place.x + x * scale, row: place.y + y, shape: shape)
     }
 
@@ -115,7 +115,7 @@ public struct ScreenPanel {
 
     /// The guest's screen as text: rows with trailing blanks cut, trailing empty rows dropped.
     public static func text(_ frame: TextFrame) -> String {
-        guard frame.columns > 0, frame.cells.count >= frame.columns * frame.rows, frame.rows > 0 else { return "" }
+        guard frame.columns > 0, frame.rows > 0, frame.rows <= frame.cells.count / frame.columns else { return "" }
         var lines: [String] = (0..<frame.rows).map { row in
             var line = String.UnicodeScalarView()
             for column in 0..<frame.columns {

@@ -97,7 +97,9 @@ public struct StatusBar {
         }
         if let toast = content.toast {
             // Even then who has the keyboard stays readable.
-            parts += who[min(1, who.count - 1)] + [Segment(text: " \(toast) ", role: .statusAlert)]
+            let message = Segment(text: " \(toast) ", role: .statusAlert)
+            let used = parts.reduce(Width.of(message.text)) { $0 + Width.of($1.text) }
+            parts += (who.first { $0.reduce(used) { $0 + Width.of($1.text) } <= width } ?? who[who.count - 1]) + [message]
             return laid(parts, width: width, filler: base, right: [])
         }
         let rightWidth = right.reduce(0) { $0 + Width.of($1.text) }

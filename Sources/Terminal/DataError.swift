@@ -33,14 +33,18 @@ public enum Nearest {
         to(word, in: candidates).map { " (did you mean '\($0)'?)" } ?? ""
     }
 
-    /// Levenshtein distance.
+    /// Edits between two words; two letters swapped are one.
     private static func distance(_ a: [Character], _ b: [Character]) -> Int {
         if a.isEmpty || b.isEmpty { return max(a.count, b.count) }
-        var previous = Array(0...b.count)
+        var before: [Int] = [], previous = Array(0...b.count)
         for (i, x) in a.enumerated() {
             var current = [i + 1]
-            for (j, y) in b.enumerated() { current.append(min(previous[j + 1] + 1, current[j] + 1, previous[j] + (x == y ? 0 : 1))) }
-            previous = current
+            for (j, y) in b.enumerated() {
+                var d = min(previous[j + 1] + 1, current[j] + 1, previous[j] + (x == y ? 0 : 1))
+                if i > 0, j > 0, x == b[j - 1], a[i - 1] == y { d = min(d, before[j - 1] + 1) }
+                current.append(d)
+            }
+            (before, previous) = (previous, current)
         }
         return previous[b.count]
     }

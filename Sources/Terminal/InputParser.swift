@@ -8,7 +8,7 @@
 public struct InputParser: Sendable {
     enum State: Equatable {
         case ground, escape, csi, ss3, linux
-        /// DCS, OSC, APC, PM, SOS: until ST (or BEL).
+        /// DCS, OSC, APC: until ST (or BEL). Terminals send no PM and SOS; those are Alt with a character.
         case string(UInt8), stringEscape(UInt8)
         case utf8(Int), paste
     }
@@ -35,7 +35,7 @@ public struct InputParser: Sendable {
         case .escape, .ss3: escapeMilliseconds
         case .csi, .linux: buffer.isEmpty ? escapeMilliseconds : 250
         case .utf8: 100
-        case .string, .stringEscape: 1000
+        case .string, .stringEscape: buffer.isEmpty ? 100 : 1000
         case .paste: 2000
         }
     }
@@ -53,6 +53,7 @@ public struct InputParser: Sendable {
         case .csi where buffer.isEmpty, .linux: key(.character("["), .alt)
         case .ss3 where buffer.isEmpty: key(.character("O"), .alt)
         case .paste: events.append(.paste(String(decoding: buffer, as: UTF8.self)))
+        case .string(let kind) where buffer.isEmpty: key(.character(Unicode.Scalar(kind)), .alt)
         case .csi, .ss3, .string, .stringEscape, .utf8: break
         }
         reset()
@@ -152,7 +153,7 @@ public struct InputParser: Sendable {
             state = .csi
         case UInt8(ascii: "O"):
             state = .ss3
-        case UInt8(ascii: "P"), UInt8(ascii: "]"), UInt8(ascii: "_"), UInt8(ascii: "^"), UInt8(ascii: "X"):
+        case UInt8(ascii: "P"), UInt8(ascii: "]"), UInt8(ascii: "_"):
             state = .string(byte)
         case 0x1B:
             // ESC ESC: the first was the key; the second may begin a sequence.
@@ -206,7 +207,7 @@ public struct InputParser: Sendable {
         let end: [UInt8] = [0x1B, 0x5B, 0x32, 0x30, 0x31, 0x7E]
         if byte == 0x7E, buffer.count >= end.count, buffer[(buffer.count - end.count)...].elementsEqual(end) {
             buffer.removeLast(end.count)
-            let text = String(decoding: buffer, as: UTF8.self)
+            let text = String(decoding: buffer.prefix(InputParser.pasteLimit), as: UTF8.self)
             reset()
             events.append(.paste(text))
         } else if buffer.count > InputParser.pasteLimit + end.count {

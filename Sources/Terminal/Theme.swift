@@ -95,7 +95,7 @@ public struct Theme: Equatable, Sendable {
     /// What a careful author would like to know: text that is hard to read, selections invisible without colours.
     public func warnings() -> [String] {
         var result: [String] = []
-        for role in Role.allCases where role != .shadow && role != .desktop {
+        for role in Role.allCases where ![.shadow, .desktop, .panelBorder, .panelBorderFocus, .dialogBorder].contains(role) {
             let style = style(role)
             if let fg = style.foreground.rgb, let bg = style.background.rgb, Palette.contrast(fg, bg) < 3 {
                 result.append("\(role.rawValue): contrast is below 3:1")
