@@ -61,7 +61,7 @@ final class ConsoleLoop {
             modesOn()
         }
         if let substitute = screen.substitute {
-            model.notify("This terminal is unknown here; drawn as \(substitute).", at: ConsoleLoop.clock())
+            model.notify("Unknown terminal, drawn as \(substitute).", at: ConsoleLoop.clock())
         }
         while result == nil { turn() }
         settle()

@@ -32,6 +32,11 @@ struct SignalPipe: @unchecked Sendable {
                 _ = fcntl(ends[end], F_SETFD, FD_CLOEXEC)
             }
         }
+        // Whoever started us may have blocked them.
+        var wanted = sigset_t()
+        sigemptyset(&wanted)
+        for number in SignalPipe.caught + CrashGuard.fatal { sigaddset(&wanted, number) }
+        pthread_sigmask(SIG_UNBLOCK, &wanted, nil)
         var old: [(Int32, sigaction)] = []
         for number in SignalPipe.caught {
             var action = sigaction(), former = sigaction()

@@ -51,11 +51,18 @@ let machine = CannedMachine(scene: scene, logPath: log) { [crash, say] key in
 }
 
 let result = runConsole(machine: machine, options: options)
-FileHandle.standardError.write(Data("result: \(result)\n".utf8))
+func tell(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
+
 switch result {
-case .ended(let outcome): exit(outcome.exitStatus)
+case .ended(let outcome):
+    tell("ended: \(outcome)")
+    exit(outcome.exitStatus)
 case .signalled(let number): exit(128 + number)
 case .hangup: exit(129)
-case .unusable: exit(2)
-case .badData: exit(66)
+case .unusable(let sentence):
+    tell(sentence)
+    exit(2)
+case .badData(let sentence):
+    tell(sentence)
+    exit(66)
 }
