@@ -61,7 +61,7 @@ final class ConsoleLoop {
             modesOn()
         }
         if let substitute = screen.substitute {
-            model.notify("Unknown terminal, drawn as \(substitute).", at: ConsoleLoop.clock())
+            model.notify("TERM unknown: \(substitute) used", at: ConsoleLoop.clock())
         }
         while result == nil { turn() }
         settle()

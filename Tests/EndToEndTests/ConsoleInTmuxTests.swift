@@ -158,7 +158,7 @@ import Testing
         }
         let t = try Tmux(variables: "TERM=xterm-ghostty-unheard-of")
         #expect(try t.isUp())
-        #expect(try t.sees("drawn as xterm-256color"))
+        #expect(try t.sees("xterm-256color used"))
         let none = try shell([probe], environment: ["TERM": "xterm", "PATH": "/usr/bin:/bin"])
         #expect(none.status == 2 && none.output.contains("needs a terminal"))
     }

@@ -57,10 +57,7 @@ import Testing
     @Test("what was written to standard error meanwhile is shown afterwards, not over the guest")
     func standardError() throws {
         // Here standard error is the terminal itself.
-        let t = try Tmux(after: "echo DONE")
-        _ = t
-        let command = "env TERM=tmux-256color '\(probe)' --say 'a word from the engine'; echo DONE; exec cat"
-        try t.tmux("new-window", command)
+        let t = try Tmux(command: "TERM=tmux-256color \"$PROBE\" --say 'a word from the engine'; echo DONE; exec cat")
         #expect(try t.isUp())
         try t.keys("F12")
         try t.keys("y")
@@ -72,16 +69,14 @@ import Testing
 
     @Test("stopped and continued by the shell: cooked in between, captured again afterwards")
     func suspend() throws {
-        let t = try Tmux(variables: "TERM=tmux-256color", after: "true")
-        _ = t
-        try t.tmux("new-window", "env PS1='ready> ' bash --norc --noprofile -i")
+        let t = try Tmux(command: "PS1='ready> ' TERM=tmux-256color exec bash --norc --noprofile -i")
         #expect(try t.sees("ready>"))
-        try t.keys("stty -g > '\(t.folder.path)/before'; TERM=tmux-256color '\(probe)' --log '\(t.log.path)' 2>/dev/null", "Enter")
+        try t.keys("stty -g > $FOLDER/before; $PROBE --log $LOG 2>/dev/null", "Enter")
         #expect(try t.isUp())
         try t.keys("C-]", "z")
         #expect(try t.sees("Stopped"))
         #expect(try t.display("#{alternate_on}#{mouse_any_flag}") == "00")
-        try t.keys("stty -g > '\(t.folder.path)/after'; echo 'compared'", "Enter")
+        try t.keys("stty -g > $FOLDER/after; echo com''pared", "Enter")
         #expect(try t.sees("compared"))
         let before = try String(contentsOf: t.folder.appendingPathComponent("before"), encoding: .utf8)
         #expect(try eventually { try String(contentsOf: t.folder.appendingPathComponent("after"), encoding: .utf8) == before })

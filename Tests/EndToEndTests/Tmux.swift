@@ -60,7 +60,7 @@ let tmuxIsMissing: String? = {
 
 /// A tmux server of its own with one window in which a shell runs one program.
 final class Tmux {
-    let socket = "vitrine-test-" + UUID().uuidString.prefix(8)
+    let socket: String
     /// A folder for logs, gone with the server.
     let folder: URL
     let log: URL
@@ -72,6 +72,8 @@ final class Tmux {
         environment["LC_ALL"] = nil
         environment["COLORTERM"] = nil
         environment["NO_COLOR"] = nil
+        // The backtracer would ask what to do.
+        environment["SWIFT_BACKTRACE"] = "enable=no"
         environment["XDG_CONFIG_HOME"] = "/nonexistent"
         return environment
     }()
@@ -79,11 +81,15 @@ final class Tmux {
     /// - Parameters:
     ///   - variables: set for the program.
     ///   - after: run by the shell when the program has ended.
-    init(_ arguments: String = "", width: Int = 80, height: Int = 25, variables: String = "TERM=tmux-256color", after: String = "echo DONE $?; exec cat") throws {
-        folder = FileManager.default.temporaryDirectory.appendingPathComponent("vitrine-" + socket)
+    ///   - command: in place of all that; `$LOG`, `$PROBE` and `$FOLDER` are set.
+    init(_ arguments: String = "", command: String? = nil, width: Int = 80, height: Int = 25, variables: String = "TERM=tmux-256color", after: String = "echo DONE $?; exec cat") throws {
+        folder = FileManager.default.temporaryDirectory.appendingPathComponent("vitrine-test-" + UUID().uuidString.prefix(8))
+        socket = folder.appendingPathComponent("socket").path
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         log = folder.appendingPathComponent("log")
-        let command = "env \(variables) '\(probe)' --log '\(log.path)' \(arguments) 2>'\(folder.path)/error'; \(after)"
+        let command =
+            command.map { "export PROBE='\(probe)' LOG='\(log.path)' FOLDER='\(folder.path)'; \($0)" }
+            ?? "env \(variables) '\(probe)' --log '\(log.path)' \(arguments) 2>'\(folder.path)/error'; \(after)"
         try tmux("-f", "/dev/null", "new-session", "-d", "-x", "\(width)", "-y", "\(height)", command)
         try tmux("set-option", "-g", "window-size", "manual")
     }
@@ -95,7 +101,7 @@ final class Tmux {
 
     @discardableResult
     func tmux(_ arguments: String...) throws -> String {
-        try shell(["tmux", "-L", socket] + arguments, environment: Tmux.environment).output
+        try shell(["tmux", "-S", socket] + arguments, environment: Tmux.environment).output
     }
 
     func keys(_ names: String...) throws { for name in names { try tmux("send-keys", name) } }
