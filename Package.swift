@@ -11,7 +11,8 @@ let fast: [SwiftSetting] =
 let package = Package(
     name: "vitrine",
     dependencies: [
-        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0")
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
     ],
     targets: [
         .target(name: "Primitives", swiftSettings: fast),
@@ -26,8 +27,14 @@ let package = Package(
         .target(
             name: "Console",
             dependencies: ["CNcursesW", "Panels", "Terminal", "Machine", "Hardware", "CPU", "Primitives"]),
+        .target(
+            name: "Commands",
+            dependencies: [
+                "Machine", "Hardware", "CPU", "Primitives", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
         .executableTarget(
-            name: "vitrine", dependencies: ["Console", "Panels", "Terminal", "Machine", "Hardware", "CPU", "Primitives"]),
+            name: "vitrine",
+            dependencies: ["Console", "Commands", "Panels", "Terminal", "Machine", "Hardware", "CPU", "Primitives"]),
         .target(
             name: "CannedMachine", dependencies: ["Machine", "Hardware", "CPU", "Primitives"], path: "Tests/CannedMachine"),
         .executableTarget(
@@ -36,6 +43,8 @@ let package = Package(
             path: "Tests/ConsoleProbe"),
         .testTarget(name: "CPUTests", dependencies: ["CPU", "Primitives"]),
         .testTarget(name: "HardwareTests", dependencies: ["Hardware", "CPU", "Primitives"]),
+        .testTarget(name: "MachineTests", dependencies: ["Machine", "Hardware", "CPU", "Primitives"]),
+        .testTarget(name: "CommandsTests", dependencies: ["Commands", "Machine", "Hardware", "CPU", "Primitives"]),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal", "Primitives"]),
         .testTarget(
             name: "PanelsTests",

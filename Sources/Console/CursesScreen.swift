@@ -34,14 +34,17 @@ final class CursesScreen {
         let name = getenv("TERM").map { String(cString: $0) } ?? ""
         let wantsColour = !options.mono && getenv("NO_COLOR").map { $0.pointee == 0 } ?? true
         var candidates: [(name: String, description: String?)] = []
-        if wantsColour { candidates += TerminalDescription.direct(for: name) }
+        if wantsColour, let description = TerminalDescription.direct(for: name) { candidates.append((name, description)) }
         candidates.append((name, nil))
         if TerminalDescription.isModern(name) { candidates.append(("xterm-256color", nil)) }
         var opened: (OpaquePointer, String)?
         for candidate in candidates where !candidate.name.isEmpty {
+            let former = getenv("TERMINFO").map { String(cString: $0) }
             if let description = candidate.description { setenv("TERMINFO", description, 1) }
             let screen = newterm(candidate.name, output, input)
-            if candidate.description != nil { TerminalDescription.restoreEnvironment() }
+            if candidate.description != nil {
+                if let former { setenv("TERMINFO", former, 1) } else { unsetenv("TERMINFO") }
+            }
             if let screen {
                 opened = (screen, candidate.name)
                 break
@@ -56,7 +59,7 @@ final class CursesScreen {
                     : "The terminal '\(name)' is not known here; install the package ncurses-term, or set TERM=xterm-256color.")
         }
         self.screen = screen
-        substitute = used == name || used.hasSuffix("-direct") ? nil : used
+        substitute = used == name ? nil : used
         takesPrivateModes = !(name.hasPrefix("linux") || name.hasPrefix("vt"))
         guard let cup = tigetstr("cup"), Int(bitPattern: cup) != -1, let window = newwin(0, 0, 0, 0) else {
             endwin()

@@ -32,24 +32,18 @@ public enum Glyphs {
     /// The code page 437 byte that shows a scalar.
     public static func byte(for scalar: UInt32) -> UInt8? { bytes[scalar] }
 
-    private static let table: [UInt32] = CP437.unicode.map { UInt32($0) }
+    private static let table: [UInt32] = CP437.codePoints.map { UInt32($0) }
     private static let bytes: [UInt32: UInt8] = Dictionary(
         table.enumerated().map { ($1, UInt8(truncatingIfNeeded: $0)) }, uniquingKeysWith: { first, second in first == 0 ? second : first })
 
-    /// Pairs of characters: what is replaced, by what.
-    private static let safe = pairs("☺o☻o♥v♦*♣+♠^•·◘■○o◙■♂♂♀♀♪d♫d☼*►>◄<↕|‼!▬-↨|∟└↔-▲^▼v⌂^")
+    private static let safe: [UInt32: UInt32] = Dictionary(
+        zip(table, CP437.safeCodePoints.map { UInt32($0) }), uniquingKeysWith: { first, _ in first })
 
-    private static let ascii = pairs(
-        "☺o☻O♥v♦*♣+♠^•.◘#○o◙#♂m♀f♪d♫d☼*►>◄<↕|‼!¶P§S▬-↨|↑^↓v→>←<∟L↔-▲^▼v⌂^"
-            + "ÇCüuéeâaäaàaåaçcêeëeèeïiîiìiÄAÅAÉEæaÆAôoöoòoûuùuÿyÖOÜU¢c£L¥Y₧Pƒfáaíióoúuñn"
-            + "ÑNªaºo¿?⌐-¬-½/¼/¡!«<»>░:▒%▓#│|┤+╡+╢+╖+╕+╣+║|╗+╝+╜+╛+┐+└+┴+┬+├+─-┼+╞+╟+╚+╔+╩+╦+╠+═=╬+"
-            + "╧+╨+╤+╥+╙+╘+╒+╓+╫+╪+┘+┌+█#▄_▌|▐|▀~αaßBΓGπpΣSσsµuτtΦFΘOΩOδd∞8φfεe∩n≡=±+≥>≤<⌠(⌡)÷/≈~°o∙.·.√vⁿn²2■#"
-            + "…~╭+╮+╯+╰+●*✓x–-—-’'▸>▾v×x\u{A0} ")
-
-    private static func pairs(_ text: String) -> [UInt32: UInt32] {
-        let scalars = Array(text.unicodeScalars)
-        var result: [UInt32: UInt32] = [:]
-        for i in stride(from: 0, to: scalars.count - 1, by: 2) { result[scalars[i].value] = scalars[i + 1].value }
+    private static let ascii: [UInt32: UInt32] = {
+        var result = Dictionary(zip(table, CP437.ascii.map { UInt32($0) }), uniquingKeysWith: { first, _ in first })
+        // What the console itself draws beyond the code page, in pairs.
+        let own = Array("…~╭+╮+╯+╰+●*‖=–-—-’'▸>“\"”\"".unicodeScalars)
+        for i in stride(from: 0, to: own.count - 1, by: 2) { result[own[i].value] = own[i + 1].value }
         return result
-    }
+    }()
 }

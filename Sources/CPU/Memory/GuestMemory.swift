@@ -205,6 +205,59 @@ public final class GuestMemory {
         withUnsafeBytes(of: value) { write(address, from: $0) }
     }
 
+    // MARK: Access for a chip whose memory lies in the arena (video memory)
+
+    /// The block with these bounds; nil when it does not lie in the arena, so that a damaged snapshot cannot name one.
+    public func block(offset: Int, bytes: Int) -> Block? {
+        guard offset >= 0, bytes >= 0, offset <= arenaBytes, bytes <= arenaBytes - offset else { return nil }
+        return Block(offset: offset, bytes: bytes)
+    }
+
+    /// `size` (1, 2, 4 or 8) little-endian bytes at an arena offset; all ones outside the arena.
+    public func loadArena(_ offset: Int, size: Int) -> UInt64 {
+        guard offset >= 0, offset <= arenaBytes &- size else { return .max >> UInt64(64 &- 8 &* size) }
+        switch size {
+        case 1: return UInt64(base.load(fromByteOffset: offset, as: UInt8.self))
+        case 2: return UInt64(base.loadUnaligned(fromByteOffset: offset, as: UInt16.self))
+        case 4: return UInt64(base.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
+        default: return base.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+        }
+    }
+
+    /// Stores `size` (1, 2, 4 or 8) little-endian bytes at an arena offset; outside the arena nothing happens.
+    public func storeArena(_ offset: Int, size: Int, _ value: UInt64) {
+        guard offset >= 0, offset <= arenaBytes &- size else { return }
+        willWrite(offset, size)
+        switch size {
+        case 1: base.storeBytes(of: UInt8(truncatingIfNeeded: value), toByteOffset: offset, as: UInt8.self)
+        case 2: base.storeBytes(of: UInt16(truncatingIfNeeded: value), toByteOffset: offset, as: UInt16.self)
+        case 4: base.storeBytes(of: UInt32(truncatingIfNeeded: value), toByteOffset: offset, as: UInt32.self)
+        default: base.storeBytes(of: value, toByteOffset: offset, as: UInt64.self)
+        }
+    }
+
+    /// Four planes at once: the 32-bit word at an arena offset; all ones outside the arena.
+    public func loadArena32(_ offset: Int) -> UInt32 {
+        guard offset >= 0, offset <= arenaBytes &- 4 else { return .max }
+        return base.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
+    }
+
+    /// Replaces the bits of `mask` in the 32-bit word at an arena offset; outside the arena nothing happens.
+    public func storeArena32(_ offset: Int, _ value: UInt32, mask: UInt32) {
+        guard offset >= 0, offset <= arenaBytes &- 4 else { return }
+        willWrite(offset, 4)
+        let old = base.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
+        base.storeBytes(of: (old & ~mask) | (value & mask), toByteOffset: offset, as: UInt32.self)
+    }
+
+    /// Clears part of the arena; the part outside it is ignored.
+    public func zeroArena(_ offset: Int, count: Int) {
+        guard offset >= 0, offset < arenaBytes, count > 0 else { return }
+        let length = min(count, arenaBytes - offset)
+        willWrite(offset, length)
+        memset(base + offset, 0, length)
+    }
+
     /// Drops decoded code under arena bytes that are about to change.
     @inline(__always)
     func willWrite(_ offset: Int, _ count: Int) {

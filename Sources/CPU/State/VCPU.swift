@@ -87,8 +87,10 @@ public struct VCPU: Sendable {
     /// XMM/YMM/ZMM-low lanes: 16 registers of 32 bytes (filled in with SSE/AVX).
     public var vector = InlineArray<64, UInt64>(repeating: 0)
     public var mxcsr: UInt32 = 0x1F80
+    /// Fills the gap before the next field: digests and comparisons see every byte of the block.
+    private var gap: UInt32 = 0
     /// Retired instructions since power-on: every instruction 1, each REP iteration 1 (a REP that runs zero times: 1),
-    /// a faulting instruction 0, a halted vCPU 0.
+    /// a faulting instruction 0 and the delivery of its exception 1, a halted vCPU 0.
     public var retired: UInt64 = 0
 
     public init() {}
@@ -114,6 +116,8 @@ public struct FPUState: Sendable {
     public var opcode: UInt16 = 0
     public var instructionSelector: UInt16 = 0
     public var dataSelector: UInt16 = 0
+    /// Fills the gap before the next field: digests and comparisons see every byte of the block.
+    private var gap: UInt32 = 0
     public var instructionPointer: UInt64 = 0
     public var dataPointer: UInt64 = 0
     public init() {}

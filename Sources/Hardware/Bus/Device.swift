@@ -19,6 +19,10 @@ public protocol Device: Codable, Equatable, Sendable {
     /// 16- and 32-bit port accesses; the default splits them into bytes, low address first.
     mutating func readWide(_ port: Port, size: Int, _ wires: inout Wires) -> UInt32
     mutating func writeWide(_ port: Port, size: Int, _ value: UInt32, _ wires: inout Wires)
+    /// INS/OUTS in bulk: moves whole elements of `size` bytes between a data port and the buffer and returns how many bytes moved, at
+    /// most up to the next point where the chip changes state. 0, the default: the caller goes on element by element.
+    mutating func readString(_ port: Port, size: Int, into buffer: UnsafeMutableRawBufferPointer, _ wires: inout Wires) -> Int
+    mutating func writeString(_ port: Port, size: Int, from buffer: UnsafeRawBufferPointer, _ wires: inout Wires) -> Int
     /// No side effects: debugger, panels.
     func peek(_ port: Port) -> UInt8
 
@@ -35,6 +39,13 @@ public protocol Device: Codable, Equatable, Sendable {
     /// `toMemory`: the chip fills `buffer`; else it consumes it. Returns how many bytes moved; fewer than `count` ends the burst.
     /// `terminalCount` is true when the buffer reaches the end of the 8237's count.
     mutating func dmaTransfer(channel: Int, toMemory: Bool, _ buffer: UnsafeMutableRawBufferPointer, terminalCount: Bool, _ wires: inout Wires) -> Int
+
+    /// Device and function number on PCI bus 0; nil for chips without a configuration space. `PCIFunction` fills these three in.
+    var pciAddress: (device: Int, function: Int)? { get }
+    /// One byte of configuration space, 0–255.
+    func configRead(_ offset: Int) -> UInt8
+    /// A configuration write of 1, 2 or 4 bytes, low byte first; `offset + size` ≤ 256.
+    mutating func configWrite(_ offset: Int, size: Int, _ value: UInt32, _ wires: inout Wires)
 }
 
 extension Device {
@@ -47,6 +58,8 @@ extension Device {
     public mutating func writeWide(_ port: Port, size: Int, _ value: UInt32, _ wires: inout Wires) {
         for i in 0..<size { write(port &+ Port(i), UInt8(truncatingIfNeeded: value >> UInt32(8 * i)), &wires) }
     }
+    public mutating func readString(_ port: Port, size: Int, into buffer: UnsafeMutableRawBufferPointer, _ wires: inout Wires) -> Int { 0 }
+    public mutating func writeString(_ port: Port, size: Int, from buffer: UnsafeRawBufferPointer, _ wires: inout Wires) -> Int { 0 }
     public func peek(_ port: Port) -> UInt8 { 0xFF }
     public mutating func readMemory(_ address: Physical, size: Int, _ wires: inout Wires) -> UInt64 { .max }
     public mutating func writeMemory(_ address: Physical, size: Int, _ value: UInt64, _ wires: inout Wires) {}
@@ -55,6 +68,9 @@ extension Device {
     public mutating func dmaTransfer(
         channel: Int, toMemory: Bool, _ buffer: UnsafeMutableRawBufferPointer, terminalCount: Bool, _ wires: inout Wires
     ) -> Int { 0 }
+    public var pciAddress: (device: Int, function: Int)? { nil }
+    public func configRead(_ offset: Int) -> UInt8 { 0xFF }
+    public mutating func configWrite(_ offset: Int, size: Int, _ value: UInt32, _ wires: inout Wires) {}
 }
 
 /// A PCI function: a chip with a configuration space. The board's PCI bus finds functions by `address` and routes
@@ -69,5 +85,12 @@ public protocol PCIFunction: Device {
 }
 
 extension PCIFunction {
+    public var pciAddress: (device: Int, function: Int)? { Self.address }
+    public func configRead(_ offset: Int) -> UInt8 { config.bytes.indices.contains(offset) ? config.bytes[offset] : 0xFF }
+    public mutating func configWrite(_ offset: Int, size: Int, _ value: UInt32, _ wires: inout Wires) {
+        guard offset >= 0, size > 0, offset + size <= 256 else { return }
+        for i in 0..<size { config.write(offset + i, UInt8(truncatingIfNeeded: value >> UInt32(8 * i))) }
+        configWritten(offset..<(offset + size), &wires)
+    }
     public mutating func configWritten(_ offsets: Range<Int>, _ wires: inout Wires) {}
 }

@@ -5,7 +5,7 @@ import Primitives
 /// A chip keeps none of it.
 public struct Wires {
     /// Guest time of this call.
-    public let now: Nanoseconds
+    public internal(set) var now: Nanoseconds
     /// Level of the interrupt lines as the board sees them; a chip sets and clears only its own.
     /// Bits 0–15: ISA IRQ0–15. Bits 16–19: PCI INTA#–INTD# after slot swizzling (PIRQA–PIRQD). Bit 20: NMI.
     public var lines: UInt32

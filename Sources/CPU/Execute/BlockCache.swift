@@ -1,0 +1,237 @@
+import Glibc
+import Primitives
+
+/// A decoded run of instructions on one page, followed in memory by its operations.
+///
+/// Keyed by arena offset (`storage`), CS offset (`rip`) and mode: paging, A20 and segment changes never make it wrong, only
+/// writes to its bytes do.
+struct Block {
+    /// CS offset of the first instruction.
+    var rip: UInt64
+    /// Arena offset of the first byte; -1: not in memory (executed once, from the bus).
+    var storage: Int
+    /// Instructions in it: the budget it needs. `Int64.max` when dead, so that no link enters it.
+    var cost: Int64
+    var mode: UInt32
+    /// Bytes of code.
+    var bytes: UInt16
+    /// Operations that follow the header.
+    var operations: UInt16
+    /// The only instruction runs over the page's end.
+    var crossesPage: Bool
+    var isSingle: Bool { mode & Mode.single != 0 }
+    /// Near branch targets wrap to the code size.
+    var ripMask: UInt64 { mode & Mode.big != 0 ? 0xFFFF_FFFF : 0xFFFF }
+    /// The next instruction's offset: EIP is 32 bits wide whatever the code size.
+    var nextMask: UInt64 { 0xFFFF_FFFF }
+    var nextInHash: UnsafeMutablePointer<Block>?
+    var nextOnPage: UnsafeMutablePointer<Block>?
+}
+
+typealias BlockPointer = UnsafeMutablePointer<Block>
+
+extension UnsafeMutablePointer where Pointee == Block {
+    static var headerBytes: Int { 64 }
+    @inline(__always)
+    var ops: OpPointer { (UnsafeRawPointer(self) + 64).assumingMemoryBound(to: Op.self) }
+    @inline(__always)
+    var mutableOps: UnsafeMutablePointer<Op> { (UnsafeMutableRawPointer(self) + 64).assumingMemoryBound(to: Op.self) }
+}
+
+/// What decoding depends on besides the bytes. Part of a block's key; `Core.modeChanged` computes it.
+enum Mode {
+    /// CS.D.
+    static let big: UInt32 = 1
+    /// SS.B.
+    static let bigStack: UInt32 = 2
+    /// Flat: base 0, limit 4 GiB, writable.
+    static let flatDS: UInt32 = 4, flatES: UInt32 = 8, flatSS: UInt32 = 16
+    /// CS limit is not the usual one: near branches check it.
+    static let oddLimit: UInt32 = 32
+    /// One instruction, never linked.
+    static let single: UInt32 = 64
+}
+
+extension JumpEntry {
+    @inline(__always)
+    static func index(_ linear: UInt64) -> Int { Int(truncatingIfNeeded: (linear ^ (linear &>> 12)) & UInt64(entries - 1)) }
+}
+
+/// Decoded blocks in one bump-allocated area; when it is full everything is dropped.
+final class BlockCache {
+    private let area: UnsafeMutableRawPointer
+    private let areaBytes: Int
+    private var used = 0
+    /// Heads of the hash chains.
+    private let table: UnsafeMutablePointer<BlockPointer?>
+    private static let tableEntries = 1 << 16
+    /// First block of each arena page.
+    private let pages: UnsafeMutablePointer<BlockPointer?>
+    private let pageCount: Int
+    /// How often decoded code of each arena page was written over, saturating.
+    private let writes: UnsafeMutablePointer<UInt8>
+    private static let restlessWrites: UInt8 = 32
+    private unowned let processor: Processor
+    private let memory: GuestMemory
+    /// Longest block in operations, micro-operations included; the last page-crossing or ending operation needs room too.
+    static let maximumOperations = 64
+    /// A single-instruction block outside the cache: code that is not in memory.
+    private let scratch: BlockPointer
+
+    /// Statistics: blocks decoded, blocks dropped by writes, whole flushes.
+    private(set) var decoded: UInt64 = 0, dropped: UInt64 = 0, flushes: UInt64 = 0
+
+    init(processor: Processor, memory: GuestMemory, bytes: Int = 48 << 20) {
+        self.processor = processor
+        self.memory = memory
+        areaBytes = bytes
+        area = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
+        table = .allocate(capacity: BlockCache.tableEntries)
+        table.initialize(repeating: nil, count: BlockCache.tableEntries)
+        pageCount = memory.arenaBytes / 4096
+        pages = .allocate(capacity: pageCount)
+        pages.initialize(repeating: nil, count: pageCount)
+        writes = .allocate(capacity: pageCount)
+        writes.initialize(repeating: 0, count: pageCount)
+        scratch = UnsafeMutableRawPointer.allocate(byteCount: 64 + 8 * 32, alignment: 64).assumingMemoryBound(to: Block.self)
+    }
+
+    deinit {
+        area.deallocate()
+        table.deallocate()
+        pages.deallocate()
+        writes.deallocate()
+        UnsafeMutableRawPointer(scratch).deallocate()
+    }
+
+    @inline(__always)
+    private func hash(_ storage: Int, _ rip: UInt64, _ mode: UInt32) -> Int {
+        let key = UInt64(truncatingIfNeeded: storage) &* 0x9E37_79B9_7F4A_7C15 &+ (rip &<< 7) &+ UInt64(mode)
+        return Int(truncatingIfNeeded: (key &>> 17) & UInt64(BlockCache.tableEntries - 1))
+    }
+
+    /// Room for one more block of the largest size.
+    var isFull: Bool { areaBytes - used < 64 + (BlockCache.maximumOperations + 8) * 32 }
+
+    /// The block there, decoded now if need be. nil: nothing could be decoded without faulting or crossing the page; the
+    /// dispatcher then does it with all checks.
+    func find(_ c: Core, storage: Int, rip: UInt64, mode: UInt32) -> BlockPointer? {
+        let slot = hash(storage, rip, mode)
+        var block = table[slot]
+        while let b = block {
+            if b.pointee.storage == storage && b.pointee.rip == rip && b.pointee.mode == mode {
+                return b.pointee.crossesPage ? nil : b
+            }
+            block = b.pointee.nextInHash
+        }
+        guard !isFull else { return nil }
+        let pageLeft = 4096 - (storage & 0xFFF)
+        let code = UnsafeRawBufferPointer(start: memory.base + storage, count: pageLeft)
+        var decoder = Decoder(code: code, rip: rip, mode: mode)
+        let new = (area + used).assumingMemoryBound(to: Block.self)
+        // Where code is rewritten again and again, long blocks would be decoded for nothing.
+        let restless = writes[storage >> 12] >= BlockCache.restlessWrites
+        decoder.decodeBlock(into: new.mutableOps, limit: restless ? 12 : BlockCache.maximumOperations)
+        guard decoder.instructions > 0 else { return nil }
+        register(new, decoder, storage: storage, rip: rip, mode: mode, slot: slot)
+        return new
+    }
+
+    /// A block of one instruction that runs over the end of its page. `bytes` holds it complete.
+    func crossing(_ c: Core, storage: Int, rip: UInt64, mode: UInt32, bytes: UnsafeRawBufferPointer) -> BlockPointer {
+        // Not cached: its second page may lead elsewhere next time.
+        var decoder = Decoder(code: bytes, rip: rip, mode: mode | Mode.single)
+        decoder.decodeBlock(into: scratch.mutableOps, limit: 6)
+        fillHeader(scratch, decoder, storage: storage, rip: rip, mode: mode | Mode.single)
+        scratch.pointee.crossesPage = true
+        return scratch
+    }
+
+    private func fillHeader(_ new: BlockPointer, _ decoder: Decoder, storage: Int, rip: UInt64, mode: UInt32) {
+        new.pointee = Block(
+            rip: rip, storage: storage, cost: Int64(decoder.instructions), mode: mode, bytes: UInt16(truncatingIfNeeded: decoder.position),
+            operations: UInt16(truncatingIfNeeded: decoder.operations), crossesPage: false, nextInHash: nil, nextOnPage: nil)
+    }
+
+    private func register(_ new: BlockPointer, _ decoder: Decoder, storage: Int, rip: UInt64, mode: UInt32, slot: Int) {
+        fillHeader(new, decoder, storage: storage, rip: rip, mode: mode)
+        used += (64 + decoder.operations * 32 + 63) & ~63
+        decoded &+= 1
+        let page = storage >> 12
+        new.pointee.nextInHash = table[slot]
+        table[slot] = new
+        new.pointee.nextOnPage = pages[page]
+        pages[page] = new
+        let first = (storage & 0xFFF) >> 6
+        let last = min(((storage & 0xFFF) + max(decoder.position, 1) - 1) >> 6, 63)
+        let old = memory.codeGranules[page]
+        var mask: UInt64 = 0
+        for g in first...last { mask |= 1 &<< UInt64(g) }
+        memory.codeGranules[page] = old | mask
+        if old == 0 { processor.markCodePage(page) }
+    }
+
+    /// Bytes of one arena page are about to change: drops the blocks over them.
+    func invalidate(_ offset: Int, _ count: Int) {
+        let page = offset >> 12
+        let start = offset & 0xFFF
+        let last = min((start + count - 1) >> 6, 63)
+        var mask: UInt64 = 0
+        for g in (start >> 6)...last { mask |= 1 &<< UInt64(g) }
+        guard memory.codeGranules[page] & mask != 0 else { return }
+        var link: BlockPointer? = pages[page]
+        var previous: BlockPointer?
+        var granules: UInt64 = 0
+        while let block = link {
+            let next = block.pointee.nextOnPage
+            let from = block.pointee.storage
+            let end = from + Int(block.pointee.bytes)
+            if from < offset + count && offset < end {
+                kill(block)
+                if let previous { previous.pointee.nextOnPage = next } else { pages[page] = next }
+            } else {
+                for g in ((from & 0xFFF) >> 6)...min(((from & 0xFFF) + max(Int(block.pointee.bytes), 1) - 1) >> 6, 63) { granules |= 1 &<< UInt64(g) }
+                previous = block
+            }
+            link = next
+        }
+        memory.codeGranules[page] = granules
+        if writes[page] < .max { writes[page] += 1 }
+    }
+
+    /// A dead block may be running: each of its instructions now leaves for the dispatcher, and no link enters it.
+    private func kill(_ block: BlockPointer) {
+        dropped &+= 1
+        let slot = hash(block.pointee.storage, block.pointee.rip, block.pointee.mode)
+        var link = table[slot]
+        if link == block {
+            table[slot] = block.pointee.nextInHash
+        } else {
+            while let b = link {
+                if b.pointee.nextInHash == block {
+                    b.pointee.nextInHash = block.pointee.nextInHash
+                    break
+                }
+                link = b.pointee.nextInHash
+            }
+        }
+        let ops = block.mutableOps
+        var afterAddress = false
+        for i in 0..<Int(block.pointee.operations) {
+            let wasAddress = ops[i].kind == .segAddr
+            // The second half of a pair stays: it may be the one that is storing.
+            if !afterAddress { ops[i].kind = .bail }
+            afterAddress = wasAddress
+        }
+        block.pointee.cost = .max
+    }
+
+    /// Drops everything. Only between blocks.
+    func flush() {
+        flushes &+= 1
+        used = 0
+        table.update(repeating: nil, count: BlockCache.tableEntries)
+        pages.update(repeating: nil, count: pageCount)
+        memset(memory.codeGranules, 0, pageCount * 8)
+    }
+}

@@ -1,0 +1,740 @@
+import Primitives
+
+/// The interpreter of decoded blocks.
+///
+/// One switch over an exhaustive enum; a block runs from its first operation to a taken branch and links straight to the next
+/// block on the same page. Retired instructions are subtracted from the budget at each exit: `n` of the leaving operation says
+/// how many instructions of the block ran.
+///
+/// Returns nil when the dispatcher is to look up (`c.rip` is the next instruction), else the fault (`c.rip` is its instruction).
+func execute(_ c: Core, _ first: BlockPointer) -> Fault? {
+    var block = first
+    var o = first.ops
+    do throws(Fault) {
+        while true {
+            switch o.pointee.kind {
+            case .bail:
+                c.rip = block.pointee.rip &+ UInt64(o.pointee.ipOffset)
+                c.t.pointee.budget &-= Int64(o.pointee.n)
+                return nil
+            case .segAddr:
+                c.v.pointee.scratchAddress = try c.linear(
+                    Int(o.pointee.seg), c.effectiveOffset(o), Int(o.pointee.sub & 0xFF), write: o.pointee.sub & 0x100 != 0)
+            case .slow:
+                try slow(c, block, o)
+                if c.t.pointee.leaveBlock {
+                    c.t.pointee.budget &-= Int64(o.pointee.n) &+ 1
+                    return nil
+                }
+            case .slowEnd:
+                try slow(c, block, o)
+                c.t.pointee.budget &-= Int64(o.pointee.n) &+ 1
+                return nil
+            case .fpu:
+                enterSlow(c, block, o)
+                try executeFPU(c, o)
+                c.t.pointee.exact = false
+                if c.t.pointee.leaveBlock {
+                    c.t.pointee.budget &-= Int64(o.pointee.n) &+ 1
+                    return nil
+                }
+            case .mmx:
+                enterSlow(c, block, o)
+                try executeMMX(c, o)
+                c.t.pointee.exact = false
+                if c.t.pointee.leaveBlock {
+                    c.t.pointee.budget &-= Int64(o.pointee.n) &+ 1
+                    return nil
+                }
+            case .add_rr8: rr(c, o, .add, UInt8.self)
+            case .add_rr16: rr(c, o, .add, UInt16.self)
+            case .add_rr32: rr(c, o, .add, UInt32.self)
+            case .add_rm8: try rm(c, o, .add, UInt8.self)
+            case .add_rm16: try rm(c, o, .add, UInt16.self)
+            case .add_rm32: try rm(c, o, .add, UInt32.self)
+            case .add_mr8: try mr(c, o, .add, UInt8.self)
+            case .add_mr16: try mr(c, o, .add, UInt16.self)
+            case .add_mr32: try mr(c, o, .add, UInt32.self)
+            case .add_ri8: ri(c, o, .add, UInt8.self)
+            case .add_ri16: ri(c, o, .add, UInt16.self)
+            case .add_ri32: ri(c, o, .add, UInt32.self)
+            case .add_mi8: try mi(c, o, .add, UInt8.self)
+            case .add_mi16: try mi(c, o, .add, UInt16.self)
+            case .add_mi32: try mi(c, o, .add, UInt32.self)
+            case .or_rr8: rr(c, o, .or, UInt8.self)
+            case .or_rr16: rr(c, o, .or, UInt16.self)
+            case .or_rr32: rr(c, o, .or, UInt32.self)
+            case .or_rm8: try rm(c, o, .or, UInt8.self)
+            case .or_rm16: try rm(c, o, .or, UInt16.self)
+            case .or_rm32: try rm(c, o, .or, UInt32.self)
+            case .or_mr8: try mr(c, o, .or, UInt8.self)
+            case .or_mr16: try mr(c, o, .or, UInt16.self)
+            case .or_mr32: try mr(c, o, .or, UInt32.self)
+            case .or_ri8: ri(c, o, .or, UInt8.self)
+            case .or_ri16: ri(c, o, .or, UInt16.self)
+            case .or_ri32: ri(c, o, .or, UInt32.self)
+            case .or_mi8: try mi(c, o, .or, UInt8.self)
+            case .or_mi16: try mi(c, o, .or, UInt16.self)
+            case .or_mi32: try mi(c, o, .or, UInt32.self)
+            case .adc_rr8: rr(c, o, .adc, UInt8.self)
+            case .adc_rr16: rr(c, o, .adc, UInt16.self)
+            case .adc_rr32: rr(c, o, .adc, UInt32.self)
+            case .adc_rm8: try rm(c, o, .adc, UInt8.self)
+            case .adc_rm16: try rm(c, o, .adc, UInt16.self)
+            case .adc_rm32: try rm(c, o, .adc, UInt32.self)
+            case .adc_mr8: try mr(c, o, .adc, UInt8.self)
+            case .adc_mr16: try mr(c, o, .adc, UInt16.self)
+            case .adc_mr32: try mr(c, o, .adc, UInt32.self)
+            case .adc_ri8: ri(c, o, .adc, UInt8.self)
+            case .adc_ri16: ri(c, o, .adc, UInt16.self)
+            case .adc_ri32: ri(c, o, .adc, UInt32.self)
+            case .adc_mi8: try mi(c, o, .adc, UInt8.self)
+            case .adc_mi16: try mi(c, o, .adc, UInt16.self)
+            case .adc_mi32: try mi(c, o, .adc, UInt32.self)
+            case .sbb_rr8: rr(c, o, .sbb, UInt8.self)
+            case .sbb_rr16: rr(c, o, .sbb, UInt16.self)
+            case .sbb_rr32: rr(c, o, .sbb, UInt32.self)
+            case .sbb_rm8: try rm(c, o, .sbb, UInt8.self)
+            case .sbb_rm16: try rm(c, o, .sbb, UInt16.self)
+            case .sbb_rm32: try rm(c, o, .sbb, UInt32.self)
+            case .sbb_mr8: try mr(c, o, .sbb, UInt8.self)
+            case .sbb_mr16: try mr(c, o, .sbb, UInt16.self)
+            case .sbb_mr32: try mr(c, o, .sbb, UInt32.self)
+            case .sbb_ri8: ri(c, o, .sbb, UInt8.self)
+            case .sbb_ri16: ri(c, o, .sbb, UInt16.self)
+            case .sbb_ri32: ri(c, o, .sbb, UInt32.self)
+            case .sbb_mi8: try mi(c, o, .sbb, UInt8.self)
+            case .sbb_mi16: try mi(c, o, .sbb, UInt16.self)
+            case .sbb_mi32: try mi(c, o, .sbb, UInt32.self)
+            case .and_rr8: rr(c, o, .and, UInt8.self)
+            case .and_rr16: rr(c, o, .and, UInt16.self)
+            case .and_rr32: rr(c, o, .and, UInt32.self)
+            case .and_rm8: try rm(c, o, .and, UInt8.self)
+            case .and_rm16: try rm(c, o, .and, UInt16.self)
+            case .and_rm32: try rm(c, o, .and, UInt32.self)
+            case .and_mr8: try mr(c, o, .and, UInt8.self)
+            case .and_mr16: try mr(c, o, .and, UInt16.self)
+            case .and_mr32: try mr(c, o, .and, UInt32.self)
+            case .and_ri8: ri(c, o, .and, UInt8.self)
+            case .and_ri16: ri(c, o, .and, UInt16.self)
+            case .and_ri32: ri(c, o, .and, UInt32.self)
+            case .and_mi8: try mi(c, o, .and, UInt8.self)
+            case .and_mi16: try mi(c, o, .and, UInt16.self)
+            case .and_mi32: try mi(c, o, .and, UInt32.self)
+            case .sub_rr8: rr(c, o, .sub, UInt8.self)
+            case .sub_rr16: rr(c, o, .sub, UInt16.self)
+            case .sub_rr32: rr(c, o, .sub, UInt32.self)
+            case .sub_rm8: try rm(c, o, .sub, UInt8.self)
+            case .sub_rm16: try rm(c, o, .sub, UInt16.self)
+            case .sub_rm32: try rm(c, o, .sub, UInt32.self)
+            case .sub_mr8: try mr(c, o, .sub, UInt8.self)
+            case .sub_mr16: try mr(c, o, .sub, UInt16.self)
+            case .sub_mr32: try mr(c, o, .sub, UInt32.self)
+            case .sub_ri8: ri(c, o, .sub, UInt8.self)
+            case .sub_ri16: ri(c, o, .sub, UInt16.self)
+            case .sub_ri32: ri(c, o, .sub, UInt32.self)
+            case .sub_mi8: try mi(c, o, .sub, UInt8.self)
+            case .sub_mi16: try mi(c, o, .sub, UInt16.self)
+            case .sub_mi32: try mi(c, o, .sub, UInt32.self)
+            case .xor_rr8: rr(c, o, .xor, UInt8.self)
+            case .xor_rr16: rr(c, o, .xor, UInt16.self)
+            case .xor_rr32: rr(c, o, .xor, UInt32.self)
+            case .xor_rm8: try rm(c, o, .xor, UInt8.self)
+            case .xor_rm16: try rm(c, o, .xor, UInt16.self)
+            case .xor_rm32: try rm(c, o, .xor, UInt32.self)
+            case .xor_mr8: try mr(c, o, .xor, UInt8.self)
+            case .xor_mr16: try mr(c, o, .xor, UInt16.self)
+            case .xor_mr32: try mr(c, o, .xor, UInt32.self)
+            case .xor_ri8: ri(c, o, .xor, UInt8.self)
+            case .xor_ri16: ri(c, o, .xor, UInt16.self)
+            case .xor_ri32: ri(c, o, .xor, UInt32.self)
+            case .xor_mi8: try mi(c, o, .xor, UInt8.self)
+            case .xor_mi16: try mi(c, o, .xor, UInt16.self)
+            case .xor_mi32: try mi(c, o, .xor, UInt32.self)
+            case .cmp_rr8: rr(c, o, .cmp, UInt8.self)
+            case .cmp_rr16: rr(c, o, .cmp, UInt16.self)
+            case .cmp_rr32: rr(c, o, .cmp, UInt32.self)
+            case .cmp_rm8: try rm(c, o, .cmp, UInt8.self)
+            case .cmp_rm16: try rm(c, o, .cmp, UInt16.self)
+            case .cmp_rm32: try rm(c, o, .cmp, UInt32.self)
+            case .cmp_mr8: try mr(c, o, .cmp, UInt8.self)
+            case .cmp_mr16: try mr(c, o, .cmp, UInt16.self)
+            case .cmp_mr32: try mr(c, o, .cmp, UInt32.self)
+            case .cmp_ri8: ri(c, o, .cmp, UInt8.self)
+            case .cmp_ri16: ri(c, o, .cmp, UInt16.self)
+            case .cmp_ri32: ri(c, o, .cmp, UInt32.self)
+            case .cmp_mi8: try mi(c, o, .cmp, UInt8.self)
+            case .cmp_mi16: try mi(c, o, .cmp, UInt16.self)
+            case .cmp_mi32: try mi(c, o, .cmp, UInt32.self)
+            case .test_rr8: c.setLogicFlags(c.reg(o.pointee.a, UInt8.self) & c.reg(o.pointee.b, UInt8.self))
+            case .test_mr8: c.setLogicFlags(try c.load(address(c, o), UInt8.self) & c.reg(o.pointee.a, UInt8.self))
+            case .test_ri8: c.setLogicFlags(c.reg(o.pointee.a, UInt8.self) & immediate(o, UInt8.self))
+            case .test_mi8: c.setLogicFlags(try c.load(address(c, o), UInt8.self) & immediate(o, UInt8.self))
+            case .test_rr16: c.setLogicFlags(c.reg(o.pointee.a, UInt16.self) & c.reg(o.pointee.b, UInt16.self))
+            case .test_mr16: c.setLogicFlags(try c.load(address(c, o), UInt16.self) & c.reg(o.pointee.a, UInt16.self))
+            case .test_ri16: c.setLogicFlags(c.reg(o.pointee.a, UInt16.self) & immediate(o, UInt16.self))
+            case .test_mi16: c.setLogicFlags(try c.load(address(c, o), UInt16.self) & immediate(o, UInt16.self))
+            case .test_rr32: c.setLogicFlags(c.reg(o.pointee.a, UInt32.self) & c.reg(o.pointee.b, UInt32.self))
+            case .test_mr32: c.setLogicFlags(try c.load(address(c, o), UInt32.self) & c.reg(o.pointee.a, UInt32.self))
+            case .test_ri32: c.setLogicFlags(c.reg(o.pointee.a, UInt32.self) & immediate(o, UInt32.self))
+            case .test_mi32: c.setLogicFlags(try c.load(address(c, o), UInt32.self) & immediate(o, UInt32.self))
+            case .add_rr32n: c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt32.self) &+ c.reg(o.pointee.b, UInt32.self))
+            case .add_ri32n: c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt32.self) &+ immediate(o, UInt32.self))
+            case .add_rm32n: c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt32.self) &+ (try c.load(address(c, o), UInt32.self)))
+            case .or_rr32n: c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt32.self) | c.reg(o.pointee.b, UInt32.self))
+            case .or_ri32n: c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt32.self) | immediate(o, UInt32.self))
+            case .or_rm32n: c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt32.self) | (try c.load(address(c, o), UInt32.self)))
+            case .and_rr32n: c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt32.self) & c.reg(o.pointee.b, UInt32.self))
+            case .and_ri32n: c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt32.self) & immediate(o, UInt32.self))
+            case .and_rm32n: c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt32.self) & (try c.load(address(c, o), UInt32.self)))
+            case .sub_rr32n: c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt32.self) &- c.reg(o.pointee.b, UInt32.self))
+            case .sub_ri32n: c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt32.self) &- immediate(o, UInt32.self))
+            case .sub_rm32n: c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt32.self) &- (try c.load(address(c, o), UInt32.self)))
+            case .xor_rr32n: c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt32.self) ^ c.reg(o.pointee.b, UInt32.self))
+            case .xor_ri32n: c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt32.self) ^ immediate(o, UInt32.self))
+            case .xor_rm32n: c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt32.self) ^ (try c.load(address(c, o), UInt32.self)))
+            case .inc_r32n: c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt32.self) &+ 1)
+            case .dec_r32n: c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt32.self) &- 1)
+            case .shl_ri32n: c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt32.self) &<< immediate(o, UInt32.self))
+            case .shr_ri32n: c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt32.self) &>> immediate(o, UInt32.self))
+            case .sar_ri32n: c.setReg(o.pointee.a, arithmeticRight(c.reg(o.pointee.a, UInt32.self), immediate(o, UInt32.self)))
+            case .mov_rr8: c.setReg(o.pointee.a, c.reg(o.pointee.b, UInt8.self))
+            case .mov_rm8: c.setReg(o.pointee.a, try c.load(address(c, o), UInt8.self))
+            case .mov_mr8: try c.store(address(c, o), c.reg(o.pointee.a, UInt8.self))
+            case .mov_ri8: c.setReg(o.pointee.a, immediate(o, UInt8.self))
+            case .mov_mi8: try c.store(address(c, o), immediate(o, UInt8.self))
+            case .mov_rr16: c.setReg(o.pointee.a, c.reg(o.pointee.b, UInt16.self))
+            case .mov_rm16: c.setReg(o.pointee.a, try c.load(address(c, o), UInt16.self))
+            case .mov_mr16: try c.store(address(c, o), c.reg(o.pointee.a, UInt16.self))
+            case .mov_ri16: c.setReg(o.pointee.a, immediate(o, UInt16.self))
+            case .mov_mi16: try c.store(address(c, o), immediate(o, UInt16.self))
+            case .mov_rr32: c.setReg(o.pointee.a, c.reg(o.pointee.b, UInt32.self))
+            case .mov_rm32: c.setReg(o.pointee.a, try c.load(address(c, o), UInt32.self))
+            case .mov_mr32: try c.store(address(c, o), c.reg(o.pointee.a, UInt32.self))
+            case .mov_ri32: c.setReg(o.pointee.a, immediate(o, UInt32.self))
+            case .mov_mi32: try c.store(address(c, o), immediate(o, UInt32.self))
+            case .movzx_r16r8: c.setReg(o.pointee.a, UInt16(c.reg(o.pointee.b, UInt8.self)))
+            case .movzx_r16m8: c.setReg(o.pointee.a, UInt16(try c.load(address(c, o), UInt8.self)))
+            case .movzx_r32r8: c.setReg(o.pointee.a, UInt32(c.reg(o.pointee.b, UInt8.self)))
+            case .movzx_r32m8: c.setReg(o.pointee.a, UInt32(try c.load(address(c, o), UInt8.self)))
+            case .movzx_r32r16: c.setReg(o.pointee.a, UInt32(c.reg(o.pointee.b, UInt16.self)))
+            case .movzx_r32m16: c.setReg(o.pointee.a, UInt32(try c.load(address(c, o), UInt16.self)))
+            case .movsx_r16r8: c.setReg(o.pointee.a, UInt16(truncatingIfNeeded: Int8(bitPattern: c.reg(o.pointee.b, UInt8.self))))
+            case .movsx_r16m8: c.setReg(o.pointee.a, UInt16(truncatingIfNeeded: Int8(bitPattern: try c.load(address(c, o), UInt8.self))))
+            case .movsx_r32r8: c.setReg(o.pointee.a, UInt32(truncatingIfNeeded: Int8(bitPattern: c.reg(o.pointee.b, UInt8.self))))
+            case .movsx_r32m8: c.setReg(o.pointee.a, UInt32(truncatingIfNeeded: Int8(bitPattern: try c.load(address(c, o), UInt8.self))))
+            case .movsx_r32r16: c.setReg(o.pointee.a, UInt32(truncatingIfNeeded: Int16(bitPattern: c.reg(o.pointee.b, UInt16.self))))
+            case .movsx_r32m16: c.setReg(o.pointee.a, UInt32(truncatingIfNeeded: Int16(bitPattern: try c.load(address(c, o), UInt16.self))))
+            case .lea32: c.setReg(o.pointee.a, UInt32(truncatingIfNeeded: address(c, o)))
+            case .lea_:
+                let offset = c.effectiveOffset(o)
+                if o.pointee.flags & 3 == 1 { c.setReg(o.pointee.a, UInt16(truncatingIfNeeded: offset)) } else { c.setReg(o.pointee.a, UInt32(truncatingIfNeeded: offset)) }
+            case .xchg_rr8:
+                let x = c.reg(o.pointee.a, UInt8.self)
+                c.setReg(o.pointee.a, c.reg(o.pointee.b, UInt8.self))
+                c.setReg(o.pointee.b, x)
+            case .xchg_mr8:
+                let x = c.reg(o.pointee.a, UInt8.self)
+                var old: UInt8 = 0
+                try c.modify(address(c, o), UInt8.self) { old = $0; return x }
+                c.setReg(o.pointee.a, old)
+            case .xchg_rr16:
+                let x = c.reg(o.pointee.a, UInt16.self)
+                c.setReg(o.pointee.a, c.reg(o.pointee.b, UInt16.self))
+                c.setReg(o.pointee.b, x)
+            case .xchg_mr16:
+                let x = c.reg(o.pointee.a, UInt16.self)
+                var old: UInt16 = 0
+                try c.modify(address(c, o), UInt16.self) { old = $0; return x }
+                c.setReg(o.pointee.a, old)
+            case .xchg_rr32:
+                let x = c.reg(o.pointee.a, UInt32.self)
+                c.setReg(o.pointee.a, c.reg(o.pointee.b, UInt32.self))
+                c.setReg(o.pointee.b, x)
+            case .xchg_mr32:
+                let x = c.reg(o.pointee.a, UInt32.self)
+                var old: UInt32 = 0
+                try c.modify(address(c, o), UInt32.self) { old = $0; return x }
+                c.setReg(o.pointee.a, old)
+            case .inc_r8: c.setReg(o.pointee.a, c.inc(c.reg(o.pointee.a, UInt8.self)))
+            case .inc_m8: try c.modify(address(c, o), UInt8.self) { c.inc($0) }
+            case .dec_r8: c.setReg(o.pointee.a, c.dec(c.reg(o.pointee.a, UInt8.self)))
+            case .dec_m8: try c.modify(address(c, o), UInt8.self) { c.dec($0) }
+            case .neg_r8: c.setReg(o.pointee.a, c.sub(0, c.reg(o.pointee.a, UInt8.self)))
+            case .neg_m8: try c.modify(address(c, o), UInt8.self) { c.sub(0, $0) }
+            case .not_r8: c.setReg(o.pointee.a, ~c.reg(o.pointee.a, UInt8.self))
+            case .not_m8: try c.modify(address(c, o), UInt8.self) { ~$0 }
+            case .inc_r16: c.setReg(o.pointee.a, c.inc(c.reg(o.pointee.a, UInt16.self)))
+            case .inc_m16: try c.modify(address(c, o), UInt16.self) { c.inc($0) }
+            case .dec_r16: c.setReg(o.pointee.a, c.dec(c.reg(o.pointee.a, UInt16.self)))
+            case .dec_m16: try c.modify(address(c, o), UInt16.self) { c.dec($0) }
+            case .neg_r16: c.setReg(o.pointee.a, c.sub(0, c.reg(o.pointee.a, UInt16.self)))
+            case .neg_m16: try c.modify(address(c, o), UInt16.self) { c.sub(0, $0) }
+            case .not_r16: c.setReg(o.pointee.a, ~c.reg(o.pointee.a, UInt16.self))
+            case .not_m16: try c.modify(address(c, o), UInt16.self) { ~$0 }
+            case .inc_r32: c.setReg(o.pointee.a, c.inc(c.reg(o.pointee.a, UInt32.self)))
+            case .inc_m32: try c.modify(address(c, o), UInt32.self) { c.inc($0) }
+            case .dec_r32: c.setReg(o.pointee.a, c.dec(c.reg(o.pointee.a, UInt32.self)))
+            case .dec_m32: try c.modify(address(c, o), UInt32.self) { c.dec($0) }
+            case .neg_r32: c.setReg(o.pointee.a, c.sub(0, c.reg(o.pointee.a, UInt32.self)))
+            case .neg_m32: try c.modify(address(c, o), UInt32.self) { c.sub(0, $0) }
+            case .not_r32: c.setReg(o.pointee.a, ~c.reg(o.pointee.a, UInt32.self))
+            case .not_m32: try c.modify(address(c, o), UInt32.self) { ~$0 }
+            case .push_r32f: try pushFlat(c, c.reg(o.pointee.a, UInt32.self))
+            case .push_i32f: try pushFlat(c, immediate(o, UInt32.self))
+            case .push_m32f: try pushFlat(c, try c.load(address(c, o), UInt32.self))
+            case .pop_r32f:
+                let value = try c.load(UInt64(c.reg(32, UInt32.self)), UInt32.self)
+                c.setReg(32, c.reg(32, UInt32.self) &+ 4)
+                c.setReg(o.pointee.a, value)
+            case .push_r16: try c.push(c.reg(o.pointee.a, UInt16.self))
+            case .push_r32: try c.push(c.reg(o.pointee.a, UInt32.self))
+            case .push_i16: try c.push(immediate(o, UInt16.self))
+            case .push_i32: try c.push(immediate(o, UInt32.self))
+            case .pop_r16: c.setReg(o.pointee.a, try c.pop(UInt16.self))
+            case .pop_r32: c.setReg(o.pointee.a, try c.pop(UInt32.self))
+            case .leave32f:
+                let frame = c.reg(40, UInt32.self)
+                let value = try c.load(UInt64(frame), UInt32.self)
+                c.setReg(32, frame &+ 4)
+                c.setReg(40, value)
+            case .shl_ri32: c.setReg(o.pointee.a, shl(c, c.reg(o.pointee.a, UInt32.self), immediate(o, UInt32.self)))
+            case .shl_rc32:
+                let count = UInt32(c.reg(8, UInt8.self) & 31)
+                if count != 0 { c.setReg(o.pointee.a, shl(c, c.reg(o.pointee.a, UInt32.self), count)) } else { c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt32.self)) }
+            case .shr_ri32: c.setReg(o.pointee.a, shr(c, c.reg(o.pointee.a, UInt32.self), immediate(o, UInt32.self)))
+            case .shr_rc32:
+                let count = UInt32(c.reg(8, UInt8.self) & 31)
+                if count != 0 { c.setReg(o.pointee.a, shr(c, c.reg(o.pointee.a, UInt32.self), count)) } else { c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt32.self)) }
+            case .sar_ri32: c.setReg(o.pointee.a, sar(c, c.reg(o.pointee.a, UInt32.self), immediate(o, UInt32.self)))
+            case .sar_rc32:
+                let count = UInt32(c.reg(8, UInt8.self) & 31)
+                if count != 0 { c.setReg(o.pointee.a, sar(c, c.reg(o.pointee.a, UInt32.self), count)) } else { c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt32.self)) }
+            case .shift_ri8: shiftRegister(c, o, UInt8(truncatingIfNeeded: o.pointee.imm), UInt8.self)
+            case .shift_rc8: shiftRegister(c, o, c.reg(8, UInt8.self), UInt8.self)
+            case .shift_mi8: try shiftMemory(c, o, UInt8(truncatingIfNeeded: o.pointee.imm), UInt8.self)
+            case .shift_mc8: try shiftMemory(c, o, c.reg(8, UInt8.self), UInt8.self)
+            case .shift_ri16: shiftRegister(c, o, UInt8(truncatingIfNeeded: o.pointee.imm), UInt16.self)
+            case .shift_rc16: shiftRegister(c, o, c.reg(8, UInt8.self), UInt16.self)
+            case .shift_mi16: try shiftMemory(c, o, UInt8(truncatingIfNeeded: o.pointee.imm), UInt16.self)
+            case .shift_mc16: try shiftMemory(c, o, c.reg(8, UInt8.self), UInt16.self)
+            case .shift_ri32: shiftRegister(c, o, UInt8(truncatingIfNeeded: o.pointee.imm), UInt32.self)
+            case .shift_rc32: shiftRegister(c, o, c.reg(8, UInt8.self), UInt32.self)
+            case .shift_mi32: try shiftMemory(c, o, UInt8(truncatingIfNeeded: o.pointee.imm), UInt32.self)
+            case .shift_mc32: try shiftMemory(c, o, c.reg(8, UInt8.self), UInt32.self)
+            case .imul_rr32: c.setReg(o.pointee.a, multiply(c, c.reg(o.pointee.a, UInt32.self), c.reg(o.pointee.b, UInt32.self)))
+            case .imul_rm32: c.setReg(o.pointee.a, multiply(c, c.reg(o.pointee.a, UInt32.self), try c.load(address(c, o), UInt32.self)))
+            case .imul_rri32: c.setReg(o.pointee.a, multiply(c, c.reg(o.pointee.b, UInt32.self), immediate(o, UInt32.self)))
+            case .imul_rmi32: c.setReg(o.pointee.a, multiply(c, try c.load(address(c, o), UInt32.self), immediate(o, UInt32.self)))
+            case .nop: break
+            case .cbw: c.ax = UInt16(truncatingIfNeeded: Int8(bitPattern: c.al))
+            case .cwde: c.eax = UInt32(truncatingIfNeeded: Int16(bitPattern: c.ax))
+            case .cwd: c.setReg(16, UInt16(truncatingIfNeeded: Int16(bitPattern: c.ax) &>> 15))
+            case .cdq: c.setReg(16, UInt32(bitPattern: Int32(bitPattern: c.eax) &>> 31))
+            case .clc: c.setCarry(false)
+            case .stc: c.setCarry(true)
+            case .cmc: c.setCarry(!c.cf)
+            case .cld: c.v.pointee.systemFlags &= ~EFlags.df
+            case .std: c.v.pointee.systemFlags |= EFlags.df
+            case .set_r: c.setReg(o.pointee.a, c.condition(Int(o.pointee.sub)) ? 1 as UInt8 : 0)
+            case .set_m: try c.store(address(c, o), c.condition(Int(o.pointee.sub)) ? 1 as UInt8 : 0)
+            case .cmov_rr32: c.setReg(o.pointee.a, c.condition(Int(o.pointee.sub)) ? c.reg(o.pointee.b, UInt32.self) : c.reg(o.pointee.a, UInt32.self))
+            case .cmov_rm32:
+                let value = try c.load(address(c, o), UInt32.self)
+                c.setReg(o.pointee.a, c.condition(Int(o.pointee.sub)) ? value : c.reg(o.pointee.a, UInt32.self))
+            case .bt_rr32: c.setCarry((c.reg(o.pointee.a, UInt32.self) &>> c.reg(o.pointee.b, UInt32.self)) & 1 != 0)
+            case .bt_ri32: c.setCarry((c.reg(o.pointee.a, UInt32.self) &>> immediate(o, UInt32.self)) & 1 != 0)
+            case .jo: if c.of { if take(c, &block, &o, 1) { continue } else { return nil } }
+            case .jno: if !c.of { if take(c, &block, &o, 1) { continue } else { return nil } }
+            case .jb: if c.cf { if take(c, &block, &o, 1) { continue } else { return nil } }
+            case .jae: if !c.cf { if take(c, &block, &o, 1) { continue } else { return nil } }
+            case .jz: if c.zf { if take(c, &block, &o, 1) { continue } else { return nil } }
+            case .jnz: if !c.zf { if take(c, &block, &o, 1) { continue } else { return nil } }
+            case .jbe: if c.cf || c.zf { if take(c, &block, &o, 1) { continue } else { return nil } }
+            case .ja: if !(c.cf || c.zf) { if take(c, &block, &o, 1) { continue } else { return nil } }
+            case .js: if c.sf { if take(c, &block, &o, 1) { continue } else { return nil } }
+            case .jns: if !c.sf { if take(c, &block, &o, 1) { continue } else { return nil } }
+            case .jp: if c.pf { if take(c, &block, &o, 1) { continue } else { return nil } }
+            case .jnp: if !c.pf { if take(c, &block, &o, 1) { continue } else { return nil } }
+            case .jl: if c.sf != c.of { if take(c, &block, &o, 1) { continue } else { return nil } }
+            case .jge: if c.sf == c.of { if take(c, &block, &o, 1) { continue } else { return nil } }
+            case .jle: if c.zf || c.sf != c.of { if take(c, &block, &o, 1) { continue } else { return nil } }
+            case .jg: if !c.zf && c.sf == c.of { if take(c, &block, &o, 1) { continue } else { return nil } }
+            case .jmp, .next:
+                if take(c, &block, &o, o.pointee.kind == .jmp ? 1 : 0) { continue }
+                return nil
+            case .call32f:
+                try pushFlat(c, UInt32(truncatingIfNeeded: block.pointee.rip &+ UInt64(o.pointee.ipOffset) &+ UInt64(o.pointee.length)))
+                if take(c, &block, &o, 1) { continue }
+                return nil
+            case .call16:
+                try c.push(UInt16(truncatingIfNeeded: block.pointee.rip &+ UInt64(o.pointee.ipOffset) &+ UInt64(o.pointee.length)))
+                if take(c, &block, &o, 1) { continue }
+                return nil
+            case .call32:
+                try c.push(UInt32(truncatingIfNeeded: block.pointee.rip &+ UInt64(o.pointee.ipOffset) &+ UInt64(o.pointee.length)))
+                if take(c, &block, &o, 1) { continue }
+                return nil
+            case .ret32f:
+                let target = try c.load(UInt64(c.reg(32, UInt32.self)), UInt32.self)
+                c.setReg(32, c.reg(32, UInt32.self) &+ 4)
+                if jump(c, UInt64(target), &block, &o) { continue }
+                return nil
+            case .ret16:
+                let target = try c.pop(UInt16.self)
+                if jump(c, UInt64(target), &block, &o) { continue }
+                return nil
+            case .ret32:
+                let target = try c.pop(UInt32.self)
+                if jump(c, UInt64(target), &block, &o) { continue }
+                return nil
+            case .jmp_r32:
+                if jump(c, UInt64(c.reg(o.pointee.a, UInt32.self)), &block, &o) { continue }
+                return nil
+            case .jmp_m32:
+                let target = try c.load(address(c, o), UInt32.self)
+                if jump(c, UInt64(target), &block, &o) { continue }
+                return nil
+            case .call_r32f:
+                let target = c.reg(o.pointee.a, UInt32.self)
+                try pushFlat(c, UInt32(truncatingIfNeeded: block.pointee.rip &+ UInt64(o.pointee.ipOffset) &+ UInt64(o.pointee.length)))
+                if jump(c, UInt64(target), &block, &o) { continue }
+                return nil
+            case .call_m32f:
+                let target = try c.load(address(c, o), UInt32.self)
+                try pushFlat(c, UInt32(truncatingIfNeeded: block.pointee.rip &+ UInt64(o.pointee.ipOffset) &+ UInt64(o.pointee.length)))
+                if jump(c, UInt64(target), &block, &o) { continue }
+                return nil
+            case .loop16:
+                let count = c.reg(8, UInt16.self) &- 1
+                c.setReg(8, count)
+                if count != 0 { if take(c, &block, &o, 1) { continue } else { return nil } }
+            case .loop32:
+                let count = c.reg(8, UInt32.self) &- 1
+                c.setReg(8, count)
+                if count != 0 { if take(c, &block, &o, 1) { continue } else { return nil } }
+            case .loopc16:
+                let count = c.reg(8, UInt16.self) &- 1
+                c.setReg(8, count)
+                if count != 0 && c.zf == (o.pointee.sub != 0) { if take(c, &block, &o, 1) { continue } else { return nil } }
+            case .loopc32:
+                let count = c.reg(8, UInt32.self) &- 1
+                c.setReg(8, count)
+                if count != 0 && c.zf == (o.pointee.sub != 0) { if take(c, &block, &o, 1) { continue } else { return nil } }
+            case .jcxz16: if c.reg(8, UInt16.self) == 0 { if take(c, &block, &o, 1) { continue } else { return nil } }
+            case .jcxz32: if c.reg(8, UInt32.self) == 0 { if take(c, &block, &o, 1) { continue } else { return nil } }
+            case .cmp_rr32_jz:
+                let (x, y) = (c.reg(o.pointee.a, UInt32.self), c.reg(o.pointee.b, UInt32.self))
+                _ = c.sub(x, y)
+                if x == y { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_rr32_jnz:
+                let (x, y) = (c.reg(o.pointee.a, UInt32.self), c.reg(o.pointee.b, UInt32.self))
+                _ = c.sub(x, y)
+                if x != y { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_rr32_jb:
+                let (x, y) = (c.reg(o.pointee.a, UInt32.self), c.reg(o.pointee.b, UInt32.self))
+                _ = c.sub(x, y)
+                if x < y { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_rr32_jae:
+                let (x, y) = (c.reg(o.pointee.a, UInt32.self), c.reg(o.pointee.b, UInt32.self))
+                _ = c.sub(x, y)
+                if x >= y { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_rr32_jbe:
+                let (x, y) = (c.reg(o.pointee.a, UInt32.self), c.reg(o.pointee.b, UInt32.self))
+                _ = c.sub(x, y)
+                if x <= y { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_rr32_ja:
+                let (x, y) = (c.reg(o.pointee.a, UInt32.self), c.reg(o.pointee.b, UInt32.self))
+                _ = c.sub(x, y)
+                if x > y { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_rr32_jl:
+                let (x, y) = (c.reg(o.pointee.a, UInt32.self), c.reg(o.pointee.b, UInt32.self))
+                _ = c.sub(x, y)
+                if less(x, y) { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_rr32_jge:
+                let (x, y) = (c.reg(o.pointee.a, UInt32.self), c.reg(o.pointee.b, UInt32.self))
+                _ = c.sub(x, y)
+                if !less(x, y) { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_rr32_jle:
+                let (x, y) = (c.reg(o.pointee.a, UInt32.self), c.reg(o.pointee.b, UInt32.self))
+                _ = c.sub(x, y)
+                if !less(y, x) { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_rr32_jg:
+                let (x, y) = (c.reg(o.pointee.a, UInt32.self), c.reg(o.pointee.b, UInt32.self))
+                _ = c.sub(x, y)
+                if less(y, x) { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_ri32_jz:
+                let (x, y) = (c.reg(o.pointee.a, UInt32.self), immediate(o, UInt32.self))
+                _ = c.sub(x, y)
+                if x == y { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_ri32_jnz:
+                let (x, y) = (c.reg(o.pointee.a, UInt32.self), immediate(o, UInt32.self))
+                _ = c.sub(x, y)
+                if x != y { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_ri32_jb:
+                let (x, y) = (c.reg(o.pointee.a, UInt32.self), immediate(o, UInt32.self))
+                _ = c.sub(x, y)
+                if x < y { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_ri32_jae:
+                let (x, y) = (c.reg(o.pointee.a, UInt32.self), immediate(o, UInt32.self))
+                _ = c.sub(x, y)
+                if x >= y { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_ri32_jbe:
+                let (x, y) = (c.reg(o.pointee.a, UInt32.self), immediate(o, UInt32.self))
+                _ = c.sub(x, y)
+                if x <= y { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_ri32_ja:
+                let (x, y) = (c.reg(o.pointee.a, UInt32.self), immediate(o, UInt32.self))
+                _ = c.sub(x, y)
+                if x > y { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_ri32_jl:
+                let (x, y) = (c.reg(o.pointee.a, UInt32.self), immediate(o, UInt32.self))
+                _ = c.sub(x, y)
+                if less(x, y) { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_ri32_jge:
+                let (x, y) = (c.reg(o.pointee.a, UInt32.self), immediate(o, UInt32.self))
+                _ = c.sub(x, y)
+                if !less(x, y) { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_ri32_jle:
+                let (x, y) = (c.reg(o.pointee.a, UInt32.self), immediate(o, UInt32.self))
+                _ = c.sub(x, y)
+                if !less(y, x) { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_ri32_jg:
+                let (x, y) = (c.reg(o.pointee.a, UInt32.self), immediate(o, UInt32.self))
+                _ = c.sub(x, y)
+                if less(y, x) { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_ri8_jz:
+                let (x, y) = (c.reg(o.pointee.a, UInt8.self), immediate(o, UInt8.self))
+                _ = c.sub(x, y)
+                if x == y { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_ri8_jnz:
+                let (x, y) = (c.reg(o.pointee.a, UInt8.self), immediate(o, UInt8.self))
+                _ = c.sub(x, y)
+                if x != y { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_ri8_jb:
+                let (x, y) = (c.reg(o.pointee.a, UInt8.self), immediate(o, UInt8.self))
+                _ = c.sub(x, y)
+                if x < y { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_ri8_jae:
+                let (x, y) = (c.reg(o.pointee.a, UInt8.self), immediate(o, UInt8.self))
+                _ = c.sub(x, y)
+                if x >= y { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_ri8_jbe:
+                let (x, y) = (c.reg(o.pointee.a, UInt8.self), immediate(o, UInt8.self))
+                _ = c.sub(x, y)
+                if x <= y { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_ri8_ja:
+                let (x, y) = (c.reg(o.pointee.a, UInt8.self), immediate(o, UInt8.self))
+                _ = c.sub(x, y)
+                if x > y { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_ri8_jl:
+                let (x, y) = (c.reg(o.pointee.a, UInt8.self), immediate(o, UInt8.self))
+                _ = c.sub(x, y)
+                if less(x, y) { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_ri8_jge:
+                let (x, y) = (c.reg(o.pointee.a, UInt8.self), immediate(o, UInt8.self))
+                _ = c.sub(x, y)
+                if !less(x, y) { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_ri8_jle:
+                let (x, y) = (c.reg(o.pointee.a, UInt8.self), immediate(o, UInt8.self))
+                _ = c.sub(x, y)
+                if !less(y, x) { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .cmp_ri8_jg:
+                let (x, y) = (c.reg(o.pointee.a, UInt8.self), immediate(o, UInt8.self))
+                _ = c.sub(x, y)
+                if less(y, x) { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .test_rr32_jz:
+                let x = c.reg(o.pointee.a, UInt32.self) & c.reg(o.pointee.b, UInt32.self)
+                c.setLogicFlags(x)
+                if x == 0 { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .test_rr32_jnz:
+                let x = c.reg(o.pointee.a, UInt32.self) & c.reg(o.pointee.b, UInt32.self)
+                c.setLogicFlags(x)
+                if x != 0 { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .test_rr32_js:
+                let x = c.reg(o.pointee.a, UInt32.self) & c.reg(o.pointee.b, UInt32.self)
+                c.setLogicFlags(x)
+                if Int32(bitPattern: x) < 0 { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .test_rr32_jns:
+                let x = c.reg(o.pointee.a, UInt32.self) & c.reg(o.pointee.b, UInt32.self)
+                c.setLogicFlags(x)
+                if Int32(bitPattern: x) >= 0 { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .test_rr8_jz:
+                let x = c.reg(o.pointee.a, UInt8.self) & c.reg(o.pointee.b, UInt8.self)
+                c.setLogicFlags(x)
+                if x == 0 { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .test_rr8_jnz:
+                let x = c.reg(o.pointee.a, UInt8.self) & c.reg(o.pointee.b, UInt8.self)
+                c.setLogicFlags(x)
+                if x != 0 { if take(c, &block, &o, 2) { continue } else { return nil } }
+            case .dec_r32_jnz:
+                let x = c.dec(c.reg(o.pointee.a, UInt32.self))
+                c.setReg(o.pointee.a, x)
+                if x != 0 { if take(c, &block, &o, 2) { continue } else { return nil } }            }
+            o += 1
+        }
+    } catch {
+        c.rip = c.t.pointee.taskSwitched ? c.t.pointee.instructionRIP : block.pointee.rip &+ UInt64(o.pointee.ipOffset)
+        c.t.pointee.taskSwitched = false
+        c.t.pointee.instructionRIP = c.rip
+        c.t.pointee.budget &-= Int64(o.pointee.n)
+        c.t.pointee.exact = false
+        return error
+    }
+}
+
+// MARK: Shapes
+
+/// Linear address of a memory operand in a flat segment, or the one that `segAddr` left.
+@inline(__always)
+private func address(_ c: Core, _ o: OpPointer) -> UInt64 {
+    (c.reg(o.pointee.base, UInt64.self) &+ (c.reg(o.pointee.index, UInt64.self) &<< UInt64(o.pointee.scale))
+        &+ UInt64(bitPattern: Int64(o.pointee.disp))) & c.t.pointee.addressMask
+}
+
+@inline(__always)
+private func immediate<T: FixedWidthInteger & UnsignedInteger>(_ o: OpPointer, _: T.Type) -> T { T(truncatingIfNeeded: o.pointee.imm) }
+
+/// The eight operations in opcode order. The argument is a constant at each call, so that one arm remains.
+private enum ALU { case add, or, adc, sbb, and, sub, xor, cmp }
+
+@inline(__always)
+private func alu<T: FixedWidthInteger & UnsignedInteger>(_ c: Core, _ operation: ALU, _ x: T, _ y: T) -> T {
+    switch operation {
+    case .add: c.add(x, y)
+    case .or: c.or(x, y)
+    case .adc: c.adc(x, y)
+    case .sbb: c.sbb(x, y)
+    case .and: c.and(x, y)
+    case .sub, .cmp: c.sub(x, y)
+    case .xor: c.xor(x, y)
+    }
+}
+
+@inline(__always)
+private func rr<T: FixedWidthInteger & UnsignedInteger>(_ c: Core, _ o: OpPointer, _ operation: ALU, _: T.Type) {
+    let r = alu(c, operation, c.reg(o.pointee.a, T.self), c.reg(o.pointee.b, T.self))
+    if operation != .cmp { c.setReg(o.pointee.a, r) }
+}
+
+@inline(__always)
+private func rm<T: FixedWidthInteger & UnsignedInteger>(_ c: Core, _ o: OpPointer, _ operation: ALU, _: T.Type) throws(Fault) {
+    let y = try c.load(address(c, o), T.self)
+    let r = alu(c, operation, c.reg(o.pointee.a, T.self), y)
+    if operation != .cmp { c.setReg(o.pointee.a, r) }
+}
+
+@inline(__always)
+private func mr<T: FixedWidthInteger & UnsignedInteger>(_ c: Core, _ o: OpPointer, _ operation: ALU, _: T.Type) throws(Fault) {
+    let y = c.reg(o.pointee.a, T.self)
+    if operation == .cmp {
+        _ = alu(c, operation, try c.load(address(c, o), T.self), y)
+    } else {
+        try c.modify(address(c, o), T.self) { alu(c, operation, $0, y) }
+    }
+}
+
+@inline(__always)
+private func ri<T: FixedWidthInteger & UnsignedInteger>(_ c: Core, _ o: OpPointer, _ operation: ALU, _: T.Type) {
+    let r = alu(c, operation, c.reg(o.pointee.a, T.self), immediate(o, T.self))
+    if operation != .cmp { c.setReg(o.pointee.a, r) }
+}
+
+@inline(__always)
+private func mi<T: FixedWidthInteger & UnsignedInteger>(_ c: Core, _ o: OpPointer, _ operation: ALU, _: T.Type) throws(Fault) {
+    if operation == .cmp {
+        _ = alu(c, operation, try c.load(address(c, o), T.self), immediate(o, T.self))
+    } else {
+        try c.modify(address(c, o), T.self) { alu(c, operation, $0, immediate(o, T.self)) }
+    }
+}
+
+@inline(__always)
+private func less(_ x: UInt32, _ y: UInt32) -> Bool { Int32(bitPattern: x) < Int32(bitPattern: y) }
+@inline(__always)
+private func less(_ x: UInt8, _ y: UInt8) -> Bool { Int8(bitPattern: x) < Int8(bitPattern: y) }
+
+@inline(__always)
+private func arithmeticRight(_ x: UInt32, _ count: UInt32) -> UInt32 { UInt32(bitPattern: Int32(bitPattern: x) &>> Int32(truncatingIfNeeded: count)) }
+
+/// Push through a flat 32-bit stack; ESP moves after the store.
+@inline(__always)
+private func pushFlat(_ c: Core, _ value: UInt32) throws(Fault) {
+    let sp = c.reg(32, UInt32.self) &- 4
+    try c.store(UInt64(sp), value)
+    c.setReg(32, sp)
+}
+
+// MARK: Control flow
+
+/// A taken near branch with a known target. True: `block` and `o` are there. False: the dispatcher goes on at `c.rip`.
+@inline(__always)
+private func take(_ c: Core, _ block: inout BlockPointer, _ o: inout OpPointer, _ count: Int64) -> Bool {
+    c.t.pointee.budget &-= Int64(o.pointee.n) &+ count
+    if let next = BlockPointer(bitPattern: UInt(truncatingIfNeeded: o.pointee.wide)), c.t.pointee.budget >= next.pointee.cost {
+        block = next
+        o = next.ops
+        return true
+    }
+    return takeSlow(c, &block, &o)
+}
+
+@inline(never)
+private func takeSlow(_ c: Core, _ block: inout BlockPointer, _ o: inout OpPointer) -> Bool {
+    let here = block.pointee
+    let target = (here.rip &+ UInt64(bitPattern: Int64(o.pointee.disp))) & here.ripMask
+    c.rip = target
+    guard !here.isSingle, c.t.pointee.budget > 0 else { return false }
+    // Same page, same translation: the target's place is known without a look-up.
+    let delta = Int(truncatingIfNeeded: Int64(bitPattern: target &- here.rip))
+    let place = here.storage &+ delta
+    if here.storage >= 0 && (place ^ here.storage) & ~0xFFF == 0 && abs(delta) < 4096 && !here.crossesPage {
+        guard let next = c.t.pointee.processor.blocks.find(c, storage: place, rip: target, mode: here.mode) else { return false }
+        UnsafeMutablePointer(mutating: o).pointee.wide = UInt64(UInt(bitPattern: next))
+        guard c.t.pointee.budget >= next.pointee.cost else { return false }
+        block = next
+        o = next.ops
+        return true
+    }
+    return jumpCached(c, target, &block, &o)
+}
+
+/// A near branch to a computed target.
+@inline(__always)
+private func jump(_ c: Core, _ target: UInt64, _ block: inout BlockPointer, _ o: inout OpPointer) -> Bool {
+    c.t.pointee.budget &-= Int64(o.pointee.n) &+ 1
+    c.rip = target
+    return jumpCached(c, target, &block, &o)
+}
+
+@inline(__always)
+private func jumpCached(_ c: Core, _ target: UInt64, _ block: inout BlockPointer, _ o: inout OpPointer) -> Bool {
+    let linear = (c.v.pointee.seg[unchecked: Seg.cs].base &+ target) & c.t.pointee.addressMask
+    let entry = c.t.pointee.jumpCache + JumpEntry.index(linear)
+    if entry.pointee.linear == linear, entry.pointee.key == c.t.pointee.modeGeneration | (target & 0xFFFF_FFFF),
+        let next = entry.pointee.block, c.t.pointee.budget >= next.pointee.cost, !block.pointee.isSingle
+    {
+        block = next
+        o = next.ops
+        return true
+    }
+    return false
+}
+
+// MARK: Slow handlers
+
+@inline(__always)
+private func enterSlow(_ c: Core, _ block: BlockPointer, _ o: OpPointer) {
+    let start = block.pointee.rip &+ UInt64(o.pointee.ipOffset)
+    c.t.pointee.instructionRIP = start
+    c.rip = (start &+ UInt64(o.pointee.length)) & block.pointee.nextMask
+    c.t.pointee.blockProgress = Int64(o.pointee.n)
+    c.t.pointee.exact = true
+}
+
+@inline(never)
+private func slow(_ c: Core, _ block: BlockPointer, _ o: OpPointer) throws(Fault) {
+    enterSlow(c, block, o)
+    try executeSlow(c, o)
+    c.t.pointee.exact = false
+}

@@ -1,0 +1,404 @@
+import Glibc
+import Primitives
+
+/// Why the engine returned.
+public enum EngineExit: Equatable, Sendable {
+    case budgetUsed
+    /// In HLT (or waiting for SIPI) with nothing to wake it.
+    case halted
+    /// The board asked for a look-up: lines, deadlines or the map changed, or a reset or power-off is pending.
+    case attention
+    /// Triple fault, in one plain sentence.
+    case shutdown(String)
+}
+
+/// One vCPU with its caches: the interpreter engine.
+///
+/// Confined to the thread that runs the machine.
+public final class Processor {
+    let core: Core
+    public let memory: GuestMemory
+    public unowned let bus: any CPUBus
+    public let model: CPUModel
+    private(set) var blocks: BlockCache!
+
+    private let filled: UnsafeMutablePointer<UInt16>
+    private var filledCount = 0
+    private var filledOverflow = false
+    private static let filledCapacity = 1024
+    private let globalSlots: UnsafeMutablePointer<Bool>
+
+    public init(memory: GuestMemory, bus: any CPUBus, model: CPUModel) {
+        self.memory = memory
+        self.bus = bus
+        self.model = model
+        let block = UnsafeMutableRawPointer.allocate(byteCount: Core.blockBytes, alignment: 4096)
+        memset(block, 0, Core.blockBytes)
+        core = Core(base: block)
+        filled = .allocate(capacity: Processor.filledCapacity)
+        globalSlots = .allocate(capacity: 2 * TLBEntry.entries)
+        globalSlots.initialize(repeating: false, count: 2 * TLBEntry.entries)
+        let tlb = (block + Core.tlbOffset).assumingMemoryBound(to: TLBEntry.self)
+        tlb.initialize(repeating: .none, count: 3 * TLBEntry.entries)
+        let jumps = (block + Core.jumpOffset).assumingMemoryBound(to: JumpEntry.self)
+        jumps.initialize(repeating: JumpEntry(linear: 0, key: .max, block: nil), count: JumpEntry.entries)
+        core.v.initialize(to: VCPU())
+        core.t.initialize(
+            to: Transient(
+                tlb: tlb, userTLB: tlb + TLBEntry.entries, systemTLB: tlb, jumpCache: jumps, missTLB: tlb + 2 * TLBEntry.entries, processor: self))
+        blocks = BlockCache(processor: self, memory: memory)
+        memory.codeWritten = { [unowned self] offset, count in blocks.invalidate(offset, count) }
+        memory.mapChanged = { [unowned self] in
+            flushTLB(keepGlobal: false)
+            core.bumpGeneration()
+            core.t.pointee.leaveBlock = true
+        }
+        reset()
+    }
+
+    deinit {
+        memory.codeWritten = nil
+        memory.mapChanged = nil
+        core.base.deallocate()
+        filled.deallocate()
+        globalSlots.deallocate()
+    }
+
+    /// Power-on or RESET#: F000:FFF0 with CS base 0xFFFF0000. SDM Vol. 3A, "Processor State After Reset".
+    /// Retired instructions go on counting.
+    public func reset() {
+        let retired = self.retired
+        var state = VCPU()
+        for n in 0..<6 { state.seg[n].attributes = 0x93 }
+        state.seg[Seg.cs].selector = 0xF000
+        state.seg[Seg.cs].base = 0xFFFF_0000
+        state.seg[Seg.cs].attributes = 0x9B
+        state.seg[Seg.ldtr].attributes = 0x82
+        state.seg[Seg.tr].attributes = 0x8B
+        state.gpr[2] = UInt64(model.signature)
+        state.dr[6] = 0xFFFF_0FF0
+        state.dr[7] = 0x400
+        state.retired = retired
+        core.v.pointee = state
+        setBudget(0)
+        core.t.pointee.nmi = false
+        core.t.pointee.nmiBlocked = false
+        flushTLB(keepGlobal: false)
+        core.modeChanged()
+    }
+
+    // MARK: Counting
+
+    /// Retired instructions, exact even inside a bus call.
+    public var retired: UInt64 {
+        core.t.pointee.retiredBase &+ UInt64(bitPattern: core.t.pointee.blockProgress &- core.t.pointee.budget)
+    }
+
+    private func setBudget(_ budget: Int64) {
+        core.t.pointee.blockProgress = 0
+        core.t.pointee.retiredBase = core.v.pointee.retired &+ UInt64(bitPattern: budget)
+        core.t.pointee.budget = budget
+    }
+
+    /// Writes the count back into the state block.
+    private func settle() {
+        core.t.pointee.blockProgress = 0
+        core.v.pointee.retired = retired
+    }
+
+    // MARK: Lines
+
+    public func setINTR(_ level: Bool) { core.t.pointee.intr = level; if level { core.t.pointee.leaveBlock = true } }
+    public func raiseNMI() { core.t.pointee.nmi = true; core.t.pointee.leaveBlock = true }
+    /// Leaves `run` at the next instruction boundary.
+    public func requestExit() { core.t.pointee.exitRequested = true; core.t.pointee.leaveBlock = true }
+    public var isHalted: Bool { core.v.pointee.halted }
+
+    // MARK: Running
+
+    /// Runs up to `budget` instructions, exactly that many unless it returns for another reason.
+    public func run(budget: Int64) -> EngineExit {
+        let c = core
+        setBudget(budget)
+        defer { settle() }
+        while true {
+            c.t.pointee.blockProgress = 0
+            c.t.pointee.leaveBlock = false
+            if c.t.pointee.exitRequested {
+                c.t.pointee.exitRequested = false
+                return .attention
+            }
+            if let shutdown = takeEvents(c) { return .shutdown(shutdown) }
+            if c.t.pointee.exitRequested { continue }
+            if c.v.pointee.halted || c.v.pointee.waitingForStartup { return .halted }
+            if c.t.pointee.budget <= 0 { return .budgetUsed }
+            if let shutdown = step(c) { return .shutdown(shutdown) }
+        }
+    }
+
+    /// Delivers what waits at an instruction boundary; returns a sentence on shutdown.
+    /// SDM Vol. 3A, "Priority Among Simultaneous Exceptions and Interrupts".
+    private func takeEvents(_ c: Core) -> String? {
+        if c.t.pointee.pendingDebug != 0 && c.v.pointee.shadow != Shadow.movSS, let text = raiseDebug(c, c.t.pointee.pendingDebug, fault: false) { return text }
+        guard c.v.pointee.shadow == 0 else { return nil }
+        if c.t.pointee.nmi && !c.t.pointee.nmiBlocked {
+            c.t.pointee.nmi = false
+            c.t.pointee.nmiBlocked = true
+            c.v.pointee.halted = false
+            if let text = sentence(exactly(c) { c.interrupt(vector: 2, kind: .nmi) }) { return text }
+        }
+        if c.t.pointee.intr && c.v.pointee.systemFlags & EFlags.if != 0, let vector = bus.acknowledgeInterrupt() {
+            c.v.pointee.halted = false
+            return sentence(exactly(c) { c.interrupt(vector: vector, kind: .external) })
+        }
+        return nil
+    }
+
+    private func raiseDebug(_ c: Core, _ bits: UInt32, fault: Bool) -> String? {
+        c.t.pointee.pendingDebug = 0
+        if fault { c.t.pointee.budget &-= 1 }
+        let outcome = exactly(c) { () -> FaultOutcome in
+            do throws(Fault) {
+                try c.raiseDebug(dr6: bits, fault: fault)
+                return .delivered
+            } catch {
+                return c.handle(error)
+            }
+        }
+        return sentence(outcome)
+    }
+
+    /// Event delivery may touch device registers (a stack in MMIO space): time is exact between instructions.
+    private func exactly(_ c: Core, _ body: () -> FaultOutcome) -> FaultOutcome {
+        c.t.pointee.exact = true
+        defer { c.t.pointee.exact = false }
+        return body()
+    }
+
+    private func sentence(_ outcome: FaultOutcome) -> String? {
+        if case .shutdown(let text) = outcome { text } else { nil }
+    }
+
+    /// Delivers a fault of the instruction at `rip`. The delivery counts as one instruction: a handler that itself faults for ever
+    /// must not stop guest time, and with it the host's loop.
+    private func fault(_ c: Core, _ fault: Fault) -> String? {
+        c.t.pointee.instructionRIP = c.rip
+        c.t.pointee.pendingDebug = 0
+        c.t.pointee.blockProgress = 0
+        c.t.pointee.budget &-= 1
+        return sentence(exactly(c) { c.handle(fault) })
+    }
+
+    /// Runs one block (or one instruction); returns a sentence on shutdown.
+    private func step(_ c: Core) -> String? {
+        let careful = c.t.pointee.careful
+        let resume = c.v.pointee.systemFlags & EFlags.rf != 0
+        if careful {
+            let hits = c.instructionBreakpoint((c.v.pointee.seg[Seg.cs].base &+ c.rip) & c.t.pointee.addressMask)
+            if hits != 0 { return raiseDebug(c, hits, fault: true) }
+        }
+        let alone = careful || resume || c.v.pointee.shadow != 0
+        var failure: Fault?
+        do throws(Fault) {
+            var block = try locate(c, single: alone)
+            if block.pointee.cost > c.t.pointee.budget && !block.pointee.isSingle { block = try locate(c, single: true) }
+            let traps = c.v.pointee.systemFlags & EFlags.tf != 0
+            c.t.pointee.dropsTrap = false
+            // RF is cleared at the start of the instruction: IRET may set it anew. A fault pushes it as 1 anyway.
+            if resume { c.v.pointee.systemFlags &= ~EFlags.rf }
+            c.v.pointee.shadow = 0
+            c.t.pointee.exact = block.pointee.isSingle
+            failure = execute(c, block)
+            if failure == .repeatExactly {
+                // Rolled back to the instruction that met a device register; now alone.
+                c.v.pointee.shadow = 0
+                block = try locate(c, single: true)
+                c.t.pointee.exact = true
+                failure = execute(c, block)
+            }
+            c.t.pointee.exact = false
+            if failure == nil {
+                // A trap after MOV SS waits until the next instruction is done; INT n runs its handler untrapped.
+                if traps && c.v.pointee.shadow != Shadow.movSS && !c.t.pointee.dropsTrap { c.t.pointee.pendingDebug |= DR6.bs }
+            }
+        } catch {
+            failure = error
+        }
+        c.t.pointee.exact = false
+        if let failure { return fault(c, failure) }
+        return nil
+    }
+
+    /// The block at CS:RIP: translation, limit, cache, decoding. Throws #PF, #GP.
+    private func locate(_ c: Core, single: Bool) throws(Fault) -> BlockPointer {
+        let cs = c.v.pointee.seg[Seg.cs]
+        let rip = c.rip
+        guard rip <= UInt64(cs.limit) else { throw .generalProtection }
+        let linear = (cs.base &+ rip) & c.t.pointee.addressMask
+        let mode = c.t.pointee.mode | (single ? Mode.single : 0)
+        let entry = c.t.pointee.jumpCache + JumpEntry.index(linear)
+        if !single, entry.pointee.linear == linear, entry.pointee.key == c.t.pointee.modeGeneration | (rip & 0xFFFF_FFFF), let block = entry.pointee.block,
+            block.pointee.cost != .max
+        {
+            return block
+        }
+        let storage = try fetchOffset(c, linear)
+        if blocks.isFull {
+            blocks.flush()
+            flushTLB(keepGlobal: false)
+            c.bumpGeneration()
+        }
+        if storage >= 0, let block = blocks.find(c, storage: storage, rip: rip, mode: mode) {
+            if mode & Mode.oddLimit != 0 && rip &+ UInt64(block.pointee.bytes) &- 1 > UInt64(cs.limit) { throw .generalProtection }
+            if !single {
+                entry.pointee = JumpEntry(linear: linear, key: c.t.pointee.modeGeneration | (rip & 0xFFFF_FFFF), block: block)
+            }
+            return block
+        }
+        return try assemble(c, linear, storage, rip, mode)
+    }
+
+    /// An instruction that runs over a page end, or is not in memory: its bytes are gathered one after the other.
+    private func assemble(_ c: Core, _ linear: UInt64, _ storage: Int, _ rip: UInt64, _ mode: UInt32) throws(Fault) -> BlockPointer {
+        var bytes = InlineArray<16, UInt8>(repeating: 0x90)
+        var pageFault: Fault?
+        var count = 0
+        var page: UInt64 = .max
+        var place = 0
+        let system = c.isSystemAccess
+        while count < 15 {
+            let at = (linear &+ UInt64(count)) & c.t.pointee.addressMask
+            if at & ~0xFFF != page {
+                do throws(Fault) { place = try fetchOffset(c, at & ~0xFFF) } catch {
+                    if error.vector == 14 { c.v.pointee.cr2 = at }
+                    pageFault = error
+                    break
+                }
+                page = at & ~0xFFF
+            }
+            if place >= 0 {
+                bytes[count] = memory.base.load(fromByteOffset: place + Int(at & 0xFFF), as: UInt8.self)
+            } else {
+                let found = try c.translate(at, .execute, system: system)
+                c.t.pointee.exact = true
+                bytes[count] = UInt8(truncatingIfNeeded: readMMIO(found.physical | (at & 0xFFF), size: 1))
+                c.t.pointee.exact = false
+            }
+            count += 1
+        }
+        var block: BlockPointer!
+        withUnsafeBytes(of: &bytes) { raw in
+            block = blocks.crossing(c, storage: storage, rip: rip, mode: mode, bytes: UnsafeRawBufferPointer(rebasing: raw[0..<count]))
+        }
+        // Nothing decodes from what could be fetched: the missing byte's fault, or a real one longer than 15 bytes.
+        if block.pointee.cost == 0 {
+            if let pageFault { throw pageFault }
+            throw .generalProtection
+        }
+        if rip &+ UInt64(block.pointee.bytes) &- 1 > UInt64(c.v.pointee.seg[Seg.cs].limit) { throw .generalProtection }
+        return block
+    }
+
+    /// Arena offset of an instruction byte; -1: on the bus.
+    private func fetchOffset(_ c: Core, _ linear: UInt64) throws(Fault) -> Int {
+        let slot = c.t.pointee.tlb == c.t.pointee.systemTLB ? c.t.pointee.systemTLB : c.t.pointee.userTLB
+        let hit = slot + Int(truncatingIfNeeded: (linear &>> 12) & UInt64(TLBEntry.entries - 1))
+        let addend: UInt
+        if hit.pointee.execute == linear & ~0xFFF {
+            addend = hit.pointee.addend
+        } else {
+            addend = try c.entry(for: linear, .execute).addend
+        }
+        if addend == 0 { return -1 }
+        return Int(bitPattern: addend &+ UInt(truncatingIfNeeded: linear) &- UInt(bitPattern: memory.base))
+    }
+
+    // MARK: Bus
+
+    func readMMIO(_ address: Physical, size: Int) -> UInt64 { bus.readMMIO(memory.gate(address), size: size) }
+    func writeMMIO(_ address: Physical, size: Int, _ value: UInt64) { bus.writeMMIO(memory.gate(address), size: size, value) }
+
+    // MARK: TLB bookkeeping
+
+    /// A slot got a new page: remembered so that a flush need not sweep the whole table.
+    func noteFilled(_ slot: UnsafeMutablePointer<TLBEntry>, global: Bool) {
+        let index = slot - core.t.pointee.systemTLB
+        globalSlots[index] = global
+        if filledCount < Processor.filledCapacity {
+            filled[filledCount] = UInt16(truncatingIfNeeded: index)
+            filledCount += 1
+        } else {
+            filledOverflow = true
+        }
+    }
+
+    func flushTLB(keepGlobal: Bool) {
+        let tlb = core.t.pointee.systemTLB
+        if filledOverflow || (!keepGlobal && filledCount > 512) {
+            tlb.update(repeating: .none, count: 2 * TLBEntry.entries)
+            filledCount = 0
+            filledOverflow = false
+        } else {
+            var kept = 0
+            for i in 0..<filledCount {
+                let index = Int(filled[i])
+                if keepGlobal && globalSlots[index] {
+                    filled[kept] = filled[i]
+                    kept += 1
+                } else {
+                    tlb[index] = .none
+                }
+            }
+            filledCount = kept
+        }
+        if !keepGlobal {
+            core.t.pointee.largeLow = .max
+            core.t.pointee.largeHigh = 0
+        }
+    }
+
+    /// First code on an arena page: stores to it must take the slow way from now on.
+    func markCodePage(_ page: Int) {
+        let host = UInt(bitPattern: memory.base) &+ UInt(page << 12)
+        let tlb = core.t.pointee.systemTLB
+        for i in 0..<(2 * TLBEntry.entries) where tlb[i].write & TLBEntry.invalid == 0 {
+            if tlb[i].addend &+ UInt(truncatingIfNeeded: tlb[i].write & ~0xFFF) == host { tlb[i].write |= 2 }
+        }
+    }
+
+    // MARK: State for tests, debuggers, snapshots
+
+    /// The architectural state, copied out. `rip` is the next instruction's offset.
+    public var state: VCPU {
+        get { core.v.pointee }
+        set {
+            core.v.pointee = newValue
+            setBudget(0)
+            flushTLB(keepGlobal: false)
+            core.modeChanged()
+        }
+    }
+
+    /// EFLAGS in full.
+    public var eflags: UInt32 {
+        get { core.eflags }
+        set {
+            core.setArithmeticFlags(newValue)
+            core.v.pointee.systemFlags = newValue & ~EFlags.arithmetic | 2
+            core.modeChanged()
+        }
+    }
+
+    /// Blocks decoded, dropped by writes, and whole flushes so far.
+    public var blockStatistics: (decoded: UInt64, dropped: UInt64, flushes: UInt64) { (blocks.decoded, blocks.dropped, blocks.flushes) }
+
+    /// The architectural state for `state_digest`; flags in EFLAGS form, so that lazy representations compare equal.
+    public func digest(into digest: inout Digest) {
+        var copy = core.v.pointee
+        digest.combine(UInt64(core.eflags))
+        copy.lazyResult = 0
+        copy.lazyAux = 0
+        copy.scratchAddress = 0
+        withUnsafeBytes(of: &copy) { digest.combine($0) }
+    }
+}

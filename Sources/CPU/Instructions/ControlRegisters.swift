@@ -1,0 +1,122 @@
+import Primitives
+
+/// MOV to and from CR0–CR4 and DR0–DR7.
+///
+/// Source: SDM Vol. 3A, "Control Registers"; Vol. 3B, "Debug Registers"; Vol. 2, MOV—Control/Debug Registers.
+/// The register form is implied: the mod field is ignored, as the manual says.
+extension CR0 {
+    /// Bits that exist; ET is fixed to 1, the others read as 0.
+    static let writable: UInt32 = pe | mp | em | ts | ne | wp | am | nw | cd | pg
+}
+
+/// EFER bits that gate paging and long mode.
+enum EFER {
+    static let sce: UInt64 = 1, lme: UInt64 = 1 << 8, lma: UInt64 = 1 << 10, nxe: UInt64 = 1 << 11
+}
+
+extension Core {
+    /// Writes CR0 with all checks and consequences. Throws #GP(0), nothing changed.
+    func writeCR0(_ value: UInt32) throws(Fault) {
+        let old = cr0
+        let new = value & CR0.writable | CR0.et
+        if new & CR0.pg != 0 && new & CR0.pe == 0 { throw .generalProtection }
+        if new & CR0.nw != 0 && new & CR0.cd == 0 { throw .generalProtection }
+        let changed = old ^ new
+        var efer = v.pointee.efer
+        if changed & CR0.pg != 0 && efer & EFER.lme != 0 {
+            if new & CR0.pg != 0 {
+                guard cr4 & CR4.pae != 0, !segment(Seg.cs).isLong else { throw .generalProtection }
+                efer |= EFER.lma
+            } else {
+                guard !is64 else { throw .generalProtection }
+                efer &= ~EFER.lma
+            }
+        }
+        v.pointee.efer = efer
+        v.pointee.cr0 = new
+        if changed & CR0.pe != 0 && new & CR0.pe == 0 {
+            // Real mode: the code segment is readable and writable data again; base, limit and D stay until it is reloaded.
+            var cs = segment(Seg.cs)
+            cs.attributes = cs.attributes & 0xFF00 | 0x93
+            v.pointee.seg[Seg.cs] = cs
+            v.pointee.cpl = 0
+        }
+        if changed & (CR0.pg | CR0.pe | CR0.wp) != 0 { flushTLB(keepGlobal: false) }
+        modeChanged()
+    }
+
+    func writeCR4(_ value: UInt32) throws(Fault) {
+        let old = cr4
+        guard value & ~t.pointee.processor.model.cr4Mask == 0 else { throw .generalProtection }
+        if isLong && value & CR4.pae == 0 { throw .generalProtection }
+        v.pointee.cr4 = value
+        if (old ^ value) & (CR4.pse | CR4.pae | CR4.pge) != 0 { flushTLB(keepGlobal: false) }
+        modeChanged()
+    }
+
+    /// #UD for DR4 and DR5 with CR4.DE, #GP(0) outside of CPL 0, #DB with BD while DR7.GD protects the registers.
+    fileprivate func debugRegister(_ o: OpPointer) throws(Fault) -> Int {
+        var number = o.pointee.regField
+        if number == 4 || number == 5 {
+            if cr4 & CR4.de != 0 { throw .invalidOpcode }
+            number += 2
+        }
+        try requireCPL0()
+        if v.pointee.dr[7] & DR7.gd != 0 {
+            reportDebug(DR6.bd)
+            throw .debug
+        }
+        return number
+    }
+}
+
+/// MOV r32, CRn.
+func mov_RdCd(_ c: Core, _ o: OpPointer) throws(Fault) {
+    let value: UInt64
+    switch o.pointee.regField {
+    case 0: value = UInt64(c.cr0)
+    case 2: value = c.v.pointee.cr2
+    case 3: value = c.v.pointee.cr3
+    case 4: value = UInt64(c.cr4)
+    default: throw .invalidOpcode
+    }
+    try c.requireCPL0()
+    c.setGPR(o.pointee.rmField, UInt32(truncatingIfNeeded: value))
+}
+
+/// MOV CRn, r32.
+func mov_CdRd(_ c: Core, _ o: OpPointer) throws(Fault) {
+    let number = o.pointee.regField
+    guard number == 0 || (2...4).contains(number) else { throw .invalidOpcode }
+    try c.requireCPL0()
+    let value = c.gpr(o.pointee.rmField, UInt32.self)
+    switch number {
+    case 0: try c.writeCR0(value)
+    case 2: c.v.pointee.cr2 = UInt64(value)
+    case 3:
+        c.v.pointee.cr3 = UInt64(value)
+        c.flushTLB(keepGlobal: true)
+    default: try c.writeCR4(value)
+    }
+}
+
+/// MOV r32, DRn.
+func mov_RdDd(_ c: Core, _ o: OpPointer) throws(Fault) {
+    let number = try c.debugRegister(o)
+    var value = UInt32(truncatingIfNeeded: c.v.pointee.dr[number])
+    if number == 6 { value = value & DR6.writable | UInt32(DR6.fixed) }
+    if number == 7 { value = value & UInt32(DR7.writable) | UInt32(DR7.fixed) }
+    c.setGPR(o.pointee.rmField, value)
+}
+
+/// MOV DRn, r32. DR6 and DR7 keep their fixed bits.
+func mov_DdRd(_ c: Core, _ o: OpPointer) throws(Fault) {
+    let number = try c.debugRegister(o)
+    let value = UInt64(c.gpr(o.pointee.rmField, UInt32.self))
+    switch number {
+    case 6: c.v.pointee.dr[6] = value & UInt64(DR6.writable) | DR6.fixed
+    case 7: c.v.pointee.dr[7] = value & DR7.writable | DR7.fixed
+    default: c.v.pointee.dr[number] = value
+    }
+    c.modeChanged()
+}

@@ -1,0 +1,392 @@
+import Glibc
+import Primitives
+
+/// Address translation and the slow half of every memory access.
+///
+/// Source: SDM Vol. 3A, "Paging" (32-bit, PAE), "Access Rights", "Accessed and Dirty Flags", "Page-Fault Exceptions".
+/// Not implemented: 4-level paging (long mode comes later). PDPTEs are read at each walk, not at MOV CR3.
+extension Core {
+    /// Access kinds in the order of the page-fault error code.
+    enum Access { case read, write, execute }
+
+    /// A translation for one page.
+    struct Translation {
+        var physical: Physical
+        var writable: Bool
+        var user: Bool
+        var global: Bool
+        var dirty: Bool
+        var executable: Bool
+        /// 2 or 4 MiB page.
+        var large = false
+    }
+
+    /// True while accesses are made with supervisor rights (CPL 0–2, or the processor's own table accesses).
+    @inline(__always) var isSystemAccess: Bool { t.pointee.tlb == t.pointee.systemTLB }
+
+    // MARK: Slow accesses
+
+    @inline(never)
+    func loadSlow(_ linear: UInt64, _ bytes: Int) throws(Fault) -> UInt64 {
+        let mask = t.pointee.addressMask
+        let address = linear & mask
+        if (address & 0xFFF) &+ UInt64(bytes) <= 4096 {
+            try checkAlignment(address, bytes)
+            return try readWithin(address, bytes)
+        }
+        try checkAlignment(address, bytes)
+        let first = 4096 &- Int(address & 0xFFF)
+        let second = ((address | 0xFFF) &+ 1) & mask
+        // Both pages are proved before the first byte is read: reads of device registers have effects.
+        _ = try entry(for: address, .read)
+        _ = try entry(for: second, .read)
+        let low = try readPieces(address, first)
+        let high = try readPieces(second, bytes &- first)
+        return low | (high &<< UInt64(8 &* first))
+    }
+
+    /// Byte-wise read within one page, for odd lengths.
+    private func readPieces(_ address: UInt64, _ bytes: Int) throws(Fault) -> UInt64 {
+        var value: UInt64 = 0
+        for i in 0..<bytes { value |= try readWithin(address &+ UInt64(i), 1) &<< UInt64(8 &* i) }
+        return value
+    }
+
+    private func readWithin(_ address: UInt64, _ bytes: Int) throws(Fault) -> UInt64 {
+        let e = try entry(for: address, .read)
+        noteData(address, bytes, write: false)
+        if e.addend != 0 {
+            let p = UnsafeRawPointer(bitPattern: e.addend &+ UInt(truncatingIfNeeded: address)).unsafelyUnwrapped
+            switch bytes {
+            case 1: return UInt64(p.loadUnaligned(as: UInt8.self))
+            case 2: return UInt64(p.loadUnaligned(as: UInt16.self))
+            case 4: return UInt64(p.loadUnaligned(as: UInt32.self))
+            default: return p.loadUnaligned(as: UInt64.self)
+            }
+        }
+        try requireExact()
+        return t.pointee.processor.readMMIO(e.physical | (address & 0xFFF), size: bytes)
+    }
+
+    @inline(never)
+    func storeSlow(_ linear: UInt64, _ bytes: Int, _ value: UInt64) throws(Fault) {
+        let mask = t.pointee.addressMask
+        let address = linear & mask
+        try checkAlignment(address, bytes)
+        if (address & 0xFFF) &+ UInt64(bytes) <= 4096 { return try writeWithin(address, bytes, value) }
+        let first = 4096 &- Int(address & 0xFFF)
+        let second = ((address | 0xFFF) &+ 1) & mask
+        _ = try entry(for: address, .write)
+        _ = try entry(for: second, .write)
+        for i in 0..<first { try writeWithin(address &+ UInt64(i), 1, (value &>> UInt64(8 &* i)) & 0xFF) }
+        for i in 0..<(bytes &- first) { try writeWithin(second &+ UInt64(i), 1, (value &>> UInt64(8 &* (first &+ i))) & 0xFF) }
+    }
+
+    private func writeWithin(_ address: UInt64, _ bytes: Int, _ value: UInt64) throws(Fault) {
+        let e = try entry(for: address, .write)
+        if e.addend != 0 {
+            noteData(address, bytes, write: true)
+            let host = e.addend &+ UInt(truncatingIfNeeded: address)
+            let memory = t.pointee.processor.memory
+            memory.willWrite(Int(host &- UInt(bitPattern: memory.base)), bytes)
+            let p = UnsafeMutableRawPointer(bitPattern: host).unsafelyUnwrapped
+            switch bytes {
+            case 1: p.storeBytes(of: UInt8(truncatingIfNeeded: value), as: UInt8.self)
+            case 2: p.storeBytes(of: UInt16(truncatingIfNeeded: value), as: UInt16.self)
+            case 4: p.storeBytes(of: UInt32(truncatingIfNeeded: value), as: UInt32.self)
+            default: p.storeBytes(of: value, as: UInt64.self)
+            }
+            return
+        }
+        if e.dropped { return }
+        try requireExact()
+        noteData(address, bytes, write: true)
+        t.pointee.processor.writeMMIO(e.physical | (address & 0xFFF), size: bytes, value)
+    }
+
+    /// The value at `linear` with both pages proved writable: first half of a read-modify-write.
+    @inline(never)
+    func loadForWrite(_ linear: UInt64, _ bytes: Int) throws(Fault) -> UInt64 {
+        let mask = t.pointee.addressMask
+        let address = linear & mask
+        try checkAlignment(address, bytes)
+        let e = try entry(for: address, .write)
+        if (address & 0xFFF) &+ UInt64(bytes) > 4096 { _ = try entry(for: ((address | 0xFFF) &+ 1) & mask, .write) }
+        if e.addend == 0 && !e.dropped { try requireExact() }
+        if bytes > 8 { return 0 }
+        return try loadSlow(linear, bytes)
+    }
+
+    /// Proves a write without reading: probes of registers must have no effect.
+    @inline(never)
+    func proveWrite(_ linear: UInt64, _ bytes: Int) throws(Fault) {
+        let mask = t.pointee.addressMask
+        let address = linear & mask
+        _ = try entry(for: address, .write)
+        if (address & 0xFFF) &+ UInt64(bytes) > 4096 { _ = try entry(for: ((address | 0xFFF) &+ 1) & mask, .write) }
+    }
+
+    /// Device registers are reached only from single steps and slow handlers, where guest time is exact and the engine looks up
+    /// right after the instruction. Anything else is rolled back and repeated that way.
+    @inline(__always)
+    private func requireExact() throws(Fault) {
+        if !t.pointee.exact { throw Fault.repeatExactly }
+    }
+
+    /// #AC: CR0.AM, EFLAGS.AC and CPL 3. The TLB never hits then, so that every access comes here.
+    @inline(__always)
+    private func checkAlignment(_ address: UInt64, _ bytes: Int) throws(Fault) {
+        if t.pointee.alignmentChecked && !isSystemAccess && address & UInt64(bytes &- 1) != 0 { throw .alignmentCheck }
+    }
+
+    /// Data breakpoints (DR0–DR3); pages that hold one never hit the TLB.
+    @inline(__always)
+    private func noteData(_ address: UInt64, _ bytes: Int, write: Bool) {
+        if t.pointee.watching { matchDataBreakpoints(address, bytes, write: write) }
+    }
+
+    @inline(never)
+    private func matchDataBreakpoints(_ address: UInt64, _ bytes: Int, write: Bool) {
+        let dr7 = v.pointee.dr[7]
+        for n in 0..<4 where dr7 & (3 &<< UInt64(2 &* n)) != 0 {
+            let kind = (dr7 &>> UInt64(16 &+ 4 &* n)) & 3
+            guard kind == 3 || (kind == 1 && write) else { continue }
+            let length: UInt64 = [1, 2, 8, 4][Int((dr7 &>> UInt64(18 &+ 4 &* n)) & 3)]
+            let start = v.pointee.dr[n] & ~(length &- 1)
+            if address < start &+ length && start < address &+ UInt64(bytes) { t.pointee.pendingDebug |= 1 &<< UInt32(n) }
+        }
+    }
+
+    // MARK: Translation
+
+    /// Where one page leads, for one kind of access.
+    struct PageAccess {
+        /// Host minus linear address; 0: not memory.
+        var addend: UInt
+        var physical: Physical
+        var dropped = false
+    }
+
+    /// Translates at the current rights, filling the TLB. Throws #PF with CR2 set.
+    func entry(for address: UInt64, _ access: Access) throws(Fault) -> PageAccess {
+        let page = address & ~0xFFF
+        let system = isSystemAccess
+        let tlb = system ? t.pointee.systemTLB : t.pointee.userTLB
+        let slot = tlb + Int(truncatingIfNeeded: (page &>> 12) & UInt64(TLBEntry.entries - 1))
+        // A hit with marks in the low bits (code on the page, watched) still has the right addend.
+        let tag = access == .read ? slot.pointee.read : access == .write ? slot.pointee.write : slot.pointee.execute
+        if tag & ~0xFFF == page && tag & TLBEntry.invalid == 0 { return PageAccess(addend: slot.pointee.addend, physical: 0) }
+        return try fill(page, address, access, system: system, slot)
+    }
+
+    @inline(never)
+    private func fill(_ page: UInt64, _ address: UInt64, _ access: Access, system: Bool, _ slot: UnsafeMutablePointer<TLBEntry>) throws(Fault) -> PageAccess {
+        let found = try translate(address, access, system: system)
+        if found.large {
+            t.pointee.largeLow = min(t.pointee.largeLow, page & ~0x3F_FFFF)
+            t.pointee.largeHigh = max(t.pointee.largeHigh, page | 0x3F_FFFF)
+        }
+        let memory = t.pointee.processor.memory
+        let target = memory.page(found.physical)
+        let watched = t.pointee.watching && isWatched(page)
+        let offset = access == .write ? target.write : target.read
+        guard offset >= 0 else {
+            return PageAccess(addend: 0, physical: found.physical, dropped: access == .write && target.write == -2)
+        }
+        let addend = UInt(bitPattern: memory.base) &+ UInt(bitPattern: offset) &- UInt(truncatingIfNeeded: page)
+        // A page that reads here and writes there (ROM shadowing) keeps only the half that was asked for.
+        let same = target.read == target.write
+        if slot.pointee.read & ~0xFFF != page && slot.pointee.write & ~0xFFF != page && slot.pointee.execute & ~0xFFF != page || slot.pointee.addend != addend {
+            slot.pointee = TLBEntry(read: TLBEntry.invalid, write: TLBEntry.invalid, execute: TLBEntry.invalid, addend: addend)
+            t.pointee.processor.noteFilled(slot, global: found.global)
+        }
+        let mark: UInt64 = watched ? 4 : 0
+        if target.read >= 0 && (access != .write || same) {
+            slot.pointee.read = page | mark
+            if found.executable { slot.pointee.execute = page }
+        }
+        if target.write >= 0 && found.writable && found.dirty && (access == .write || same) {
+            slot.pointee.write = page | mark | (memory.codeGranules[target.write &>> 12] != 0 ? 2 : 0)
+        }
+        return PageAccess(addend: addend, physical: found.physical)
+    }
+
+    private func isWatched(_ page: UInt64) -> Bool {
+        let dr7 = v.pointee.dr[7]
+        for n in 0..<4 where dr7 & (3 &<< UInt64(2 &* n)) != 0 && v.pointee.dr[n] & ~0xFFF == page { return true }
+        return false
+    }
+
+    /// Page walk with access and dirty bits. Throws #PF with CR2 set.
+    func translate(_ address: UInt64, _ access: Access, system: Bool) throws(Fault) -> Translation {
+        if cr0 & CR0.pg == 0 {
+            return Translation(physical: address & 0xFFFF_F000, writable: true, user: true, global: false, dirty: true, executable: true)
+        }
+        return cr4 & CR4.pae != 0 ? try walkPAE(address, access, system: system) : try walk32(address, access, system: system)
+    }
+
+    private func pageFault(_ address: UInt64, _ access: Access, system: Bool, present: Bool, reserved: Bool = false) -> Fault {
+        v.pointee.cr2 = address
+        var code: UInt16 = present ? 1 : 0
+        if access == .write { code |= 2 }
+        if !system { code |= 4 }
+        if reserved { code |= 8 }
+        if access == .execute && v.pointee.efer & 0x800 != 0 && cr4 & CR4.pae != 0 { code |= 16 }
+        return .page(code)
+    }
+
+    /// Supervisor writes honour read-only pages with CR0.WP only.
+    @inline(__always)
+    private func permits(_ access: Access, system: Bool, user: Bool, writable: Bool) -> Bool {
+        if system { return access != .write || writable || cr0 & CR0.wp == 0 }
+        return user && (access != .write || writable)
+    }
+
+    private func walk32(_ address: UInt64, _ access: Access, system: Bool) throws(Fault) -> Translation {
+        let memory = t.pointee.processor.memory
+        let directory = (v.pointee.cr3 & 0xFFFF_F000) | ((address &>> 20) & 0xFFC)
+        let pde = memory.load(directory, as: UInt32.self)
+        guard pde & 1 != 0 else { throw pageFault(address, access, system: system, present: false) }
+        if pde & 0x80 != 0 && cr4 & CR4.pse != 0 {
+            // Bits 13–20 carry physical address bits 32–39 (PSE-36); bit 21 is reserved.
+            guard pde & 0x20_0000 == 0 else { throw pageFault(address, access, system: system, present: true, reserved: true) }
+            let (user, writable) = (pde & 4 != 0, pde & 2 != 0)
+            guard permits(access, system: system, user: user, writable: writable) else {
+                throw pageFault(address, access, system: system, present: true)
+            }
+            let updated = pde | 0x20 | (access == .write ? 0x40 : 0)
+            if updated != pde { memory.store(directory, updated) }
+            let high = UInt64((pde &>> 13) & 0xF) &<< 32
+            return Translation(
+                physical: high | UInt64(pde & 0xFFC0_0000) | (address & 0x3F_F000),
+                writable: writable || (system && cr0 & CR0.wp == 0), user: user, global: pde & 0x100 != 0 && cr4 & CR4.pge != 0,
+                dirty: updated & 0x40 != 0, executable: true, large: true)
+        }
+        let table = UInt64(pde & 0xFFFF_F000) | ((address &>> 10) & 0xFFC)
+        let pte = memory.load(table, as: UInt32.self)
+        guard pte & 1 != 0 else { throw pageFault(address, access, system: system, present: false) }
+        let (user, writable) = (pde & pte & 4 != 0, pde & pte & 2 != 0)
+        guard permits(access, system: system, user: user, writable: writable) else {
+            throw pageFault(address, access, system: system, present: true)
+        }
+        if pde & 0x20 == 0 { memory.store(directory, pde | 0x20) }
+        let updated = pte | 0x20 | (access == .write ? 0x40 : 0)
+        if updated != pte { memory.store(table, updated) }
+        return Translation(
+            physical: UInt64(pte & 0xFFFF_F000), writable: writable || (system && cr0 & CR0.wp == 0), user: user,
+            global: pte & 0x100 != 0 && cr4 & CR4.pge != 0, dirty: updated & 0x40 != 0, executable: true)
+    }
+
+    private func walkPAE(_ address: UInt64, _ access: Access, system: Bool) throws(Fault) -> Translation {
+        let memory = t.pointee.processor.memory
+        let nx = v.pointee.efer & 0x800 != 0
+        // Bits 36–51 are beyond the 36-bit physical space of the P6, bits 52–62 reserved, 63 is NX.
+        let reservedHigh: UInt64 = 0x7FFF_FFF0_0000_0000 | (nx ? 0 : 1 &<< 63)
+        let frame: UInt64 = 0xF_FFFF_F000
+        let pointer = (v.pointee.cr3 & 0xFFFF_FFE0) | ((address &>> 27) & 0x18)
+        let pdpte = memory.load(pointer, as: UInt64.self)
+        guard pdpte & 1 != 0 else { throw pageFault(address, access, system: system, present: false) }
+        let directory = (pdpte & frame) | ((address &>> 18) & 0xFF8)
+        let pde = memory.load(directory, as: UInt64.self)
+        guard pde & 1 != 0 else { throw pageFault(address, access, system: system, present: false) }
+        guard pde & reservedHigh == 0 else { throw pageFault(address, access, system: system, present: true, reserved: true) }
+        if pde & 0x80 != 0 {
+            guard pde & 0x1F_E000 == 0 else { throw pageFault(address, access, system: system, present: true, reserved: true) }
+            let (user, writable, executable) = (pde & 4 != 0, pde & 2 != 0, !nx || pde >> 63 == 0)
+            guard permits(access, system: system, user: user, writable: writable), access != .execute || executable else {
+                throw pageFault(address, access, system: system, present: true)
+            }
+            let updated = pde | 0x20 | (access == .write ? 0x40 : 0)
+            if updated != pde { memory.store(directory, updated) }
+            return Translation(
+                physical: (pde & frame & ~0x1F_FFFF) | (address & 0x1F_F000), writable: writable || (system && cr0 & CR0.wp == 0), user: user,
+                global: pde & 0x100 != 0 && cr4 & CR4.pge != 0, dirty: updated & 0x40 != 0, executable: executable, large: true)
+        }
+        let table = (pde & frame) | ((address &>> 9) & 0xFF8)
+        let pte = memory.load(table, as: UInt64.self)
+        guard pte & 1 != 0 else { throw pageFault(address, access, system: system, present: false) }
+        guard pte & reservedHigh == 0 else { throw pageFault(address, access, system: system, present: true, reserved: true) }
+        let (user, writable, executable) = (pde & pte & 4 != 0, pde & pte & 2 != 0, !nx || (pde | pte) >> 63 == 0)
+        guard permits(access, system: system, user: user, writable: writable), access != .execute || executable else {
+            throw pageFault(address, access, system: system, present: true)
+        }
+        if pde & 0x20 == 0 { memory.store(directory, pde | 0x20) }
+        let updated = pte | 0x20 | (access == .write ? 0x40 : 0)
+        if updated != pte { memory.store(table, updated) }
+        return Translation(
+            physical: pte & frame, writable: writable || (system && cr0 & CR0.wp == 0), user: user,
+            global: pte & 0x100 != 0 && cr4 & CR4.pge != 0, dirty: updated & 0x40 != 0, executable: executable)
+    }
+
+    // MARK: Flushing
+
+    /// Drops translations; with `keepGlobal` those of global pages stay (MOV CR3 with CR4.PGE).
+    func flushTLB(keepGlobal: Bool) {
+        t.pointee.processor.flushTLB(keepGlobal: keepGlobal)
+        bumpGeneration()
+    }
+
+    /// INVLPG.
+    func invalidatePage(_ linear: UInt64) {
+        let page = linear & ~0xFFF
+        let index = Int(truncatingIfNeeded: (page &>> 12) & UInt64(TLBEntry.entries - 1))
+        // A large page fills many entries, one for each 4 KiB it was touched in; INVLPG must drop them all.
+        if page >= t.pointee.largeLow && page <= t.pointee.largeHigh {
+            t.pointee.processor.flushTLB(keepGlobal: false)
+        } else {
+            t.pointee.userTLB[index] = .none
+            t.pointee.systemTLB[index] = .none
+        }
+        bumpGeneration()
+    }
+
+    /// Makes every jump-cache entry stale.
+    @inline(__always)
+    func bumpGeneration() {
+        t.pointee.generation &+= 1
+        if t.pointee.generation >= 1 &<< 20 {
+            t.pointee.generation = 0
+            for i in 0..<JumpEntry.entries { t.pointee.jumpCache[i].block = nil; t.pointee.jumpCache[i].key = .max }
+        }
+        t.pointee.modeGeneration = (UInt64(t.pointee.mode) &<< 52) | (UInt64(t.pointee.generation) &<< 32)
+    }
+
+    // MARK: Segment checks
+
+    /// Limit, type and presence of an access. Throws #GP(0), #SS(0) for SS.
+    @inline(__always)
+    func checkSegment(_ number: Int, _ s: Segment, _ offset: UInt64, _ bytes: Int, write: Bool) throws(Fault) {
+        // Present, writable, expand-up data: the usual case.
+        if _fastPath(s.attributes & 0x9E == 0x92 && offset &+ UInt64(bytes &- 1) <= UInt64(s.limit)) { return }
+        try checkSegmentSlow(number, s, offset, bytes, write: write)
+    }
+
+    @inline(never)
+    private func checkSegmentSlow(_ number: Int, _ s: Segment, _ offset: UInt64, _ bytes: Int, write: Bool) throws(Fault) {
+        let fault = number == Seg.ss ? Fault.stackFault : Fault.generalProtection
+        if is64 { return }
+        guard s.isPresent, s.isCodeOrData else { throw fault }
+        if s.isCode && !isRealOrV86 {
+            // Code: never writable, readable with R.
+            guard !write, s.attributes & 2 != 0 else { throw fault }
+        } else if write && s.attributes & 2 == 0 && !isRealOrV86 {
+            throw fault
+        }
+        let last = offset &+ UInt64(bytes &- 1)
+        if s.isExpandDown {
+            let top: UInt64 = s.isBig ? 0xFFFF_FFFF : 0xFFFF
+            guard offset > UInt64(s.limit), last <= top else { throw fault }
+        } else {
+            guard last <= UInt64(s.limit) else { throw fault }
+        }
+    }
+}
+
+extension TLBEntry {
+    static let none = TLBEntry(read: invalid, write: invalid, execute: invalid, addend: 0)
+}
+
+extension Fault {
+    /// Not architectural: take the instruction back and repeat it alone, with exact time.
+    static let repeatExactly = Fault(0xFF)
+}

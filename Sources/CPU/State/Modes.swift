@@ -1,0 +1,34 @@
+/// What follows from segments, control registers and flags: recomputed when one of them changes.
+extension Core {
+    /// Call after any change of CS, SS, DS, ES, CPL, CR0, CR4, EFER, EFLAGS.VM/TF/AC or DR7.
+    func modeChanged() {
+        let cs = v.pointee.seg[Seg.cs]
+        var mode: UInt32 = 0
+        if cs.isBig { mode |= Mode.big }
+        if v.pointee.seg[Seg.ss].isBig { mode |= Mode.bigStack }
+        if isFlat(Seg.ds) { mode |= Mode.flatDS }
+        if isFlat(Seg.es) { mode |= Mode.flatES }
+        if isFlat(Seg.ss) { mode |= Mode.flatSS }
+        let odd = cs.isBig ? cs.limit != 0xFFFF_FFFF : cs.limit < 0xFFFF
+        if odd { mode |= Mode.oddLimit }
+        let dr7 = v.pointee.dr[7]
+        let armed = dr7 & 0xFF != 0
+        var watching = false
+        for n in 0..<4 where dr7 & (3 &<< UInt64(2 &* n)) != 0 && (dr7 &>> UInt64(16 &+ 4 &* n)) & 1 != 0 { watching = true }
+        if watching || t.pointee.watching {
+            t.pointee.watching = watching
+            t.pointee.processor.flushTLB(keepGlobal: false)
+        }
+        t.pointee.careful = odd || armed || v.pointee.systemFlags & EFlags.tf != 0
+        let user = v.pointee.cpl == 3
+        t.pointee.alignmentChecked = user && cr0 & CR0.am != 0 && v.pointee.systemFlags & EFlags.ac != 0
+        t.pointee.tlb = t.pointee.alignmentChecked ? t.pointee.missTLB : user ? t.pointee.userTLB : t.pointee.systemTLB
+        t.pointee.mode = mode
+        t.pointee.modeGeneration = (UInt64(mode) &<< 52) | (UInt64(t.pointee.generation) &<< 32)
+    }
+
+    private func isFlat(_ number: Int) -> Bool {
+        let s = v.pointee.seg[number]
+        return s.base == 0 && s.limit == 0xFFFF_FFFF && s.attributes & 0x9E == 0x92
+    }
+}

@@ -1,0 +1,134 @@
+import ArgumentParser
+import Machine
+
+struct MediaOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("Drive A:; the size decides the geometry, 160K to 2.88M.", valueName: "file"))
+    var floppy: String?
+    @Option(help: ArgumentHelp("A hard disk; repeatable: primary master, primary slave, secondary slave.", valueName: "file"))
+    var disk: [String] = []
+    @Option(help: ArgumentHelp("A CD in the drive at the secondary master.", valueName: "file"))
+    var cdrom: String?
+    @Option(
+        help: ArgumentHelp("Boot order: a (floppy), c (disk), d (CD), n (network), for example dc.", valueName: "order"),
+        transform: OptionValue.bootOrder)
+    var boot: [RunSettings.BootDevice]?
+    @Flag(help: "Writes go to a throw-away layer; the files given are opened read-only.")
+    var disposable = false
+
+    func apply(to settings: inout RunSettings) {
+        settings.floppy = floppy
+        settings.disks = disk
+        settings.cdrom = cdrom
+        settings.boot = boot ?? []
+        settings.disposable = disposable
+    }
+}
+
+struct KernelOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("A bzImage, Multiboot image or ELF32 file to start.", valueName: "file"))
+    var kernel: String?
+    @Option(help: ArgumentHelp("The kernel's initial RAM disk or first module.", valueName: "file"))
+    var initrd: String?
+    @Option(help: ArgumentHelp("The kernel's command line.", valueName: "text"))
+    var append: String?
+
+    func apply(to settings: inout RunSettings) {
+        settings.kernel = kernel
+        settings.initrd = initrd
+        settings.append = append
+    }
+}
+
+struct MachineOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("Firmware image of 64K, 128K or 256K in place of SeaBIOS.", valueName: "file"))
+    var bios: String?
+    @Option(help: ArgumentHelp("Memory in MiB; 128 when not given.", valueName: "mib"))
+    var memory: Int?
+    @Option(help: ArgumentHelp("Processors.", valueName: "n"))
+    var cpus = 1
+    @Option(help: ArgumentHelp("auto, translator or interpreter.", valueName: "engine"), transform: OptionValue.engine)
+    var engine = RunSettings.Engine.auto
+    @Option(
+        help: ArgumentHelp("host: guest time follows host time; virtual: it follows retired instructions, runs repeat exactly.", valueName: "clock"),
+        transform: OptionValue.clock)
+    var clock = RunSettings.Clock.host
+    @Option(help: ArgumentHelp("Start of the guest's clock in UTC, for example 2001-02-03T04:05:06.", valueName: "iso8601"), transform: OptionValue.date)
+    var rtc: Int64?
+
+    func apply(to settings: inout RunSettings) {
+        settings.bios = bios
+        settings.memoryMiB = memory ?? settings.memoryMiB
+        settings.cpus = cpus
+        settings.engine = engine
+        settings.clock = clock
+        settings.rtcSeconds = rtc
+    }
+}
+
+struct PortOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp("COM1 to COM4 in turn: stdio, none, pty, file:PATH or socket:PATH.", valueName: "end"), transform: OptionValue.serial)
+    var serial: [SerialTarget] = []
+    @Option(
+        help: ArgumentHelp("What the guest writes to the I/O port goes to the file, or to standard error; repeatable.", valueName: "port[=file]"),
+        transform: OptionValue.debugConsole)
+    var debugConsole: [RunSettings.DebugConsole] = []
+    @Option(help: ArgumentHelp("A guest write of V to the I/O port ends the run with status ((V << 1) | 1) & 255.", valueName: "port"), transform: OptionValue.port)
+    var debugExit: UInt16?
+
+    func apply(to settings: inout RunSettings) {
+        settings.serial = serial
+        settings.debugConsoles = debugConsole
+        settings.debugExit = debugExit
+    }
+}
+
+struct ControlOptions: ParsableArguments {
+    @Flag(help: "A guest reset ends the run.")
+    var noReboot = false
+    @Flag(help: "No screen.")
+    var headless = false
+    @Option(help: ArgumentHelp("Commands to carry out; - is standard input.", valueName: "file"))
+    var script: String?
+    @Option(help: ArgumentHelp("At the end: the text screen.", valueName: "file"))
+    var screenText: String?
+    @Option(help: ArgumentHelp("End the run after so many seconds, with status 124.", valueName: "seconds"))
+    var timeout: Double?
+    @Option(help: ArgumentHelp("End the run after exactly so many instructions.", valueName: "n"))
+    var maxInstructions: UInt64?
+    @Option(help: ArgumentHelp("At the end: a JSON object about the run.", valueName: "file"))
+    var stats: String?
+
+    func apply(to settings: inout RunSettings) {
+        settings.noReboot = noReboot
+        settings.headless = headless
+        settings.script = script
+        settings.screenText = screenText
+        settings.timeoutSeconds = timeout
+        settings.maxInstructions = maxInstructions
+        settings.stats = stats
+    }
+}
+
+struct ScreenOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("Colours of the screen around the guest.", valueName: "name"))
+    var theme: String?
+    @Option(help: ArgumentHelp("Keys of the screen around the guest.", valueName: "name"))
+    var keymap: String?
+    @Option(help: ArgumentHelp("The key before commands to the console, for example C-].", valueName: "key"))
+    var hostKey: String?
+    @Flag(help: "7-bit characters only.")
+    var ascii = false
+    @Flag(help: "No colours.")
+    var mono = false
+
+    var settings: ConsoleSettings {
+        var settings = ConsoleSettings()
+        settings.theme = theme
+        settings.keymap = keymap
+        settings.hostKey = hostKey
+        settings.ascii = ascii
+        settings.mono = mono
+        return settings
+    }
+}

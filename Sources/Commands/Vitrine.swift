@@ -1,0 +1,60 @@
+import ArgumentParser
+import Machine
+
+/// What every verb is: arguments that the parser fills in, and something to do in a host.
+protocol Verb: ParsableCommand {
+    /// - Returns: the exit status.
+    /// - Throws: `MachineError`, whose kind is the exit status.
+    @MainActor func run(in host: Host) throws(MachineError) -> Int32
+}
+
+/// `vitrine`: without a verb the manager of stored machines.
+public struct Vitrine: Verb {
+    public static let version = "0.1.0"
+    public static let configuration = CommandConfiguration(
+        commandName: "vitrine", abstract: "A PC in your terminal.",
+        discussion: "Start with 'vitrine demo', or with 'vitrine run' and an image of a floppy, a disk or a CD.", version: version,
+        subcommands: [Run.self, Demo.self])
+
+    public init() {}
+
+    func run(in host: Host) throws(MachineError) -> Int32 {
+        guard host.isTerminal() else {
+            throw MachineError(.wrongPlace, "The machine manager needs a terminal; see 'vitrine --help' for what works without one.")
+        }
+        throw .failed("The machine manager is not there yet; 'vitrine demo' shows a real guest, 'vitrine run --help' starts yours.")
+    }
+
+    /// Parses and carries out a command line.
+    /// - Returns: the exit status.
+    @MainActor
+    public static func execute(_ arguments: [String], in host: Host) -> Int32 {
+        do {
+            let command = try parseAsRoot(arguments)
+            guard let verb = command as? any Verb else {
+                // The parser's own: help, version, completion scripts.
+                var command = command
+                try command.run()
+                return 0
+            }
+            return try verb.run(in: host)
+        } catch let error as MachineError {
+            host.standardError("vitrine: \(error.description)")
+            return error.kind.rawValue
+        } catch {
+            let status = exitCode(for: error).rawValue
+            if status == 0 {
+                host.standardOutput(fullMessage(for: error) + "\n")
+            } else {
+                host.standardError("vitrine: \(sentence(message(for: error))) See 'vitrine --help'.")
+            }
+            return status
+        }
+    }
+
+    /// The parser's message as one sentence on one line.
+    private static func sentence(_ text: String) -> String {
+        let line = text.split(whereSeparator: \.isNewline).joined(separator: " ")
+        return line.hasSuffix(".") || line.hasSuffix("?") ? line : line + "."
+    }
+}

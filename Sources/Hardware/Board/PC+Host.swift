@@ -1,0 +1,63 @@
+import CPU
+import Primitives
+
+/// What the host side may do to the board between two runs, and see of it.
+extension PC {
+    // MARK: Input
+
+    public func key(_ key: PCKey, down: Bool) { call(place.keyboard, KeyboardController.self) { $0.key(key, down: down, &$1) } }
+
+    public func releaseAllKeys() { call(place.keyboard, KeyboardController.self) { $0.releaseAllKeys(&$1) } }
+
+    /// Counts to the right and downwards, wheel clicks towards the user; buttons bit 0 left, 1 right, 2 middle.
+    public func mouse(dx: Int, dy: Int, buttons: UInt8, wheel: Int) {
+        call(place.keyboard, KeyboardController.self) { $0.mouse(dx: dx, dy: dy, buttons: buttons, wheel: wheel, &$1) }
+    }
+
+    /// Bytes into COM `n` (0 = COM1). Returns how many were taken; 0 when there is no such port.
+    public func serialInput(_ n: Int, _ bytes: [UInt8]) -> Int {
+        guard place.serial.indices.contains(n) else { return 0 }
+        return call(place.serial[n], UART.self) { $0.receive(bytes, &$1) }
+    }
+
+    /// The ACPI power button, pressed and released.
+    public func powerButton() { call(place.pm, PowerManagement.self) { $0.pressPowerButton(&$1) } }
+
+    /// Media in the bays. Before the first instruction they also decide which drives are fitted and what CMOS RAM says of them.
+    public var media: MediaBays {
+        get { wires.media }
+        set {
+            wires.media = newValue
+            guard engine.retired == 0 else { return }
+            chip(place.ide, IDE.self) { $0 = IDE(drives: IDE.drives(for: newValue)) }
+            writeCMOS()
+            refreshDeadlines()
+        }
+    }
+
+    // MARK: Output
+
+    /// What the guest wrote to serial ports, printer and debug consoles since the last call, in order.
+    public func drainOutput() -> [(HostStream, [UInt8])] {
+        defer { output.removeAll(keepingCapacity: true) }
+        return output
+    }
+
+    /// Something waits for `drainOutput`.
+    public var hasOutput: Bool { !output.isEmpty }
+
+    public func textFrame() -> TextFrame { chip(place.vga, VGA.self) { $0.textFrame(memory: memory) } }
+
+    /// The display as a picture; nil when it is off.
+    public func pixels() -> PixelFrame? { chip(place.vga, VGA.self) { $0.pixels(memory: memory) } }
+
+    /// Bit 0 Scroll Lock, 1 Num Lock, 2 Caps Lock.
+    public var keyboardLEDs: UInt8 { chip(place.keyboard, KeyboardController.self) { $0.leds } }
+
+    /// The guest listens to the keyboard and has taken every byte of it: the next key is not lost.
+    public var typingReady: Bool {
+        chip(place.keyboard, KeyboardController.self) { $0.keyboardQueueIsEmpty && $0.keyboardEnabled }
+    }
+
+    public var mouseWanted: Bool { chip(place.keyboard, KeyboardController.self) { $0.mouseEnabled } }
+}

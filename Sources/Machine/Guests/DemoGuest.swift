@@ -1,0 +1,141 @@
+import Foundation
+
+/// A real guest for the demo: where its files are on this host, and how it is started.
+public struct DemoGuest: Equatable, Sendable {
+    public var name: String
+    public var title: String
+    /// Empty when something is missing.
+    public var needs = ""
+    /// Changes to a run's settings; `kernel`, `floppy` and so on.
+    var floppy: String?, cdrom: String?, kernel: String?, initrd: String?, append: String?
+    var memoryMiB = 128
+
+    public var isReady: Bool { needs.isEmpty }
+
+    /// The guest's media and kernel over what the user chose.
+    public func apply(to settings: RunSettings, memoryWasGiven: Bool) -> RunSettings {
+        var settings = settings
+        settings.name = name
+        settings.floppy = floppy
+        settings.cdrom = cdrom
+        settings.kernel = kernel
+        settings.initrd = initrd
+        settings.append = append
+        // Nothing that the demo shows is ever written to.
+        settings.disposable = true
+        if !memoryWasGiven { settings.memoryMiB = memoryMiB }
+        return settings
+    }
+}
+
+/// The guests that Debian's packages (or `Tests/guests.sh`) bring.
+public struct GuestCatalog: Sendable {
+    /// What stands before every path; tests have a root of their own.
+    var root = ""
+    /// `$XDG_CACHE_HOME/vitrine`.
+    var cache: String
+
+    public init(environment: [String: String] = ProcessInfo.processInfo.environment) {
+        let home = environment["HOME"] ?? "/tmp"
+        let base = environment["XDG_CACHE_HOME"].flatMap { $0.hasPrefix("/") ? $0 : nil } ?? home + "/.cache"
+        cache = base + "/vitrine"
+    }
+
+    init(root: String) {
+        self.root = root
+        cache = root + "/cache"
+    }
+
+    public var guests: [DemoGuest] {
+        [linux, linuxCD, grubFloppy, grubCD, memtest, ipxe].compactMap { $0 }
+    }
+
+    private func first(_ paths: [String]) -> String? { paths.map { root + $0 }.first { access($0, R_OK) == 0 } }
+
+    private var grubFloppy: DemoGuest {
+        var guest = DemoGuest(name: "grub", title: "GRUB rescue floppy: a boot loader with a command line")
+        guest.floppy = first(["/usr/lib/grub-rescue/grub-rescue-floppy.img"])
+        if guest.floppy == nil { guest.needs = "install the Debian package grub-rescue-pc" }
+        return guest
+    }
+
+    private var grubCD: DemoGuest {
+        var guest = DemoGuest(name: "grub-cd", title: "GRUB rescue CD, started by El Torito")
+        guest.cdrom = first(["/usr/lib/grub-rescue/grub-rescue-cdrom.iso"])
+        if guest.cdrom == nil { guest.needs = "install the Debian package grub-rescue-pc" }
+        return guest
+    }
+
+    private var memtest: DemoGuest {
+        var guest = DemoGuest(name: "memtest", title: "memtest86+, a test of the guest's memory")
+        guest.cdrom = first(["/usr/lib/memtest86+/memtest86+ia32.iso"])
+        if guest.cdrom == nil { guest.kernel = first(["/boot/memtest86+ia32.bin", "/boot/memtest86+.bin"]) }
+        guest.memoryMiB = 64
+        if guest.cdrom == nil, guest.kernel == nil { guest.needs = "install the Debian package memtest86+" }
+        return guest
+    }
+
+    private var ipxe: DemoGuest {
+        var guest = DemoGuest(name: "ipxe", title: "iPXE, a network boot loader with a command line")
+        guest.kernel = first(["/usr/lib/ipxe/ipxe.lkrn", "/boot/ipxe.lkrn"])
+        if guest.kernel == nil { guest.cdrom = first(["/usr/lib/ipxe/ipxe.iso"]) }
+        if guest.kernel == nil, guest.cdrom == nil { guest.needs = "install the Debian package ipxe" }
+        return guest
+    }
+
+    private var linux: DemoGuest {
+        var guest = DemoGuest(name: "linux", title: "Debian Linux with BusyBox: a shell on the screen and on COM1")
+        guest.kernel = kernel
+        guest.append = "quiet"
+        if guest.kernel == nil {
+            guest.needs = "run Tests/guests.sh, which fetches Debian's i386 kernel and busybox without installing them"
+        } else if access(cache + "/guests/initrd.img", R_OK) == 0 {
+            guest.initrd = cache + "/guests/initrd.img"
+        } else if busybox == nil {
+            guest.needs = "install the Debian package busybox-static of architecture i386, or run Tests/guests.sh"
+        }
+        return guest
+    }
+
+    /// Only offered when it has been built.
+    private var linuxCD: DemoGuest? {
+        guard access(cache + "/guests/linux.iso", R_OK) == 0 else { return nil }
+        var guest = DemoGuest(name: "linux-cd", title: "the same from a CD with the GRUB boot loader")
+        guest.cdrom = cache + "/guests/linux.iso"
+        return guest
+    }
+
+    /// Ours first, then the newest in /boot that is for 32 bits.
+    private var kernel: String? {
+        if access(cache + "/guests/vmlinuz", R_OK) == 0 { return cache + "/guests/vmlinuz" }
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: root + "/boot")) ?? []
+        let matching = names.filter { $0.hasPrefix("vmlinuz-") && $0.contains("-686") }
+        return matching.sorted { $0.compare($1, options: .numeric) == .orderedAscending }.last.map { root + "/boot/" + $0 }
+    }
+
+    private var busybox: [UInt8]? {
+        for path in [cache + "/guests/busybox", root + "/bin/busybox", root + "/usr/bin/busybox"] {
+            guard access(path, R_OK) == 0, let bytes = try? WholeFile.read(path, what: "busybox", limit: 1 << 24) else { continue }
+            if BusyBoxSystem.isStatic386(bytes) { return bytes }
+        }
+        return nil
+    }
+
+    /// Makes what has to be made before the guest can start: the initial RAM disk of `linux`, in the cache.
+    /// - Throws: `.badInput` when something is missing; `.failed` when the cache cannot be written.
+    public func prepared(_ guest: DemoGuest) throws(MachineError) -> DemoGuest {
+        guard guest.isReady else { throw .badInput("The guest '\(guest.name)' is not complete: \(guest.needs).") }
+        guard guest.kernel != nil, guest.name == "linux", guest.initrd == nil, let busybox else { return guest }
+        let folder = cache + "/demo"
+        do {
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        } catch {
+            throw .failed("The folder '\(folder)' cannot be made: \(WholeFile.reason()).")
+        }
+        var guest = guest
+        let path = folder + "/initrd.img"
+        try WholeFile.write(BusyBoxSystem.archive(busybox: busybox, modules: []), to: path, what: "initial RAM disk")
+        guest.initrd = path
+        return guest
+    }
+}

@@ -1,0 +1,39 @@
+import CPU
+import Hardware
+import Primitives
+
+/// Why the board came back from running.
+public typealias GuestStop = PCStop
+
+/// The board as the run loop uses it: the real one is `PC`, tests put a scripted one in its place.
+///
+/// All calls come from the machine's thread.
+public protocol GuestPC: AnyObject {
+    /// Runs at most so many instructions, exactly.
+    func run(instructions: Int64) -> GuestStop
+    func reset()
+    func key(_ key: PCKey, down: Bool)
+    func mouse(dx: Int, dy: Int, buttons: UInt8, wheel: Int)
+    /// Returns how many bytes the receiver of COM n took.
+    func serialInput(_ port: Int, _ bytes: [UInt8]) -> Int
+    func powerButton()
+    var media: MediaBays { get set }
+    /// What the guest sent since the last call, in order.
+    func drainOutput() -> [(HostStream, [UInt8])]
+    func textFrame() -> TextFrame
+    func pixels() -> PixelFrame?
+    /// Of processor, RAM and chips.
+    func digest() -> String
+    var keyboardLEDs: UInt8 { get }
+    /// The guest enabled the PS/2 mouse.
+    var mouseWanted: Bool { get }
+    /// The keyboard has nothing left to deliver.
+    var typingReady: Bool { get }
+    /// Retired instructions since power-on.
+    var retired: UInt64 { get }
+    /// Guest time. With the virtual clock halts are skipped over by the board itself.
+    func now() -> Nanoseconds
+    var memory: GuestMemory { get }
+}
+
+extension PC: GuestPC {}

@@ -1,0 +1,106 @@
+import Hardware
+import Primitives
+
+// Commands and everything that goes into the guest.
+extension RunLoop {
+    func handle(_ message: RunningMachine.Message) {
+        switch message {
+        case .pixels(let reply): reply.answer(pc.pixels())
+        case .command(let command): carryOut(command)
+        }
+    }
+
+    private func carryOut(_ command: MachineCommand) {
+        switch command {
+        case .key(let key, let down): press(key, down)
+        case .releaseAllKeys: for key in keysDown.reversed() { press(key, false) }
+        case .type(let text): typing.append(text: text)
+        case .mouse(let dx, let dy, let buttons, let wheel): pc.mouse(dx: dx, dy: dy, buttons: buttons, wheel: wheel)
+        case .serialInput(let port, let bytes): if serialInput.indices.contains(port) { serialInput[port] += bytes }
+        case .pause: setPaused(true)
+        case .resume: setPaused(false)
+        case .reset:
+            resetMachine()
+            setPaused(false)
+        case .acpiPowerButton: pc.powerButton()
+        case .powerOff: outcome = outcome ?? .poweredOffByUser
+        case .eject(let bay): change(bay, nil, path: nil)
+        case .insert(let bay, let path): insert(bay, path)
+        }
+    }
+
+    private func press(_ key: PCKey, _ down: Bool) {
+        keysDown.removeAll { $0 == key }
+        if down { keysDown.append(key) }
+        pc.key(key, down: down)
+    }
+
+    private func setPaused(_ pause: Bool) {
+        guard paused != pause else { return }
+        paused = pause
+        if pause { parts.hostClock?.pause() } else { parts.hostClock?.resume() }
+        machine.publish { $0.state = pause ? .paused : .running }
+    }
+
+    private func insert(_ bay: Bay, _ path: String) {
+        guard let open = parts.openMedium else { return }
+        do {
+            change(bay, try open(bay, path), path: path)
+        } catch {
+            parts.diagnose(error.description)
+        }
+    }
+
+    private func change(_ bay: Bay, _ medium: (any Medium)?, path: String?) {
+        _ = pc.media[bay]?.flush()
+        pc.media[bay] = medium
+        machine.publish { $0.media[bay] = path }
+    }
+
+    /// Waiting serial input, as far as the receivers have room.
+    func feedSerial() {
+        for port in serialInput.indices where !serialInput[port].isEmpty {
+            let taken = min(serialInput[port].count, max(0, pc.serialInput(port, serialInput[port])))
+            serialInput[port].removeFirst(taken)
+            parts.serial?.taken(port: port, taken)
+        }
+    }
+
+    // MARK: Typing
+
+    /// The next key event of a running `type`, if the guest is ready for it.
+    func typeNext() {
+        guard !typing.isEmpty else { return }
+        let now = guestTime
+        guard pc.typingReady, hasKeyboardBuffer(now) else { return }
+        let left = typing.left
+        guard let event = typing.take(now: now, ready: true, capsLock: pc.keyboardLEDs & 0b100 != 0) else { return }
+        pc.key(event.key, down: event.down)
+        if typing.left != left {
+            machine.publish { [typing] in
+                $0.typingLeft = typing.left
+                $0.typingTotal = typing.total
+            }
+        }
+    }
+
+    /// Whether the BIOS's type-ahead buffer has room, so that firmware, DOS and boot loaders lose nothing.
+    ///
+    /// The buffer is 16 words in the BIOS data area; head and tail are offsets into segment 40h. A system that does not use the
+    /// BIOS leaves them as they are, so a full buffer holds keys back for a second at most.
+    ///
+    /// Source: IBM *PC/AT Technical Reference* (1984), "BIOS data area": 40:1A head, 40:1C tail, 40:80 start, 40:82 end.
+    private func hasKeyboardBuffer(_ now: Nanoseconds) -> Bool {
+        func word(_ address: Physical) -> UInt16 { pc.memory.load(address, as: UInt16.self) }
+        let head = word(0x41A), tail = word(0x41C), start = word(0x480), end = word(0x482)
+        guard start < end, (start..<end).contains(head), (start..<end).contains(tail) else { return true }
+        let used = (Int(tail) - Int(head) + Int(end - start)) % Int(end - start) / 2
+        guard used > Int(end - start) / 4 else {
+            bufferFullSince = nil
+            return true
+        }
+        let since = bufferFullSince ?? now
+        bufferFullSince = since
+        return now &- since > 1_000_000_000
+    }
+}

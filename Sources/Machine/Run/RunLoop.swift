@@ -1,0 +1,225 @@
+import Foundation
+import Hardware
+import Primitives
+
+/// The machine's thread: runs the board slice by slice, and between slices does what the outside world asks for.
+///
+/// With the virtual clock all that the guest can notice happens at points that depend on the guest alone: slices end at
+/// multiples of `quantum` retired instructions or where the guest halts, and scripts look at the screen every
+/// `frameInterval` of guest time.
+final class RunLoop {
+    /// Retired instructions between two looks around with the virtual clock.
+    static let quantum: UInt64 = 50_000
+    /// Between two looks at the screen, in nanoseconds: 60 Hz.
+    static let frameInterval: Nanoseconds = 16_666_667
+    /// How long a slice should take with the host clock, in nanoseconds.
+    private static let sliceTime: Nanoseconds = 500_000
+    /// A sleeping machine looks around at least so often, in nanoseconds.
+    private static let longestSleep: Nanoseconds = 1_000_000_000
+
+    let pc: any GuestPC
+    var parts: RunParts
+    unowned let machine: RunningMachine
+    let started: Nanoseconds
+    var outcome: RunOutcome?
+    var paused = false
+    var typing = TypingQueue()
+    var keysDown: [PCKey] = []
+    /// Bytes that wait for room in the receivers of COM1–COM4.
+    var serialInput = [[UInt8]](repeating: [], count: 4)
+    /// When BIOS keyboard buffer backpressure began; see `RunLoop+Input`.
+    var bufferFullSince: Nanoseconds?
+
+    /// Virtual clock: how far the script's time is ahead of a guest that has halted for ever.
+    var aheadOfGuest: Nanoseconds = 0
+
+    // What the script and the view know of the screen.
+    var frame = TextFrame()
+    var frameGeneration: UInt64 = 0
+    var frameFetched: Nanoseconds?
+    var ranSinceFrame = true
+    var rateSample: (time: Nanoseconds, retired: UInt64)
+    private var slice: Int64 = 20_000
+
+    init(pc: any GuestPC, parts: RunParts, machine: RunningMachine) {
+        self.pc = pc
+        self.parts = parts
+        self.machine = machine
+        started = parts.hostTime()
+        rateSample = (started, 0)
+    }
+
+    var isVirtual: Bool { parts.hostClock == nil }
+    /// Guest time, for everything outside the guest.
+    var guestTime: Nanoseconds { pc.now() &+ aheadOfGuest }
+    /// Host time since power-on.
+    var hostElapsed: Nanoseconds { parts.hostTime() &- started }
+
+    func run() -> RunningMachine.Ending {
+        parts.serial?.start { [machine] port, bytes in machine.post(.serialInput(port, bytes)) }
+        machine.publish {
+            $0.state = .running
+            $0.media = self.parts.media
+        }
+        while outcome == nil { turn() }
+        return end()
+    }
+
+    /// One turn: commands, a slice, what came out of it.
+    private func turn() {
+        for message in machine.takeMessages() { handle(message) }
+        checkLimits()
+        guard outcome == nil else { return }
+        if paused {
+            refreshView(force: false)
+            machine.bell.wait(nanoseconds: sleepLimit(RunLoop.longestSleep))
+            return
+        }
+        let stop = pc.run(instructions: budget())
+        ranSinceFrame = true
+        serveOutput()
+        react(to: stop)
+        guard outcome == nil else { return }
+        feedSerial()
+        typeNext()
+        refreshView(force: false)
+        stepScript()
+        if outcome == nil, case .halted(let deadline) = stop { rest(until: deadline) }
+    }
+
+    // MARK: Slices
+
+    private func budget() -> Int64 {
+        var budget = isVirtual ? Int64(RunLoop.quantum - pc.retired % RunLoop.quantum) : slice
+        if let limit = parts.maxInstructions { budget = min(budget, Int64(clamping: limit &- pc.retired)) }
+        return max(1, budget)
+    }
+
+    private func react(to stop: GuestStop) {
+        switch stop {
+        case .sliceDone: adaptSlice()
+        case .halted: break
+        case .powerOff: outcome = .poweredOff
+        case .reset:
+            if parts.noReboot { outcome = .resetWithNoReboot } else { resetMachine() }
+        case .shutdown(let sentence): outcome = .guru(sentence)
+        case .debugExit(let status): outcome = .debugExit(status)
+        case .bootHook: startKernel()
+        }
+    }
+
+    private var sliceBegan: Nanoseconds = 0
+
+    /// Doubles or halves the slice so that it takes about `sliceTime` of the host's.
+    private func adaptSlice() {
+        guard !isVirtual else { return }
+        let now = parts.hostTime()
+        defer { sliceBegan = now }
+        let took = now &- sliceBegan
+        if took < RunLoop.sliceTime / 2, slice < 4_000_000 { slice *= 2 }
+        if took > RunLoop.sliceTime * 2, slice > 2_000 { slice /= 2 }
+    }
+
+    private func startKernel() {
+        guard let kernel = parts.kernel else { return }
+        do {
+            try kernel.place(in: pc.memory)
+        } catch {
+            outcome = .failed(error.description)
+        }
+    }
+
+    func resetMachine() {
+        pc.reset()
+        _ = typing.clear()
+        keysDown = []
+        serialInput = [[UInt8]](repeating: [], count: 4)
+    }
+
+    // MARK: Limits and rest
+
+    private func checkLimits() {
+        if let limit = parts.maxInstructions, pc.retired >= limit { outcome = outcome ?? .instructionLimit }
+        if let timeout = parts.timeout, hostElapsed >= timeout { outcome = outcome ?? .timeout }
+    }
+
+    /// Cuts a sleep short for the end of the run.
+    private func sleepLimit(_ sleep: Nanoseconds) -> Nanoseconds {
+        guard let timeout = parts.timeout else { return sleep }
+        let elapsed = hostElapsed
+        return min(sleep, timeout > elapsed ? timeout - elapsed : 0)
+    }
+
+    /// The guest halted: sleep with the host clock, skip with the virtual one, up to whatever comes first.
+    private func rest(until deadline: Nanoseconds?) {
+        let now = guestTime
+        let wakes = [deadline, typing.nextTime.map { max($0, now &+ TypingQueue.gap) }, parts.script?.nextGuestTime(now, isVirtual: isVirtual)]
+        let next = wakes.compactMap { $0 }.min()
+        guard let clock = parts.hostClock else {
+            if deadline != nil { return }  // the board has skipped the halt itself
+            if let next {
+                aheadOfGuest &+= max(next, now) &- now
+            } else {
+                // Nothing will ever happen by itself; only a command or the time limit helps.
+                machine.bell.wait(nanoseconds: sleepLimit(RunLoop.longestSleep))
+            }
+            return
+        }
+        let time = clock.guestTime()
+        var sleep = next.map { $0 > time ? $0 - time : 0 } ?? RunLoop.longestSleep
+        // Show what the guest did just before it halted, and look for what a script waits for.
+        if ranSinceFrame, looksAtScreen, let fetched = frameFetched {
+            let due = fetched &+ RunLoop.frameInterval, elapsed = hostElapsed
+            sleep = min(sleep, due > elapsed ? due - elapsed : 0)
+        }
+        if parts.script?.isFinished == false { sleep = min(sleep, RunLoop.longestSleep / 10) }
+        sleep = sleepLimit(min(sleep, RunLoop.longestSleep))
+        if sleep > 0 { machine.bell.wait(nanoseconds: sleep) }
+        clock.slept(until: time &+ sleep)
+    }
+
+    // MARK: End
+
+    private func end() -> RunningMachine.Ending {
+        let outcome = outcome ?? .failed("The run ended without a reason.")
+        let elapsed = hostElapsed
+        serveOutput()
+        for bay in Bay.allCases {
+            if let medium = pc.media[bay], !medium.flush() { parts.diagnose("The medium in \(bay.label) could not be written completely.") }
+        }
+        parts.serial?.finish()
+        for console in parts.debugConsoles.values { console.finish() }
+        var report = RunReport()
+        report.instructions = pc.retired
+        report.hostSeconds = Double(elapsed) / 1e9
+        var time = timespec()
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+        report.cpuSeconds = Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+        report.guestSeconds = Double(pc.now()) / 1e9
+        report.mips = elapsed > 0 ? Double(pc.retired) / Double(elapsed) * 1e3 : 0
+        report.engine = parts.engineName
+        report.clock = isVirtual ? "virtual" : "host"
+        report.stateDigest = parts.wantsDigest ? pc.digest() : ""
+        report.memoryMiB = parts.memoryMiB
+        report.outcome = outcome.word
+        report.exitStatus = outcome.exitStatus
+        if !typing.untypable.isEmpty {
+            parts.diagnose("These characters are not on the \(typing.layout.name) keyboard and were not typed: \(String(typing.untypable)).")
+        }
+        return RunningMachine.Ending(outcome: outcome, report: report, frame: pc.textFrame(), pixels: pc.pixels())
+    }
+}
+
+extension Bay {
+    /// What the user calls it.
+    public var label: String {
+        switch self {
+        case .floppyA: "floppy A"
+        case .floppyB: "floppy B"
+        case .ide0Master: "disk 1"
+        case .ide0Slave: "disk 2"
+        case .ide1Master: "CD drive"
+        case .ide1Slave: "disk 3"
+        }
+    }
+}

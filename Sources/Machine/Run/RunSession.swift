@@ -1,0 +1,173 @@
+import Foundation
+import Hardware
+import Primitives
+import Synchronization
+
+/// One run from its settings to its exit status: opens what is asked for, builds the board, and at the end writes what is due.
+public final class RunSession: Sendable {
+    public let machine: RunningMachine
+    /// Where the serial ports are, for the user.
+    public let notes: [String]
+    private let settings: RunSettings
+    private let diagnose: @Sendable (String) -> Void
+    /// The user wants out: a standard output that nobody reads must not hold the machine up.
+    private let hurry: Flag
+
+    /// Settable from any thread.
+    private final class Flag: Sendable {
+        private let value = Atomic<Bool>(false)
+        func raise() { value.store(true, ordering: .relaxed) }
+        var isRaised: Bool { value.load(ordering: .relaxed) }
+    }
+    /// Lets parts that are made before the machine speak to it.
+    private final class Line: Sendable {
+        private let machine = Mutex<RunningMachine?>(nil)
+        func connect(_ machine: RunningMachine) { self.machine.withLock { $0 = machine } }
+        func post(_ command: MachineCommand) { machine.withLock { $0 }?.post(command) }
+    }
+
+    /// Checks everything before anything is written or started.
+    /// - Parameters:
+    ///   - diagnose: takes sentences for the user, from any thread.
+    ///   - checkPlace: asked when all inputs are good and nothing has been written: can the run be shown here?
+    /// - Throws: the first thing that is wrong, in the order usage, inputs, place, outputs.
+    public init(
+        _ settings: RunSettings, diagnose: @escaping @Sendable (String) -> Void, checkPlace: () throws(MachineError) -> Void = {}
+    ) throws(MachineError) {
+        try settings.validate()
+        self.settings = settings
+        self.diagnose = diagnose
+        let hurry = Flag(), line = Line()
+        self.hurry = hurry
+
+        var parts = RunParts()
+        parts.name = settings.name
+        parts.script = try RunSession.script(settings)
+        let bios = try RunSession.bios(settings)
+        let vgaBIOS = try FirmwareFiles.load(FirmwareFiles.vgaName)
+        parts.kernel = try RunSession.kernel(settings)
+        let media = try MediaShelf(settings)
+        parts.media = media.paths
+        if settings.clock == .host { parts.hostClock = HostClock() }
+        let board = RunSession.board(settings, bios: bios, vgaBIOS: vgaBIOS, media: media, kernel: parts.kernel != nil, clock: parts.hostClock)
+        let pc: PC
+        do {
+            pc = try PC(board)
+        } catch {
+            throw .failed(error.sentence)
+        }
+        pc.media = media.bays
+
+        try checkPlace()
+        if let path = settings.screenText { try WholeFile.checkWritable(path, what: "screen text") }
+        if let path = settings.stats { try WholeFile.checkWritable(path, what: "statistics") }
+        for console in settings.debugConsoles {
+            parts.debugConsoles[console.port] = try RunSession.debugConsole(console)
+        }
+        let serial = try SerialPump.open(
+            settings.serial,
+            quit: {
+                hurry.raise()
+                line.post(.powerOff)
+            }, abandoned: { hurry.isRaised })
+        parts.serial = serial
+        notes = serial.notes
+        parts.noReboot = settings.noReboot
+        parts.maxInstructions = settings.maxInstructions
+        parts.timeout = settings.timeoutSeconds.map { Nanoseconds($0 * 1e9) }
+        parts.hasViewer = !settings.headless
+        parts.openMedium = { [disposable = settings.disposable] bay, path throws(MachineError) in
+            try MediaShelf.open(bay, path, disposable: disposable)
+        }
+        parts.wantsDigest = settings.stats != nil
+        parts.engineName = RunSettings.Engine.interpreter.rawValue
+        parts.memoryMiB = settings.memoryMiB
+        parts.diagnose = diagnose
+        machine = try RunningMachine(pc: pc, parts: parts)
+        line.connect(machine)
+    }
+
+    // MARK: Parts
+
+    private static func script(_ settings: RunSettings) throws(MachineError) -> ScriptRunner? {
+        guard let path = settings.script else { return nil }
+        let name = path == "-" ? "standard input" : path
+        let bytes: [UInt8]
+        if path == "-" {
+            guard let all = WholeFile.readAll(STDIN_FILENO, limit: 1 << 24) else {
+                throw .badInput("The script on standard input cannot be read: \(WholeFile.reason()).")
+            }
+            bytes = all
+        } else {
+            bytes = try WholeFile.read(path, what: "script", limit: 1 << 24)
+        }
+        guard let text = String(validating: bytes, as: UTF8.self) else { throw .usage("\(name) is not a script: it is not UTF-8 text.") }
+        return ScriptRunner(try Script(text, name: name), name: name)
+    }
+
+    private static func bios(_ settings: RunSettings) throws(MachineError) -> [UInt8] {
+        if let path = settings.bios { return try FirmwareFiles.custom(path) }
+        return try FirmwareFiles.load(FirmwareFiles.biosName)
+    }
+
+    private static func debugConsole(_ console: RunSettings.DebugConsole) throws(MachineError) -> FilePort {
+        if let path = console.path { return try FilePort(path: path, what: "debug console") }
+        return FilePort(descriptor: STDERR_FILENO)
+    }
+
+    private static func kernel(_ settings: RunSettings) throws(MachineError) -> KernelLoader? {
+        guard let path = settings.kernel else { return nil }
+        let kernel = try WholeFile.read(path, what: "kernel")
+        let initrd = try settings.initrd.map { path throws(MachineError) in try WholeFile.read(path, what: "initial RAM disk") }
+        return try KernelLoader(
+            kernel: kernel, name: path, initrd: initrd, initrdName: settings.initrd ?? "", commandLine: settings.append ?? "",
+            ramBytes: UInt64(settings.memoryMiB) << 20)
+    }
+
+    private static func board(
+        _ settings: RunSettings, bios: [UInt8], vgaBIOS: [UInt8], media: MediaShelf, kernel: Bool, clock: HostClock?
+    ) -> BoardSettings {
+        var board = BoardSettings(bios: bios, vgaBIOS: vgaBIOS)
+        board.ramMiB = settings.memoryMiB
+        board.cpus = settings.cpus
+        // Without a wish: a floppy in the drive is there to be started, then the CD, then the disk.
+        board.bootOrder = settings.boot.isEmpty ? "acd" : String(settings.boot.map(\.rawValue))
+        board.rtcEpochSeconds = settings.rtcSeconds ?? (clock == nil ? RunSettings.fixedDate : Int64(time(nil)))
+        if let clock { board.clock = .host { clock.guestTime() } }
+        board.debugConsolePorts = settings.debugConsoles.map(\.port)
+        board.debugExitPort = settings.debugExit
+        board.floppyTypes = (media.floppyType, 0)
+        board.bootHook = kernel
+        if kernel { board.fwCfgFiles[KernelROM.fileName] = KernelROM.image(hookPort: BootHook.port) }
+        board.rebootEndsRun = settings.noReboot
+        return board
+    }
+
+    // MARK: Running
+
+    public func start() { machine.start() }
+
+    /// Ends the run from outside: a signal, or the front end is gone.
+    public func quit() {
+        hurry.raise()
+        machine.post(.powerOff)
+    }
+
+    /// Blocks until the run ends, writes screen and statistics, tells the user why it ended when that is not plain.
+    /// - Returns: the exit status.
+    public func finish() -> Int32 {
+        let (outcome, report) = machine.waitForEnd()
+        var status = outcome.exitStatus
+        if let message = outcome.message { diagnose(message) }
+        do {
+            if let path = settings.screenText {
+                try WholeFile.write(Array(machine.view().frame.text.utf8), to: path, what: "screen text")
+            }
+            if let path = settings.stats { try WholeFile.write(report.json(), to: path, what: "statistics") }
+        } catch {
+            diagnose(error.description)
+            if status == 0 { status = 1 }
+        }
+        return status
+    }
+}

@@ -1,0 +1,124 @@
+import Hardware
+import Primitives
+
+/// Everything that `vitrine run` can be told about one machine (contract: `vitrine run`).
+public struct RunSettings: Equatable, Sendable {
+    public enum BootDevice: Character, Sendable { case floppy = "a", disk = "c", cdrom = "d", network = "n" }
+    public enum Engine: String, Sendable, CaseIterable { case auto, translator, interpreter }
+    public enum Clock: String, Sendable, CaseIterable {
+        /// Guest time follows host time.
+        case host
+        /// Guest time follows retired instructions; runs repeat exactly.
+        case virtual
+    }
+    public struct DebugConsole: Equatable, Sendable {
+        public var port: Port
+        /// nil: standard error.
+        public var path: String?
+        public init(port: Port, path: String?) {
+            self.port = port
+            self.path = path
+        }
+    }
+
+    public static let memoryRangeMiB = 1...3072
+
+    public var name = "vitrine"
+    public var floppy: String?
+    /// IDE primary master, primary slave, secondary slave.
+    public var disks: [String] = []
+    public var cdrom: String?
+    /// Empty: the firmware's own order.
+    public var boot: [BootDevice] = []
+    public var kernel: String?
+    public var initrd: String?
+    public var append: String?
+    public var bios: String?
+    public var memoryMiB = 128
+    public var cpus = 1
+    public var engine = Engine.auto
+    public var clock = Clock.host
+    /// Start of the guest's clock, seconds since 1970-01-01 00:00 UTC; nil: the host's time now (virtual clock: a fixed date).
+    public var rtcSeconds: Int64?
+    public var disposable = false
+    /// COM1 to COM4.
+    public var serial: [SerialTarget] = []
+    public var debugConsoles: [DebugConsole] = []
+    public var debugExit: Port?
+    public var noReboot = false
+    public var headless = false
+    /// `-` is standard input.
+    public var script: String?
+    public var screenText: String?
+    public var timeoutSeconds: Double?
+    public var maxInstructions: UInt64?
+    public var stats: String?
+
+    public init() {}
+
+    /// The date that the guest sees at power-on with the virtual clock when `--rtc` is absent: 2000-01-01 00:00 UTC.
+    public static let fixedDate: Int64 = 946_684_800
+
+    /// Looks for options that contradict each other or are out of range, without touching a file.
+    /// - Throws: `.usage` for the first that does.
+    public func validate() throws(MachineError) {
+        try validateMachine()
+        try validateBoot()
+        try validatePorts()
+        try validateLimits()
+    }
+
+    private func validateMachine() throws(MachineError) {
+        guard RunSettings.memoryRangeMiB.contains(memoryMiB) else {
+            let range = RunSettings.memoryRangeMiB
+            throw .usage("--memory takes \(range.lowerBound) to \(range.upperBound) MiB, not \(memoryMiB).")
+        }
+        guard cpus == 1 else {
+            throw .usage(cpus < 1 ? "--cpus takes a number from 1 on, not \(cpus)." : "--cpus \(cpus): machines have one processor in this version.")
+        }
+        guard engine != .translator else { throw .usage("--engine translator: this version has the interpreter only; use auto or interpreter.") }
+        guard disks.count <= 3 else { throw .usage("--disk is given \(disks.count) times; there is room for 3 disks beside the CD drive.") }
+        let images = [floppy, cdrom].compactMap { $0 } + disks
+        for (index, image) in images.enumerated() where !disposable && images[..<index].contains(image) {
+            throw .usage("'\(image)' is put into two drives at once; that works with --disposable only.")
+        }
+        for path in images + [kernel, initrd, bios, script, screenText, stats].compactMap({ $0 }) where path.isEmpty || path.utf8.contains(0) {
+            throw .usage("An option that names a file has an empty name.")
+        }
+    }
+
+    private func validateBoot() throws(MachineError) {
+        guard Set(boot).count == boot.count else { throw .usage("--boot names the same device twice.") }
+        guard kernel != nil || initrd == nil else { throw .usage("--initrd needs --kernel.") }
+        guard kernel != nil || append == nil else { throw .usage("--append needs --kernel.") }
+        guard kernel == nil || boot.isEmpty else { throw .usage("--kernel and --boot contradict each other: the kernel is what is started.") }
+    }
+
+    private func validatePorts() throws(MachineError) {
+        guard serial.count <= 4 else { throw .usage("--serial is given \(serial.count) times; there are COM1 to COM4.") }
+        guard serial.filter({ $0 == .stdio }).count <= 1 else { throw .usage("Two serial ports cannot both have stdio.") }
+        for (index, target) in serial.enumerated() where target != .none && serial[..<index].contains(target) && target != .pty {
+            throw .usage("Two serial ports cannot both have the same file or socket.")
+        }
+        guard headless || !serial.contains(.stdio) else {
+            throw .usage("--serial stdio needs --headless: without it the terminal shows the guest's screen.")
+        }
+        guard !(script == "-" && serial.contains(.stdio)) else {
+            throw .usage("--script - and --serial stdio cannot both read standard input.")
+        }
+        var ports = Set<Port>()
+        for console in debugConsoles {
+            guard ports.insert(console.port).inserted else { throw .usage("--debug-console names port 0x\(console.port.hex) twice.") }
+        }
+        if let debugExit, ports.contains(debugExit) {
+            throw .usage("Port 0x\(debugExit.hex) cannot be both --debug-console and --debug-exit.")
+        }
+    }
+
+    private func validateLimits() throws(MachineError) {
+        if let timeoutSeconds, !(timeoutSeconds > 0 && timeoutSeconds <= 1e9) {
+            throw .usage("--timeout takes a number of seconds above 0.")
+        }
+        guard headless || script != "-" else { throw .usage("--script - needs --headless: without it the keyboard belongs to the guest.") }
+    }
+}

@@ -1,0 +1,173 @@
+import Foundation
+import Hardware
+import Primitives
+import Synchronization
+
+/// A machine that runs: its thread, the commands going in, the view coming out.
+public final class RunningMachine: MachineControl {
+    enum Message: Sendable {
+        case command(MachineCommand)
+        /// Somebody waits for the display as pixels.
+        case pixels(PixelReply)
+    }
+    /// What the thread leaves behind when it ends.
+    struct Ending: Sendable {
+        var outcome: RunOutcome
+        var report: RunReport
+        var frame: TextFrame
+        var pixels: PixelFrame?
+    }
+    private struct Inbox: Sendable {
+        var messages: [Message] = []
+        var closed = false
+    }
+
+    private let inbox = Mutex(Inbox())
+    private let current = Mutex(MachineView())
+    private let ending = Mutex<Ending?>(nil)
+    private let ended = DispatchSemaphore(value: 0)
+    /// Wakes the machine's thread.
+    let bell: WakePipe
+    private let viewPipe: WakePipe
+    private let loop: Handover
+
+    /// - Parameters:
+    ///   - pc: built for this machine; from `start` on it belongs to the machine's thread.
+    ///   - parts: what surrounds it.
+    /// - Throws: `.failed` when the host has no descriptors left.
+    init(pc: sending any GuestPC, parts: RunParts) throws(MachineError) {
+        bell = try WakePipe()
+        viewPipe = try WakePipe()
+        loop = Handover(pc: pc, parts: parts)
+        current.withLock { $0.name = parts.name }
+    }
+
+    /// The parts wait here until the thread takes them; nobody else touches them.
+    private final class Handover: @unchecked Sendable {
+        private var content: (any GuestPC, RunParts)?
+        init(pc: any GuestPC, parts: RunParts) { content = (pc, parts) }
+        func take() -> (any GuestPC, RunParts)? {
+            defer { content = nil }
+            return content
+        }
+    }
+
+    /// Powers the machine on. Once.
+    public func start() {
+        let thread = Thread { [self] in
+            guard let (pc, parts) = loop.take() else { return }
+            let ending = RunLoop(pc: pc, parts: parts, machine: self).run()
+            self.ending.withLock { $0 = ending }
+            let waiting = inbox.withLock { inbox in
+                inbox.closed = true
+                defer { inbox.messages = [] }
+                return inbox.messages
+            }
+            for case .pixels(let reply) in waiting { reply.answer(ending.pixels) }
+            publish {
+                $0.frame = ending.frame
+                $0.generation &+= 1
+                $0.state = if case .guru = ending.outcome { .stuck } else { .off }
+                $0.instructions = ending.report.instructions
+                $0.guestSeconds = ending.report.guestSeconds
+                $0.outcome = ending.outcome
+            }
+            ended.signal()
+        }
+        thread.name = "machine"
+        thread.stackSize = 8 << 20
+        thread.start()
+    }
+
+    /// Blocks until the run has ended.
+    public func waitForEnd() -> (outcome: RunOutcome, report: RunReport) {
+        ended.wait()
+        ended.signal()  // for the next caller
+        guard let ending = ending.withLock({ $0 }) else { return (.failed("The machine's thread ended without a word."), RunReport()) }
+        return (ending.outcome, ending.report)
+    }
+
+    // MARK: MachineControl
+
+    public func post(_ command: MachineCommand) { send(.command(command)) }
+
+    public func view() -> MachineView { current.withLock { $0 } }
+
+    public var wakeDescriptor: Int32 { viewPipe.readDescriptor }
+
+    public func pixels() -> PixelFrame? {
+        let reply = PixelReply()
+        if send(.pixels(reply)) { return reply.wait() }
+        return ending.withLock { $0?.pixels }
+    }
+
+    // MARK: For the machine's thread
+
+    /// False after the end.
+    @discardableResult
+    func send(_ message: Message) -> Bool {
+        let accepted = inbox.withLock { inbox in
+            guard !inbox.closed else { return false }
+            inbox.messages.append(message)
+            return true
+        }
+        if accepted { bell.signal() }
+        return accepted
+    }
+
+    func takeMessages() -> [Message] {
+        inbox.withLock { inbox in
+            guard !inbox.messages.isEmpty else { return [] }
+            defer { inbox.messages = [] }
+            return inbox.messages
+        }
+    }
+
+    /// Changes the view; `wake`: something that is shown changed.
+    func publish(wake: Bool = true, _ change: (inout MachineView) -> Void) {
+        current.withLock { change(&$0) }
+        if wake { viewPipe.signal() }
+    }
+}
+
+/// A caller of `pixels()` waiting for the machine's thread.
+final class PixelReply: Sendable {
+    private let frame = Mutex<PixelFrame?>(nil)
+    private let done = DispatchSemaphore(value: 0)
+
+    func answer(_ pixels: PixelFrame?) {
+        frame.withLock { $0 = pixels }
+        done.signal()
+    }
+
+    func wait() -> PixelFrame? {
+        done.wait()
+        return frame.withLock { $0 }
+    }
+}
+
+/// What surrounds the board in a run.
+struct RunParts {
+    var name = "vitrine"
+    /// nil: the virtual clock.
+    var hostClock: HostClock?
+    /// By what the end of the run is measured; tests put their own in.
+    var hostTime: @Sendable () -> Nanoseconds = { HostClock.monotonic() }
+    var noReboot = false
+    var maxInstructions: UInt64?
+    /// In host time.
+    var timeout: Nanoseconds?
+    var kernel: KernelLoader?
+    var script: ScriptRunner?
+    var serial: SerialPump?
+    var debugConsoles: [Primitives.Port: FilePort] = [:]
+    /// A front end looks at the view: refresh it.
+    var hasViewer = false
+    /// For `insert`.
+    var openMedium: ((Bay, String) throws(MachineError) -> any Medium)?
+    var media: [Bay: String] = [:]
+    var wantsDigest = true
+    var engineName = ""
+    var memoryMiB = 0
+    var diagnose: @Sendable (String) -> Void = { _ in }
+}

@@ -1,0 +1,47 @@
+import Hardware
+
+/// A disk or floppy image that is nothing but its sectors of 512 bytes.
+///
+/// Bytes at the end that do not fill a sector are not part of the disk: the guest does not see them and they are never touched.
+public final class RawImage: Medium {
+    public let sectorBytes = 512
+    public let sectorCount: UInt64
+    public let readOnly: Bool
+    private let file: HostFile
+    /// The file may end before the medium does; what is missing reads as zeros.
+    private let padded: Bool
+
+    /// - Throws: `MediaError`; nothing is changed and nothing stays open.
+    public convenience init(path: String, readOnly: Bool) throws(MediaError) {
+        try self.init(HostFile(path: path, writable: !readOnly))
+    }
+
+    /// - Parameter sectors: of the medium, when the file may hold fewer.
+    init(_ file: HostFile, sectors: UInt64? = nil) throws(MediaError) {
+        guard file.bytes >= 512 else { throw .tooSmall(path: file.path, bytes: file.bytes, sectorBytes: 512) }
+        self.file = file
+        readOnly = !file.writable
+        sectorCount = sectors ?? file.bytes / 512
+        padded = sectorCount > file.bytes / 512
+    }
+
+    public func read(sector: UInt64, into buffer: UnsafeMutableRawBufferPointer) -> Bool {
+        guard holds(sector, buffer.count) else { return false }
+        return file.read(sector * 512, into: buffer, padded: padded)
+    }
+
+    public func write(sector: UInt64, from buffer: UnsafeRawBufferPointer) -> Bool {
+        guard !readOnly, holds(sector, buffer.count) else { return false }
+        return file.write(sector * 512, from: buffer)
+    }
+
+    public func flush() -> Bool { readOnly || file.flush() }
+}
+
+extension Medium {
+    /// Whether `bytes` from `sector` on are whole sectors of the medium.
+    func holds(_ sector: UInt64, _ bytes: Int) -> Bool {
+        let (sectors, rest) = bytes.quotientAndRemainder(dividingBy: sectorBytes)
+        return rest == 0 && sector <= sectorCount && UInt64(sectors) <= sectorCount - sector
+    }
+}

@@ -1,0 +1,74 @@
+import Foundation
+import Primitives
+import Testing
+
+@testable import Hardware
+
+private let folder = "/usr/share/seabios"
+
+/// The firmware of Debian's `seabios` package, run on the board with the real processor.
+@Suite("board · SeaBIOS", .enabled(if: FileManager.default.fileExists(atPath: folder + "/bios-256k.bin")))
+struct SeaBIOSTests {
+    static func board(_ change: (inout BoardSettings) -> Void = { _ in }) throws -> PC {
+        let bios = try Data(contentsOf: URL(fileURLWithPath: folder + "/bios-256k.bin"))
+        let vga = try Data(contentsOf: URL(fileURLWithPath: folder + "/vgabios-stdvga.bin"))
+        var settings = BoardSettings(bios: [UInt8](bios), vgaBIOS: [UInt8](vga))
+        settings.ramMiB = 64
+        settings.debugConsolePorts = [0x402]
+        change(&settings)
+        return try PC(settings)
+    }
+
+    /// Runs until the condition holds; false after `limit` instructions. Returns what came out of the debug console.
+    static func run(_ pc: PC, limit: UInt64, until done: (PC, String) -> Bool) -> (reached: Bool, log: String, stop: PCStop) {
+        var log: [UInt8] = []
+        let end = pc.retired + limit
+        while pc.retired < end {
+            let stop = pc.run(instructions: 200_000)
+            for (stream, bytes) in pc.drainOutput() { if case .debugConsole = stream { log += bytes } }
+            let text = String(decoding: log, as: UTF8.self)
+            if done(pc, text) { return (true, text, stop) }
+            switch stop {
+            case .sliceDone: break
+            case .halted: if pc.now() > 120_000_000_000 { return (false, text, stop) }
+            default: return (false, text, stop)
+            }
+        }
+        return (false, String(decoding: log, as: UTF8.self), .sliceDone)
+    }
+
+    static func screen(_ pc: PC) -> String {
+        let frame = pc.textFrame()
+        guard frame.cells.count == frame.columns * frame.rows else { return "" }
+        return (0..<frame.rows).map { row in
+            String((0..<frame.columns).map { Character(Unicode.Scalar(UInt8(truncatingIfNeeded: frame.cells[row * frame.columns + $0]))) })
+        }.joined(separator: "\n")
+    }
+
+    @Test("starts from the reset vector, finds the board's devices and reports that there is nothing to boot") func banner() throws {
+        let pc = try SeaBIOSTests.board()
+        let result = SeaBIOSTests.run(pc, limit: 400_000_000) { _, log in log.contains("No bootable device") }
+        #expect(result.reached, "\(result.stop)\n\(result.log)\n\(SeaBIOSTests.screen(pc))")
+        #expect(result.log.contains("Running on QEMU (i440fx)"))
+        #expect(result.log.contains("Found 5 PCI devices"))
+        #expect(SeaBIOSTests.screen(pc).contains("SeaBIOS (version"))
+        if ProcessInfo.processInfo.environment["SEABIOS_LOG"] != nil { FileHandle.standardError.write(Data(result.log.utf8)) }
+    }
+
+    @Test("two runs are identical") func deterministic() throws {
+        var digests: [String] = []
+        for slice in [Int64(100_000), 77_777] {
+            let pc = try SeaBIOSTests.board()
+            while pc.retired < 20_000_000 { _ = pc.run(instructions: min(slice, Int64(20_000_000 - pc.retired))) }
+            #expect(pc.retired == 20_000_000)
+            digests.append(pc.digest())
+        }
+        #expect(digests[0] == digests[1])
+    }
+
+    @Test("the boot ROM gets control from the firmware") func bootHook() throws {
+        let pc = try SeaBIOSTests.board { $0.bootHook = true }
+        let result = SeaBIOSTests.run(pc, limit: 400_000_000) { _, _ in false }
+        #expect(result.stop == .bootHook(1), "\(result.log)")
+    }
+}
