@@ -43,6 +43,7 @@ let package = Package(
             path: "Tests/ConsoleProbe"),
         .testTarget(name: "CPUTests", dependencies: ["CPU", "Primitives"]),
         .testTarget(name: "HardwareTests", dependencies: ["Hardware", "CPU", "Primitives"]),
+        .testTarget(name: "MetalTests", dependencies: ["Hardware", "CPU", "Primitives"]),
         .testTarget(name: "MachineTests", dependencies: ["Machine", "Hardware", "CPU", "Primitives"]),
         .testTarget(name: "CommandsTests", dependencies: ["Commands", "Machine", "Hardware", "CPU", "Primitives"]),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal", "Primitives"]),

@@ -4,7 +4,7 @@ import Primitives
 /// Address translation and the slow half of every memory access.
 ///
 /// Source: SDM Vol. 3A, "Paging" (32-bit, PAE), "Access Rights", "Accessed and Dirty Flags", "Page-Fault Exceptions".
-/// Not implemented: 4-level paging (long mode comes later). PDPTEs are read at each walk, not at MOV CR3.
+/// Not implemented: 4-level paging (long mode comes later).
 extension Core {
     /// Access kinds in the order of the page-fault error code.
     enum Access { case read, write, execute }
@@ -277,14 +277,26 @@ extension Core {
             global: pte & 0x100 != 0 && cr4 & CR4.pge != 0, dirty: updated & 0x40 != 0, executable: true)
     }
 
+    /// Reads the four pointers at `cr3` into the processor, as MOV CR3, a task switch and changes of CR0 and CR4 do under PAE.
+    /// Throws #GP(0) for a reserved bit of a present one; nothing has changed then. SDM Vol. 3A, "PDPTE Registers".
+    func loadPointers(cr3: UInt64) throws(Fault) {
+        let memory = t.pointee.processor.memory
+        let reserved: UInt64 = 0xFFFF_FFF0_0000_01E6
+        var entries = InlineArray<4, UInt64>(repeating: 0)
+        for n in 0..<4 {
+            entries[n] = memory.load((cr3 & 0xFFFF_FFE0) &+ UInt64(n &* 8), as: UInt64.self)
+            if entries[n] & 1 != 0 && entries[n] & reserved != 0 { throw .generalProtection }
+        }
+        v.pointee.pdpte = entries
+    }
+
     private func walkPAE(_ address: UInt64, _ access: Access, system: Bool) throws(Fault) -> Translation {
         let memory = t.pointee.processor.memory
         let nx = v.pointee.efer & 0x800 != 0
         // Bits 36–51 are beyond the 36-bit physical space of the P6, bits 52–62 reserved, 63 is NX.
         let reservedHigh: UInt64 = 0x7FFF_FFF0_0000_0000 | (nx ? 0 : 1 &<< 63)
         let frame: UInt64 = 0xF_FFFF_F000
-        let pointer = (v.pointee.cr3 & 0xFFFF_FFE0) | ((address &>> 27) & 0x18)
-        let pdpte = memory.load(pointer, as: UInt64.self)
+        let pdpte = v.pointee.pdpte[Int(truncatingIfNeeded: address &>> 30) & 3]
         guard pdpte & 1 != 0 else { throw pageFault(address, access, system: system, present: false) }
         let directory = (pdpte & frame) | ((address &>> 18) & 0xFF8)
         let pde = memory.load(directory, as: UInt64.self)
@@ -323,7 +335,7 @@ extension Core {
     /// Drops translations; with `keepGlobal` those of global pages stay (MOV CR3 with CR4.PGE).
     func flushTLB(keepGlobal: Bool) {
         t.pointee.processor.flushTLB(keepGlobal: keepGlobal)
-        bumpGeneration()
+        bumpGeneration(keepGlobal: keepGlobal)
     }
 
     /// INVLPG.
@@ -332,23 +344,27 @@ extension Core {
         let index = Int(truncatingIfNeeded: (page &>> 12) & UInt64(TLBEntry.entries - 1))
         // A large page fills many entries, one for each 4 KiB it was touched in; INVLPG must drop them all.
         if page >= t.pointee.largeLow && page <= t.pointee.largeHigh {
-            t.pointee.processor.flushTLB(keepGlobal: false)
+            flushTLB(keepGlobal: false)
         } else {
             t.pointee.userTLB[index] = .none
             t.pointee.systemTLB[index] = .none
+            if t.pointee.processor.mayJump(to: page) { bumpGeneration(keepGlobal: false) }
         }
-        bumpGeneration()
     }
 
-    /// Makes every jump-cache entry stale.
-    @inline(__always)
-    func bumpGeneration() {
+    /// Makes jump-cache entries stale: all, or those that are not on global pages.
+    func bumpGeneration(keepGlobal: Bool) {
         t.pointee.generation &+= 1
-        if t.pointee.generation >= 1 &<< 20 {
-            t.pointee.generation = 0
-            for i in 0..<JumpEntry.entries { t.pointee.jumpCache[i].block = nil; t.pointee.jumpCache[i].key = .max }
+        if !keepGlobal {
+            t.pointee.globalFlushes &+= 1
+            t.pointee.processor.forgetJumpPages()
         }
-        t.pointee.modeGeneration = (UInt64(t.pointee.mode) &<< 52) | (UInt64(t.pointee.generation) &<< 32)
+        if t.pointee.generation >= 1 &<< 19 || t.pointee.globalFlushes >= 1 &<< 19 {
+            t.pointee.generation = 0
+            t.pointee.globalFlushes = 0
+            for i in 0..<JumpEntry.entries { t.pointee.jumpCache[i] = JumpEntry(linear: 0, key: .max, block: nil) }
+        }
+        refreshGenerations()
     }
 
     // MARK: Segment checks
