@@ -48,14 +48,13 @@ let package = Package(
         .testTarget(name: "MetalTests", dependencies: ["Hardware", "CPU", "Primitives"]),
         .testTarget(name: "MachineTests", dependencies: ["Machine", "Hardware", "CPU", "Primitives"]),
         .testTarget(name: "TidyTests"),
-        .testTarget(name: "EndToEndTests", dependencies: ["vitrine", "Machine", "Hardware", "CPU", "Primitives"]),
+        .testTarget(name: "EndToEndTests", dependencies: ["vitrine", "consoleprobe", "Machine", "Hardware", "CPU", "Primitives"]),
         .testTarget(name: "CommandsTests", dependencies: ["Commands", "Machine", "Hardware", "CPU", "Primitives"]),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal", "Primitives"]),
         .testTarget(
             name: "PanelsTests",
             dependencies: ["CannedMachine", "Panels", "Terminal", "Machine", "Hardware", "CPU", "Primitives"],
             exclude: ["Golden"]),
-        .testTarget(name: "EndToEndTests", dependencies: ["consoleprobe"]),
     ],
     swiftLanguageModes: [.v6]
 )
