@@ -33,7 +33,13 @@ enum OptionValue {
     static func port(_ text: String) throws -> UInt16 {
         let lower = text.lowercased()
         let value =
-            if lower.hasPrefix("0x") { UInt16(lower.dropFirst(2), radix: 16) } else if lower.hasSuffix("h") { UInt16(lower.dropLast(), radix: 16) } else { UInt16(lower) }
+            if lower.hasPrefix("0x") {
+                UInt16(lower.dropFirst(2), radix: 16)
+            } else if lower.hasSuffix("h") {
+                UInt16(lower.dropLast(), radix: 16)
+            } else {
+                UInt16(lower)
+            }
         guard let value else { throw ValidationError("an I/O port is a number from 0 to 0xFFFF") }
         return value
     }

@@ -73,7 +73,9 @@ struct PortOptions: ParsableArguments {
         help: ArgumentHelp("What the guest writes to the I/O port goes to the file, or to standard error; repeatable.", valueName: "port[=file]"),
         transform: OptionValue.debugConsole)
     var debugConsole: [RunSettings.DebugConsole] = []
-    @Option(help: ArgumentHelp("A guest write of V to the I/O port ends the run with status ((V << 1) | 1) & 255.", valueName: "port"), transform: OptionValue.port)
+    @Option(
+        help: ArgumentHelp("A guest write of V to the I/O port ends the run with status ((V << 1) | 1) & 255.", valueName: "port"),
+        transform: OptionValue.port)
     var debugExit: UInt16?
 
     func apply(to settings: inout RunSettings) {

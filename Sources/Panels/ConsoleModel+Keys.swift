@@ -235,7 +235,9 @@ extension ConsoleModel {
                 let answer = step.map { panel.command($0) } ?? panel.click(column: event.column, row: event.row, in: area)
                 return (.menu(panel), answer)
             case .dialog(var panel):
-                return step != nil ? (overlay, .stay) : { let answer = panel.click(column: event.column, row: event.row, in: area); return (.dialog(panel), answer) }()
+                guard step == nil else { return (overlay, .stay) }
+                let answer = panel.click(column: event.column, row: event.row, in: area)
+                return (.dialog(panel), answer)
             }
         })
     }

@@ -54,7 +54,9 @@ struct Program {
             try Data(script.utf8).write(to: URL(fileURLWithPath: folder + "/script"))
             let result = try run(
                 ["run", "--headless", "--clock", "virtual", "--script", folder + "/script", "--stats", folder + "/stats"] + arguments, seconds: seconds)
-            guard let data = FileManager.default.contents(atPath: folder + "/stats") else { throw Failure(description: "status \(result.status): \(result.errors)") }
+            guard let data = FileManager.default.contents(atPath: folder + "/stats") else {
+                throw Failure(description: "status \(result.status): \(result.errors)")
+            }
             var stats = try JSONDecoder().decode(Stats.self, from: data)
             stats.errors = result.errors
             return stats

@@ -82,7 +82,10 @@ final class Tmux {
     ///   - variables: set for the program.
     ///   - after: run by the shell when the program has ended.
     ///   - command: in place of all that; `$LOG`, `$PROBE` and `$FOLDER` are set.
-    init(_ arguments: String = "", command: String? = nil, width: Int = 80, height: Int = 25, variables: String = "TERM=tmux-256color", after: String = "echo DONE $?; exec cat") throws {
+    init(
+        _ arguments: String = "", command: String? = nil, width: Int = 80, height: Int = 25, variables: String = "TERM=tmux-256color",
+        after: String = "echo DONE $?; exec cat"
+    ) throws {
         folder = FileManager.default.temporaryDirectory.appendingPathComponent("vitrine-test-" + UUID().uuidString.prefix(8))
         socket = folder.appendingPathComponent("socket").path
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)

@@ -164,7 +164,9 @@ enum KernelImages {
         _ = try KernelImages.loader(KernelImages.linux(), line: String(repeating: "x", count: 2047))
     }
 
-    @Test("vga= knows numbers and words", arguments: [("vga=normal", 0xFFFF), ("a vga=ask b", 0xFFFD), ("vga=791", 791), ("vga=0x317", 0x317)] as [(String, UInt16)])
+    @Test(
+        "vga= knows numbers and words",
+        arguments: [("vga=normal", 0xFFFF), ("a vga=ask b", 0xFFFD), ("vga=791", 791), ("vga=0x317", 0x317)] as [(String, UInt16)])
     func videoMode(line: String, mode: UInt16) { #expect(LinuxImage.videoMode(Array(line.utf8)) == mode) }
 }
 

@@ -21,7 +21,9 @@ import Testing
         try expectGolden(planes(model.draw(at: 0)), "\(id.rawValue)-\(captured ? "guest" : "user")")
     }
 
-    @Test("overlays at sizes that hardly hold them", arguments: [ActionID.help, .menu, .powerOff, .typeText], [Size(width: 40, height: 8), Size(width: 132, height: 43)])
+    @Test(
+        "overlays at sizes that hardly hold them", arguments: [ActionID.help, .menu, .powerOff, .typeText],
+        [Size(width: 40, height: 8), Size(width: 132, height: 43)])
     func overlaysAtSizes(id: ActionID, size: Size) throws {
         var model = try sampleModel()
         model.resize(size, at: 0)

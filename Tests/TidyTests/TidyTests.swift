@@ -63,7 +63,8 @@ private let arrows: [String: Set<String>] = [
         guard !SourceTests.values.contains(name), !name.contains("+") else { return }
         let head = Array(file.lines.drop { !$0.hasPrefix("///") }.prefix { $0.hasPrefix("///") })
         let makers = "Intel|IBM|Motorola|National|Microsoft|Compaq|ECMA|QEMU|Bochs|Vitrine"
-        #expect(head.first?.range(of: "^/// (\(makers))[ ,].*", options: .regularExpression) != nil, "\(file.path): the head does not begin with maker and part")
+        let named = head.first?.range(of: "^/// (\(makers))[ ,].*", options: .regularExpression) != nil
+        #expect(named, "\(file.path): the head does not begin with maker and part")
         #expect(head.contains { $0.hasPrefix("/// Source:") }, "\(file.path): no 'Source:' in the head")
         #expect(head.contains { $0.hasPrefix("/// Not implemented:") }, "\(file.path): no 'Not implemented:' in the head")
         let before = file.lines.prefix { !$0.hasPrefix("///") }
@@ -72,7 +73,9 @@ private let arrows: [String: Set<String>] = [
 
     @Test("processor and board know no clock, no file, no thread and no terminal of the host", arguments: ["CPU", "Hardware"])
     func bans(target: String) {
-        let banned = "\\bDate\\(|\\bimport Foundation\\b|Task\\.sleep|DispatchTime|DispatchQueue|FileManager|FileHandle|\\bprint\\(|clock_gettime|gettimeofday|\\bThread\\b"
+        let banned =
+            "\\bDate\\(|\\bimport Foundation\\b|Task\\.sleep|DispatchTime|DispatchQueue|FileManager|FileHandle|\\bprint\\("
+            + "|clock_gettime|gettimeofday|\\bThread\\b"
         for file in House.files("Sources/" + target, ["swift"]) {
             for finding in file.findings(banned) { Issue.record(Comment(rawValue: finding)) }
         }

@@ -19,7 +19,8 @@ import Testing
     func timer(now: Nanoseconds) throws {
         var (pm, wires) = try ready()
         wires.now = now
-        let expected = UInt32(truncatingIfNeeded: UInt64(Double(now) * 0) &+ now / 1_000_000_000 * 3_579_545 &+ now % 1_000_000_000 * 3_579_545 / 1_000_000_000) & 0xFF_FFFF
+        let ticks = now / 1_000_000_000 * 3_579_545 &+ now % 1_000_000_000 * 3_579_545 / 1_000_000_000
+        let expected = UInt32(truncatingIfNeeded: ticks) & 0xFF_FFFF
         #expect(pm.readWide(0x608, size: 4, &wires) == expected)
         #expect(PowerManagement.timer(.max) <= 0xFF_FFFF)
     }
