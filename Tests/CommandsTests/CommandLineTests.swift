@@ -55,6 +55,9 @@ import Testing
         #expect(settings.debugConsoles == [.init(port: 0x402, path: "x")])
         #expect(settings.noReboot)
         #expect(!settings.headless)
+        #expect(settings.displayName == "f")
+        settings.kernel = "/boot/vmlinuz.old.gz"
+        #expect(settings.displayName == "vmlinuz.old")
     }
 
     @Test("the demo lists every guest with what is missing")
@@ -174,6 +177,41 @@ import Testing
             #expect(host.execute(["run", "--headless", "--clock", "virtual", "--script", folder + "/script", "--timeout", "60"]) == 4)
             #expect(host.standardError.contains("line 2: the screen did not match 'NeverShown' within 0.2 seconds."))
             #expect(host.standardError.contains("| SeaBIOS (version"))
+        }
+    }
+
+    /// A Multiboot image with load addresses: writes its command line, `|` and its first module to port 402h, then CR0.PE and IF
+    /// as digits and the byte at 3 MiB after 2 MiB was written (A20), and ends with debug exit 10h. It stops at once, with
+    /// another status, when EAX is not the loader's magic.
+    private static let multibootKernel: [UInt8] = [
+        // magic, flags: load addresses, memory information, aligned modules; checksum; header, load, load end, bss end, entry
+        0x02, 0xB0, 0xAD, 0x1B, 0x03, 0x00, 0x01, 0x00, 0xFB, 0x4F, 0x51, 0xE4, 0x00, 0x00, 0x10, 0x00,
+        0x00, 0x00, 0x10, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x20, 0x00, 0x10, 0x00,
+        // mov dx,402h; cmp eax,2BADB002h; jne bad; mov esi,[ebx+16]; next: lodsb; test al,al; jz mods; out dx,al; jmp next
+        0x66, 0xBA, 0x02, 0x04, 0x3D, 0x02, 0xB0, 0xAD, 0x2B, 0x75, 0x46, 0x8B, 0x73, 0x10, 0xAC, 0x84, 0xC0, 0x74, 0x03, 0xEE, 0xEB, 0xF8,
+        // mods: mov al,'|'; out dx,al; mov edi,[ebx+24]; mov esi,[edi]; mov ecx,[edi+4]; sub ecx,esi; rep outsb
+        0xB0, 0x7C, 0xEE, 0x8B, 0x7B, 0x18, 0x8B, 0x37, 0x8B, 0x4F, 0x04, 0x29, 0xF1, 0xF3, 0x6E,
+        // smsw ax; and al,1; add al,'0'; out dx,al; pushfd; pop eax; shr eax,9; and al,1; add al,'0'; out dx,al
+        0x66, 0x0F, 0x01, 0xE0, 0x24, 0x01, 0x04, 0x30, 0xEE, 0x9C, 0x58, 0xC1, 0xE8, 0x09, 0x24, 0x01, 0x04, 0x30, 0xEE,
+        // mov eax,[7C00h]; mov byte [300000h],'U'; mov byte [200000h],0AAh; mov al,[300000h]; out dx,al
+        0xA1, 0x00, 0x7C, 0x00, 0x00, 0xC6, 0x05, 0x00, 0x00, 0x30, 0x00, 0x55, 0xC6, 0x05, 0x00, 0x00, 0x20, 0x00, 0xAA, 0xA0,
+        0x00, 0x00, 0x30, 0x00, 0xEE,
+        // bad: mov al,10h; out F4h,al; hlt
+        0xB0, 0x10, 0xE6, 0xF4, 0xF4,
+    ]
+
+    @Test("a Multiboot kernel finds magic, command line, module, protected mode and A20 as the specification says")
+    func multiboot() throws {
+        try withFolder { folder in
+            try Data(ShortRunTests.multibootKernel).write(to: URL(fileURLWithPath: folder + "/kernel"))
+            try Data("MODULE".utf8).write(to: URL(fileURLWithPath: folder + "/module"))
+            let host = TestHost()
+            let status = host.execute([
+                "run", "--headless", "--clock", "virtual", "--kernel", folder + "/kernel", "--initrd", folder + "/module", "--append", "hello world",
+                "--debug-exit", "0xF4", "--debug-console", "0x402=\(folder)/log", "--timeout", "60",
+            ])
+            #expect(status == 0x21, "\(host.standardError)")
+            #expect(try String(contentsOfFile: folder + "/log", encoding: .utf8).hasSuffix("hello world|MODULE10U"))
         }
     }
 

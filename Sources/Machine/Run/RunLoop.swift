@@ -75,7 +75,9 @@ final class RunLoop {
             machine.bell.wait(nanoseconds: sleepLimit(RunLoop.longestSleep))
             return
         }
+        let began = isVirtual ? 0 : parts.hostTime()
         let stop = pc.run(instructions: budget())
+        if stop == .sliceDone, !isVirtual { adaptSlice(parts.hostTime() &- began) }
         ranSinceFrame = true
         serveOutput()
         react(to: stop)
@@ -97,8 +99,7 @@ final class RunLoop {
 
     private func react(to stop: GuestStop) {
         switch stop {
-        case .sliceDone: adaptSlice()
-        case .halted: break
+        case .sliceDone, .halted: break
         case .powerOff: outcome = .poweredOff
         case .reset:
             if parts.noReboot { outcome = .resetWithNoReboot } else { resetMachine() }
@@ -108,14 +109,8 @@ final class RunLoop {
         }
     }
 
-    private var sliceBegan: Nanoseconds = 0
-
     /// Doubles or halves the slice so that it takes about `sliceTime` of the host's.
-    private func adaptSlice() {
-        guard !isVirtual else { return }
-        let now = parts.hostTime()
-        defer { sliceBegan = now }
-        let took = now &- sliceBegan
+    private func adaptSlice(_ took: Nanoseconds) {
         if took < RunLoop.sliceTime / 2, slice < 4_000_000 { slice *= 2 }
         if took > RunLoop.sliceTime * 2, slice > 2_000 { slice /= 2 }
     }

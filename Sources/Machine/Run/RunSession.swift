@@ -41,7 +41,7 @@ public final class RunSession: Sendable {
         self.hurry = hurry
 
         var parts = RunParts()
-        parts.name = settings.name
+        parts.name = settings.displayName
         parts.script = try RunSession.script(settings)
         let bios = try RunSession.bios(settings)
         let vgaBIOS = try FirmwareFiles.load(FirmwareFiles.vgaName)

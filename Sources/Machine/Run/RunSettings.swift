@@ -21,9 +21,10 @@ public struct RunSettings: Equatable, Sendable {
         }
     }
 
-    public static let memoryRangeMiB = 1...3072
+    public static let memoryRangeMiB = 1...BoardSettings.maximumRAMMiB
 
-    public var name = "vitrine"
+    /// What the front end calls the machine; empty: what it starts from.
+    public var name = ""
     public var floppy: String?
     /// IDE primary master, primary slave, secondary slave.
     public var disks: [String] = []
@@ -55,6 +56,14 @@ public struct RunSettings: Equatable, Sendable {
     public var stats: String?
 
     public init() {}
+
+    /// `name`, or the file name of the kernel or the first medium without its extension.
+    public var displayName: String {
+        if !name.isEmpty { return name }
+        let file = (kernel ?? floppy ?? cdrom ?? disks.first ?? "PC").split(separator: "/").last.map(String.init) ?? "PC"
+        guard let dot = file.lastIndex(of: "."), dot != file.startIndex else { return file }
+        return String(file[..<dot])
+    }
 
     /// The date that the guest sees at power-on with the virtual clock when `--rtc` is absent: 2000-01-01 00:00 UTC.
     public static let fixedDate: Int64 = 946_684_800
