@@ -42,16 +42,19 @@ let package = Package(
             dependencies: ["CannedMachine", "Console", "Panels", "Terminal", "Machine", "Hardware", "CPU", "Primitives"],
             path: "Tests/ConsoleProbe"),
         .testTarget(name: "CPUTests", dependencies: ["CPU", "Primitives"]),
+        // Optimised: it generates and compares a million instructions.
+        .testTarget(name: "DifferentialTests", dependencies: ["CPU", "Primitives"], swiftSettings: [.unsafeFlags(["-O"])]),
         .testTarget(name: "HardwareTests", dependencies: ["Hardware", "CPU", "Primitives"]),
         .testTarget(name: "MetalTests", dependencies: ["Hardware", "CPU", "Primitives"]),
         .testTarget(name: "MachineTests", dependencies: ["Machine", "Hardware", "CPU", "Primitives"]),
+        .testTarget(name: "TidyTests"),
+        .testTarget(name: "EndToEndTests", dependencies: ["vitrine", "consoleprobe", "Machine", "Hardware", "CPU", "Primitives"]),
         .testTarget(name: "CommandsTests", dependencies: ["Commands", "Machine", "Hardware", "CPU", "Primitives"]),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal", "Primitives"]),
         .testTarget(
             name: "PanelsTests",
             dependencies: ["CannedMachine", "Panels", "Terminal", "Machine", "Hardware", "CPU", "Primitives"],
             exclude: ["Golden"]),
-        .testTarget(name: "EndToEndTests", dependencies: ["consoleprobe"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -122,6 +122,7 @@ extension Core {
     func proveWrite(_ linear: UInt64, _ bytes: Int) throws(Fault) {
         let mask = t.pointee.addressMask
         let address = linear & mask
+        try checkAlignment(address, bytes)
         _ = try entry(for: address, .write)
         if (address & 0xFFF) &+ UInt64(bytes) > 4096 { _ = try entry(for: ((address | 0xFFF) &+ 1) & mask, .write) }
     }
