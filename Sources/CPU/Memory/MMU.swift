@@ -122,6 +122,7 @@ extension Core {
     func proveWrite(_ linear: UInt64, _ bytes: Int) throws(Fault) {
         let mask = t.pointee.addressMask
         let address = linear & mask
+        try checkAlignment(address, bytes)
         _ = try entry(for: address, .write)
         if (address & 0xFFF) &+ UInt64(bytes) > 4096 { _ = try entry(for: ((address | 0xFFF) &+ 1) & mask, .write) }
     }
@@ -136,7 +137,8 @@ extension Core {
     /// #AC: CR0.AM, EFLAGS.AC and CPL 3. The TLB never hits then, so that every access comes here.
     @inline(__always)
     private func checkAlignment(_ address: UInt64, _ bytes: Int) throws(Fault) {
-        if t.pointee.alignmentChecked && !isSystemAccess && address & UInt64(bytes &- 1) != 0 { throw .alignmentCheck }
+        // Ten-byte operands of the x87 want 8: SDM Vol. 3A, "Alignment Requirements by Data Type".
+        if t.pointee.alignmentChecked && !isSystemAccess && address & UInt64(min(bytes, 8) &- 1) != 0 { throw .alignmentCheck }
     }
 
     /// Data breakpoints (DR0–DR3); pages that hold one never hit the TLB.
