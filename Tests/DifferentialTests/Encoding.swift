@@ -88,6 +88,8 @@ struct Item {
     var modrm: UInt8 = 0
     /// A near branch, encoded for the place where it was made.
     var isRelative = false
+    /// FNSTENV FLDENV FNSAVE FRSTOR.
+    var isImage = false
     /// Nothing may follow: it stores what is not compared.
     var isLast = false
     /// Bytes of the data window that are not compared, because of `isLast`.

@@ -32,6 +32,8 @@ final class Generator {
     private(set) var taint: UInt32 = 0
     private(set) var unknown: [Range<Int>] = []
     private(set) var codesAreDefined = true
+    /// The last instruction touched an x87 image: only the page of its CR2 is compared.
+    private(set) var endsWithImage = false
     /// Instructions that belong together and come next.
     private var pending: [Item] = []
     private var profile = 0
@@ -61,6 +63,7 @@ final class Generator {
         unknown.removeAll(keepingCapacity: true)
         taint = 0
         codesAreDefined = true
+        endsWithImage = false
         profile = chance.below(10)
         var start = start
         start.eip = Layout.high + Layout.code + UInt32(takePiece())
@@ -112,6 +115,7 @@ final class Generator {
 
     private func emit(_ item: Item, _ effect: FlagEffect) -> Bool {
         let eip = guest.eip
+        endsWithImage = item.isImage
         write(Int(eip) & 0xFFF, item.code.array)
         lines.append(Line(eip: eip, length: item.code.count, taint: taint, wide: isWide))
         if item.form >= 0 { executed[item.form] += 1 } else if item.form == -1 { executed[forms.count] += 1 }
@@ -420,7 +424,7 @@ final class Generator {
         }
         let reg = chance.below(8)
         let environment = sized ? 28 : 14
-        var bytes: Int
+        let bytes: Int
         switch (opcode, reg) {
         case (0xD9, 1), (0xDB, 4), (0xDB, 6), (0xDD, 5):
             if !chance.percent(3) { return nil }
@@ -439,6 +443,9 @@ final class Generator {
         }
         let narrow = chance.percent(15) != !isWide
         guard let m = memory(bytes: bytes, narrow: narrow, aligned: false) else { return nil }
+        // Images are many accesses; the order of alignment and page faults among them is the maker's.
+        item.isImage = bytes >= 14
+        if item.isImage && guest.eflags & EFlags.ac != 0 { return nil }
         if narrow == isWide { item.code.append(0x67) }
         if m.prefix != 0 { item.code.append(m.prefix) }
         item.modrm = m.modrm | UInt8(reg << 3)
@@ -576,12 +583,14 @@ final class Generator {
                     shift = wide ? (offset >> 5) * 4 : (offset >> 4) * 2
                 }
                 // A locked access that crosses a cache line may be trapped or slowed by the host's kernel.
-                let aligned = lock || mnemonic == .xchg || mnemonic == .cmpxchg8b
+                // ARPL: AMD's processors write only what they change, so a read-only operand need not fault.
+                let aligned = lock || mnemonic == .arpl || mnemonic == .xchg || mnemonic == .cmpxchg8b
                 guard let m = memory(bytes: bytes, narrow: narrow, aligned: aligned, shift: shift) else { return nil }
                 modrm = m.modrm | UInt8(reg << 3)
                 tail = m.rest
                 prefix = m.prefix
                 place = m.place
+                if mnemonic == .arpl && prefix == 0x2E { return nil }
                 if [.lar, .lsl, .verr, .verw].contains(mnemonic) && !isKnown(peek(m.place, 2)) { return nil }
                 if mnemonic == .lds || mnemonic == .les || mnemonic == .lss {
                     let selector = peek(m.place + sizeBytes, 2)
@@ -618,7 +627,8 @@ final class Generator {
         if prefix != 0 { prefixes.append(prefix) }
         if toggled { prefixes.append(0x66) }
         if narrow == isWide { prefixes.append(0x67) }
-        if lock || chance.below(500) == 0 && sizeable { prefixes.append(0xF0) }
+        // AMD's processors accept LOCK VERW.
+        if lock || chance.below(500) == 0 && sizeable && mnemonic != .verw && mnemonic != .verr { prefixes.append(0xF0) }
         while !prefixes.isEmpty { item.code.append(prefixes.remove(at: chance.below(prefixes.count))) }
         if form.twoByte { item.code.append(0x0F) }
         item.code.append(form.opcode)

@@ -4,6 +4,8 @@ enum StateRules {
         "accesses across 4 GiB in a flat segment: #SS or #GP, or not, \"implementation-specific\" (SDM Vol. 3A, \"Limit Checking\")",
         "RPL of a null selector in DS or ES: IRET of any interrupt to ring 3 clears it (SDM Vol. 2A, IRET, RETURN-TO-OUTER-PRIVILEGE-LEVEL)",
         "bit 4 of a page fault's error code: the host has NX, the Pentium Pro does not",
+        "CR2 of FNSTENV, FLDENV, FNSAVE and FRSTOR: the page only, their order of accesses is the maker's",
+        "ARPL: no faulting operands; LOCK VERR and LOCK VERW: not generated (AMD's processors write only changes, and take the prefix)",
         "RF: pushed by faults only; the exit of a test is none on the host",
     ]
 

@@ -20,17 +20,17 @@ final class FakeTerminal: Sendable {
         folder = FileManager.default.temporaryDirectory.appendingPathComponent("vitrine-test-" + UUID().uuidString.prefix(8))
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         log = folder.appendingPathComponent("log")
-        master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)
-        grantpt(master)
-        unlockpt(master)
+        // What posix_openpt and unlockpt do, which Swift does not import: TIOCSPTLCK and TIOCGPTN of asm-generic/ioctls.h.
+        master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC)
+        var unlocked: Int32 = 0, number: Int32 = 0
+        guard ioctl(master, 0x4004_5431, &unlocked) == 0, ioctl(master, 0x8004_5430, &number) == 0 else { throw POSIXError(.ENOTTY) }
         var size = winsize(ws_row: 25, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0)
         _ = ioctl(master, UInt(TIOCSWINSZ), &size)
-        guard let name = ptsname(master) else { throw POSIXError(.ENOTTY) }
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
         // The first terminal that a session leader opens is its own.
-        posix_spawn_file_actions_addopen(&actions, 0, name, O_RDWR, 0)
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/pts/\(number)", O_RDWR, 0)
         posix_spawn_file_actions_adddup2(&actions, 0, 1)
         posix_spawn_file_actions_addopen(&actions, 2, folder.appendingPathComponent("error").path, O_WRONLY | O_CREAT, 0o600)
         var attributes = posix_spawnattr_t()

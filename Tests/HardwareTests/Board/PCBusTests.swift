@@ -82,7 +82,7 @@ import Testing
     }
 
     @Test("random accesses of a guest gone wild never trap") func fuzz() throws {
-        var random = BusRandom(seed: 1)
+        var random = BoardRandom(seed: 1)
         for round in 0..<4 {
             let bench = try Bench { $0.debugConsolePorts = [0x402, 0xE9]; $0.debugExitPort = 0x501; $0.bootHook = true }
             if round > 0 { bench.setUpPowerManagement() }
@@ -114,7 +114,7 @@ import Testing
 }
 
 /// A small seeded generator, so that a failure comes back.
-fileprivate struct BusRandom {
+struct BoardRandom {
     var state: UInt64
     init(seed: UInt64) { state = seed }
     mutating func next() -> UInt64 {
