@@ -118,3 +118,32 @@ private let arrows: [String: Set<String>] = [
         for file in texts { for finding in file.findings("(^|[^A-Za-z0-9_.])(\(folders))", comments: true) { Issue.record(Comment(rawValue: finding)) } }
     }
 }
+
+@Suite("tidy · registries") struct RegistryTests {
+    private func types(_ folder: String, _ protocols: String) -> [String] {
+        House.files(folder, ["swift"]).flatMap(\.lines).compactMap { line in
+            guard let match = line.firstMatch(of: /^(?:public )?struct (\w+): ([^{]*)/) else { return nil }
+            return String(match.2).range(of: "\\b(\(protocols))\\b", options: .regularExpression) != nil ? String(match.1) : nil
+        }
+    }
+
+    @Test("every chip is in the board's list") func chips() {
+        let board = House.read("Sources/Hardware/Board/PC+Chips.swift").lines.joined(separator: "\n")
+        let chips = types("Sources/Hardware/Devices", "Device|PCIFunction")
+        #expect(chips.count > 15)
+        for chip in chips { #expect(board.contains("\(chip)("), "\(chip) is not on the board") }
+    }
+
+    @Test("the port bus and the digest know no chip by name", arguments: ["Bus/IOBus.swift", "Board/PC+Bus.swift", "Board/DigestEncoder.swift"])
+    func bus(path: String) {
+        let chips = types("Sources/Hardware/Devices", "Device|PCIFunction").joined(separator: "|")
+        for finding in House.read("Sources/Hardware/" + path).findings("\\b(\(chips))\\(") { Issue.record(Comment(rawValue: finding)) }
+    }
+
+    @Test("every verb is a subcommand") func verbs() {
+        let root = House.read("Sources/Commands/Vitrine.swift").lines.joined(separator: "\n")
+        for verb in types("Sources/Commands", "Verb") where verb != "Vitrine" {
+            #expect(root.contains("\(verb).self"), "vitrine has no verb \(verb)")
+        }
+    }
+}
