@@ -10,7 +10,9 @@ final class Differential {
     private let pools: [[UInt8]]
     private let scratch = UnsafeMutableRawPointer.allocate(byteCount: Layout.dataBytes, alignment: 4096)
 
+    /// Instructions chosen at random, and executed with the repetitions of loops, in tests that were compared.
     private(set) var instructions = 0
+    private(set) var executed = 0
     private(set) var tests = 0
     /// Tests whose first run on the host was disturbed by the kernel.
     private(set) var disturbed = 0
@@ -19,8 +21,8 @@ final class Differential {
 
     static let maximumLength = 20
 
-    init() throws {
-        host = try HostProcessor()
+    init(host: HostProcessor) throws {
+        self.host = host
         guest = try GuestProcessor(hasLow: host.hasLow, has16: host.has16)
         generator = Generator(guest: guest, hasLow: host.hasLow, has16: host.has16)
         var chance = Chance(0x5649_5452_494E_4521)
@@ -59,15 +61,22 @@ final class Differential {
         let length = 1 + chance.below(Differential.maximumLength)
         fill(guest.data, pool)
         let start = generator.make(chance, start: chance.start(), length: length)
-        tests += 1
-        instructions += generator.lines.count
+        if generator.isSpoilt { return nil }
         let stepped = guest.capture()
         memcpy(scratch, guest.data, Layout.dataBytes)
+        tests += 1
+        instructions += generator.chosen
+        executed += generator.lines.count
         ends[min(stepped.isEnd ? 32 : stepped.vector ?? 32, 32)] += 1
         let test = Case(start: start, data: pool, image: generator.image, taint: generator.taint, unknown: generator.unknown, codes: generator.codesAreDefined,
             endsWithImage: generator.endsWithImage)
+        // Twice: the second time the blocks are linked.
+        _ = runGuest(test)
         let blocks = runGuest(test)
+        if !guest.isOver { return nil }  // an endless loop is nothing for the host
         if let difference = firstDifference(stepped, blocks, nil) ?? memoryDifference(scratch, guest.data, []) {
+            // It read code that was not there yet when it was made: no test.
+            if firstDifference(stepGuest(test), stepped, nil) != nil { return nil }
             return Mismatch(
                 summary: "single steps against blocks",
                 text: "seed \(seed): single steps and blocks of our processor disagree: \(difference)\n" + listing(generator.lines, test.image))
@@ -88,6 +97,13 @@ final class Differential {
         fill(guest.data, test.data)
         guest.load(test.start)
         guest.run()
+        return guest.capture()
+    }
+
+    private func stepGuest(_ test: Case) -> MachineState {
+        fill(guest.data, test.data)
+        guest.load(test.start)
+        for _ in 0..<1000 where guest.isOver || !guest.step() { break }
         return guest.capture()
     }
 
@@ -158,7 +174,7 @@ final class Differential {
             patch(&candidate.image, lines[k])
             generator.restore(candidate.image)
             let ours = runGuest(candidate)
-            if difference(runHost(candidate), ours, candidate) != nil {
+            if guest.isOver, difference(runHost(candidate), ours, candidate) != nil {
                 short = candidate
                 last = k - 1
                 break
@@ -181,7 +197,7 @@ final class Differential {
                 single.data = (0..<Layout.dataBytes).map { guest.data.load(fromByteOffset: $0, as: UInt8.self) }
                 generator.restore(single.image)
                 let ours = runGuest(single)
-                if difference(runHost(single), ours, single) != nil {
+                if guest.isOver, difference(runHost(single), ours, single) != nil {
                     short = single
                     alone = true
                 }
