@@ -34,8 +34,8 @@ import Testing
         #expect(try t.isUp())
         try t.keys("C-c", "C-z", "M-x", "F10", "Escape")
         let wanted = [
-            "+leftCtrl", "+c", "-c", "-leftCtrl", "+leftCtrl", "+z", "-z", "-leftCtrl", "+leftAlt", "+x", "-x", "-leftAlt", "+f10", "-f10", "+esc",
-            "-esc",
+            "+leftCtrl", "+c", "-c", "-leftCtrl", "+leftCtrl", "+z", "-z", "-leftCtrl", "+leftAlt", "+x", "-x", "-leftAlt", "+f10", "-f10",
+            "+esc", "-esc",
         ]
         #expect(eventually { t.logged == wanted }, "\(t.logged)")
     }
@@ -46,10 +46,11 @@ import Testing
         #expect(try t.isUp())
         try t.keys("C-]", "C-]", "C-]", "d", "C-]", "g")
         #expect(try t.sees("Ctrl-] and then ─"))
-        let wanted = [
-            "+leftCtrl", "+rightBracket", "-rightBracket", "-leftCtrl", "+leftCtrl", "+leftAlt", "+delete", "-delete", "-leftAlt", "-leftCtrl",
-        ]
-        #expect(t.logged == wanted)
+        #expect(
+            t.logged == [
+                "+leftCtrl", "+rightBracket", "-rightBracket", "-leftCtrl", "+leftCtrl", "+leftAlt", "+delete", "-delete", "-leftAlt",
+                "-leftCtrl",
+            ])
         try t.keys("?")
         #expect(try t.sees("While the guest has the keyboard"))
         try t.keys("Escape")
@@ -265,7 +266,9 @@ struct ANSIScreen {
             while let c = rest.first {
                 rest = rest.dropFirst()
                 guard c == "\u{1B}" else {
-                    if c != "\u{0E}", c != "\u{0F}" { row.append(Cell(character: c, foreground: pen.foreground, background: pen.background, bold: pen.bold)) }
+                    if c != "\u{0E}", c != "\u{0F}" {
+                        row.append(Cell(character: c, foreground: pen.foreground, background: pen.background, bold: pen.bold))
+                    }
                     continue
                 }
                 let body = rest.dropFirst().prefix { !$0.isLetter }

@@ -16,7 +16,9 @@ final class FakeTerminal: Sendable {
     private let folder: URL
 
     /// - Parameter answers: what the program writes, what the terminal replies.
-    init(_ arguments: [String] = [], term: String = "xterm-256color", variables: [String: String] = [:], answers: [String: String] = [:]) throws {
+    init(_ arguments: [String] = [], term: String = "xterm-256color", variables: [String: String] = [:], answers: [String: String] = [:])
+        throws
+    {
         folder = FileManager.default.temporaryDirectory.appendingPathComponent("vitrine-test-" + UUID().uuidString.prefix(8))
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         log = folder.appendingPathComponent("log")
@@ -40,7 +42,9 @@ final class FakeTerminal: Sendable {
         sigemptyset(&none)
         posix_spawnattr_setsigmask(&attributes, &none)
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK) | 0x80)  // POSIX_SPAWN_SETSID, not imported
-        var environment = ["TERM": term, "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "XDG_CONFIG_HOME": "/nonexistent", "SWIFT_BACKTRACE": "enable=no"]
+        var environment = [
+            "TERM": term, "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "XDG_CONFIG_HOME": "/nonexistent", "SWIFT_BACKTRACE": "enable=no",
+        ]
         environment.merge(variables) { $1 }
         var argv = ([probe, "--log", log.path] + arguments).map { strdup($0) } + [nil]
         var envp = environment.map { strdup("\($0)=\($1)") } + [nil]

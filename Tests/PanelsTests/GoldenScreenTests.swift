@@ -14,7 +14,9 @@ import Testing
         try expectGolden(planes(model.draw(at: 0)), "\(scene.rawValue)-\(size.width)x\(size.height)")
     }
 
-    @Test("what lies over it, at 80x25", arguments: [ActionID.help, .menu, .palette, .sendKeys, .powerOff, .quit, .typeText, .chooseTheme], [true, false])
+    @Test(
+        "what lies over it, at 80x25", arguments: [ActionID.help, .menu, .palette, .sendKeys, .powerOff, .quit, .typeText, .chooseTheme],
+        [true, false])
     func overlays(id: ActionID, captured: Bool) throws {
         var model = try sampleModel(captured: captured)
         model.run(id)
