@@ -50,6 +50,8 @@ enum Mode {
     static let oddLimit: UInt32 = 32
     /// One instruction, never linked.
     static let single: UInt32 = 64
+    /// CPL 3; only in the jump cache's keys.
+    static let user: UInt32 = 128
 }
 
 extension JumpEntry {

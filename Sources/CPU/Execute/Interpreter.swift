@@ -668,6 +668,9 @@ private func pushFlat(_ c: Core, _ value: UInt32) throws(Fault) {
 // MARK: Control flow
 
 /// A taken near branch with a known target. True: `block` and `o` are there. False: the dispatcher goes on at `c.rip`.
+///
+/// Only inlined functions may take `block` and `o` inout: with their address known elsewhere they would live in memory, on the
+/// critical path of every dispatch.
 @inline(__always)
 private func take(_ c: Core, _ block: inout BlockPointer, _ o: inout OpPointer, _ count: Int64) -> Bool {
     c.t.pointee.budget &-= Int64(o.pointee.n) &+ count
@@ -676,27 +679,27 @@ private func take(_ c: Core, _ block: inout BlockPointer, _ o: inout OpPointer, 
         o = next.ops
         return true
     }
-    return takeSlow(c, &block, &o)
+    guard let next = takeSlow(c, block, o) else { return false }
+    block = next
+    o = next.ops
+    return true
 }
 
 @inline(never)
-private func takeSlow(_ c: Core, _ block: inout BlockPointer, _ o: inout OpPointer) -> Bool {
+private func takeSlow(_ c: Core, _ block: BlockPointer, _ o: OpPointer) -> BlockPointer? {
     let here = block.pointee
     let target = (here.rip &+ UInt64(bitPattern: Int64(o.pointee.disp))) & here.ripMask
     c.rip = target
-    guard !here.isSingle, c.t.pointee.budget > 0 else { return false }
+    guard !here.isSingle, c.t.pointee.budget > 0 else { return nil }
     // Same page, same translation: the target's place is known without a look-up.
     let delta = Int(truncatingIfNeeded: Int64(bitPattern: target &- here.rip))
     let place = here.storage &+ delta
     if here.storage >= 0 && (place ^ here.storage) & ~0xFFF == 0 && abs(delta) < 4096 && !here.crossesPage {
-        guard let next = c.t.pointee.processor.blocks.find(c, storage: place, rip: target, mode: here.mode) else { return false }
+        guard let next = c.t.pointee.processor.blocks.find(c, storage: place, rip: target, mode: here.mode) else { return nil }
         UnsafeMutablePointer(mutating: o).pointee.wide = UInt64(UInt(bitPattern: next))
-        guard c.t.pointee.budget >= next.pointee.cost else { return false }
-        block = next
-        o = next.ops
-        return true
+        return c.t.pointee.budget >= next.pointee.cost ? next : nil
     }
-    return jumpCached(c, target, &block, &o)
+    return jumpCached(c, target, block)
 }
 
 /// A near branch to a computed target.
@@ -704,21 +707,21 @@ private func takeSlow(_ c: Core, _ block: inout BlockPointer, _ o: inout OpPoint
 private func jump(_ c: Core, _ target: UInt64, _ block: inout BlockPointer, _ o: inout OpPointer) -> Bool {
     c.t.pointee.budget &-= Int64(o.pointee.n) &+ 1
     c.rip = target
-    return jumpCached(c, target, &block, &o)
+    guard let next = jumpCached(c, target, block) else { return false }
+    block = next
+    o = next.ops
+    return true
 }
 
 @inline(__always)
-private func jumpCached(_ c: Core, _ target: UInt64, _ block: inout BlockPointer, _ o: inout OpPointer) -> Bool {
+private func jumpCached(_ c: Core, _ target: UInt64, _ block: BlockPointer) -> BlockPointer? {
     let linear = (c.v.pointee.seg[unchecked: Seg.cs].base &+ target) & c.t.pointee.addressMask
     let entry = c.t.pointee.jumpCache + JumpEntry.index(linear)
-    if entry.pointee.linear == linear, entry.pointee.key == c.t.pointee.modeGeneration | (target & 0xFFFF_FFFF),
+    let generation = entry.pointee.key ^ (target & 0xFFFF_FFFF)
+    guard entry.pointee.linear == linear, generation == c.t.pointee.globalGeneration || generation == c.t.pointee.modeGeneration,
         let next = entry.pointee.block, c.t.pointee.budget >= next.pointee.cost, !block.pointee.isSingle
-    {
-        block = next
-        o = next.ops
-        return true
-    }
-    return false
+    else { return nil }
+    return next
 }
 
 // MARK: Slow handlers

@@ -27,6 +27,9 @@ public final class Processor {
     private var filledOverflow = false
     private static let filledCapacity = 1024
     private let globalSlots: UnsafeMutablePointer<Bool>
+    /// One bit for each linear page modulo 4096 that the jump cache may lead to, since the last flush of everything.
+    private let jumpPages: UnsafeMutablePointer<UInt64>
+    private static let jumpPageMask = 4095
 
     public init(memory: GuestMemory, bus: any CPUBus, model: CPUModel) {
         self.memory = memory
@@ -36,6 +39,8 @@ public final class Processor {
         memset(block, 0, Core.blockBytes)
         core = Core(base: block)
         filled = .allocate(capacity: Processor.filledCapacity)
+        jumpPages = .allocate(capacity: (Processor.jumpPageMask + 1) / 64)
+        jumpPages.initialize(repeating: 0, count: (Processor.jumpPageMask + 1) / 64)
         globalSlots = .allocate(capacity: 2 * TLBEntry.entries)
         globalSlots.initialize(repeating: false, count: 2 * TLBEntry.entries)
         let tlb = (block + Core.tlbOffset).assumingMemoryBound(to: TLBEntry.self)
@@ -49,8 +54,7 @@ public final class Processor {
         blocks = BlockCache(processor: self, memory: memory)
         memory.codeWritten = { [unowned self] offset, count in blocks.invalidate(offset, count) }
         memory.mapChanged = { [unowned self] in
-            flushTLB(keepGlobal: false)
-            core.bumpGeneration()
+            core.flushTLB(keepGlobal: false)
             core.t.pointee.leaveBlock = true
         }
         reset()
@@ -62,6 +66,7 @@ public final class Processor {
         core.base.deallocate()
         filled.deallocate()
         globalSlots.deallocate()
+        jumpPages.deallocate()
     }
 
     /// Power-on or RESET#: F000:FFF0 with CS base 0xFFFF0000. SDM Vol. 3A, "Processor State After Reset".
@@ -83,7 +88,7 @@ public final class Processor {
         setBudget(0)
         core.t.pointee.nmi = false
         core.t.pointee.nmiBlocked = false
-        flushTLB(keepGlobal: false)
+        core.flushTLB(keepGlobal: false)
         core.modeChanged()
     }
 
@@ -237,21 +242,24 @@ public final class Processor {
         let linear = (cs.base &+ rip) & c.t.pointee.addressMask
         let mode = c.t.pointee.mode | (single ? Mode.single : 0)
         let entry = c.t.pointee.jumpCache + JumpEntry.index(linear)
-        if !single, entry.pointee.linear == linear, entry.pointee.key == c.t.pointee.modeGeneration | (rip & 0xFFFF_FFFF), let block = entry.pointee.block,
-            block.pointee.cost != .max
+        let generation = entry.pointee.key ^ (rip & 0xFFFF_FFFF)
+        if !single, entry.pointee.linear == linear, generation == c.t.pointee.globalGeneration || generation == c.t.pointee.modeGeneration,
+            let block = entry.pointee.block, block.pointee.cost != .max
         {
             return block
         }
         let storage = try fetchOffset(c, linear)
         if blocks.isFull {
             blocks.flush()
-            flushTLB(keepGlobal: false)
-            c.bumpGeneration()
+            c.flushTLB(keepGlobal: false)
         }
         if storage >= 0, let block = blocks.find(c, storage: storage, rip: rip, mode: mode) {
             if mode & Mode.oddLimit != 0 && rip &+ UInt64(block.pointee.bytes) &- 1 > UInt64(cs.limit) { throw .generalProtection }
             if !single {
-                entry.pointee = JumpEntry(linear: linear, key: c.t.pointee.modeGeneration | (rip & 0xFFFF_FFFF), block: block)
+                let key = isGlobal(c, linear) ? c.t.pointee.globalGeneration : c.t.pointee.modeGeneration
+                entry.pointee = JumpEntry(linear: linear, key: key | (rip & 0xFFFF_FFFF), block: block)
+                let page = Int(truncatingIfNeeded: linear &>> 12) & Processor.jumpPageMask
+                jumpPages[page >> 6] |= 1 &<< UInt64(page & 63)
             }
             return block
         }
@@ -312,6 +320,21 @@ public final class Processor {
         if addend == 0 { return -1 }
         return Int(bitPattern: addend &+ UInt(truncatingIfNeeded: linear) &- UInt(bitPattern: memory.base))
     }
+
+    /// The page of code that was just fetched is global (or there is no paging).
+    private func isGlobal(_ c: Core, _ linear: UInt64) -> Bool {
+        if c.cr0 & CR0.pg == 0 { return true }
+        let tlb = c.isSystemAccess ? 0 : TLBEntry.entries
+        return globalSlots[tlb + Int(truncatingIfNeeded: (linear &>> 12) & UInt64(TLBEntry.entries - 1))]
+    }
+
+    /// The jump cache may lead to this page.
+    func mayJump(to page: UInt64) -> Bool {
+        let bit = Int(truncatingIfNeeded: page &>> 12) & Processor.jumpPageMask
+        return jumpPages[bit >> 6] & (1 &<< UInt64(bit & 63)) != 0
+    }
+
+    func forgetJumpPages() { jumpPages.update(repeating: 0, count: (Processor.jumpPageMask + 1) / 64) }
 
     // MARK: Bus
 
@@ -374,7 +397,7 @@ public final class Processor {
         set {
             core.v.pointee = newValue
             setBudget(0)
-            flushTLB(keepGlobal: false)
+            core.flushTLB(keepGlobal: false)
             core.modeChanged()
         }
     }

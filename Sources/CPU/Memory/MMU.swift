@@ -323,7 +323,7 @@ extension Core {
     /// Drops translations; with `keepGlobal` those of global pages stay (MOV CR3 with CR4.PGE).
     func flushTLB(keepGlobal: Bool) {
         t.pointee.processor.flushTLB(keepGlobal: keepGlobal)
-        bumpGeneration()
+        bumpGeneration(keepGlobal: keepGlobal)
     }
 
     /// INVLPG.
@@ -332,23 +332,27 @@ extension Core {
         let index = Int(truncatingIfNeeded: (page &>> 12) & UInt64(TLBEntry.entries - 1))
         // A large page fills many entries, one for each 4 KiB it was touched in; INVLPG must drop them all.
         if page >= t.pointee.largeLow && page <= t.pointee.largeHigh {
-            t.pointee.processor.flushTLB(keepGlobal: false)
+            flushTLB(keepGlobal: false)
         } else {
             t.pointee.userTLB[index] = .none
             t.pointee.systemTLB[index] = .none
+            if t.pointee.processor.mayJump(to: page) { bumpGeneration(keepGlobal: false) }
         }
-        bumpGeneration()
     }
 
-    /// Makes every jump-cache entry stale.
-    @inline(__always)
-    func bumpGeneration() {
+    /// Makes jump-cache entries stale: all, or those that are not on global pages.
+    func bumpGeneration(keepGlobal: Bool) {
         t.pointee.generation &+= 1
-        if t.pointee.generation >= 1 &<< 20 {
-            t.pointee.generation = 0
-            for i in 0..<JumpEntry.entries { t.pointee.jumpCache[i].block = nil; t.pointee.jumpCache[i].key = .max }
+        if !keepGlobal {
+            t.pointee.globalFlushes &+= 1
+            t.pointee.processor.forgetJumpPages()
         }
-        t.pointee.modeGeneration = (UInt64(t.pointee.mode) &<< 52) | (UInt64(t.pointee.generation) &<< 32)
+        if t.pointee.generation >= 1 &<< 19 || t.pointee.globalFlushes >= 1 &<< 19 {
+            t.pointee.generation = 0
+            t.pointee.globalFlushes = 0
+            for i in 0..<JumpEntry.entries { t.pointee.jumpCache[i] = JumpEntry(linear: 0, key: .max, block: nil) }
+        }
+        refreshGenerations()
     }
 
     // MARK: Segment checks

@@ -18,6 +18,10 @@ struct Transient {
     var mode: UInt32 = 0
     /// Low 32 bits: 0. High 32: mode in 12 bits, flush generation in 20; makes stale jump-cache entries miss.
     var modeGeneration: UInt64 = 0
+    /// The same for entries on global pages, whose generation a MOV CR3 leaves alone; bit 51 set.
+    var globalGeneration: UInt64 = 0
+    /// Counts flushes that drop global pages too, 19 bits.
+    var globalFlushes: UInt32 = 0
     var generation: UInt32 = 0
     /// Start of the instruction being executed by a slow handler; its fault address.
     var instructionRIP: UInt64 = 0
@@ -278,5 +282,5 @@ struct JumpEntry {
     /// Offset in CS (low 32 bits) and `Transient.modeGeneration`.
     var key: UInt64
     var block: UnsafeMutablePointer<Block>?
-    static let entries = 4096
+    static let entries = 8192
 }

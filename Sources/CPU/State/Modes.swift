@@ -24,7 +24,15 @@ extension Core {
         t.pointee.alignmentChecked = user && cr0 & CR0.am != 0 && v.pointee.systemFlags & EFlags.ac != 0
         t.pointee.tlb = t.pointee.alignmentChecked ? t.pointee.missTLB : user ? t.pointee.userTLB : t.pointee.systemTLB
         t.pointee.mode = mode
-        t.pointee.modeGeneration = (UInt64(mode) &<< 52) | (UInt64(t.pointee.generation) &<< 32)
+        refreshGenerations()
+    }
+
+    /// Keys of the jump cache: mode and privilege class in bits 52–63, a flush count in 32–50.
+    func refreshGenerations() {
+        // Privilege is no part of decoding, but a jump must not land where only the other class may execute.
+        let mode = UInt64(t.pointee.mode | (v.pointee.cpl == 3 ? Mode.user : 0)) &<< 52
+        t.pointee.modeGeneration = mode | (UInt64(t.pointee.generation) &<< 32)
+        t.pointee.globalGeneration = mode | (UInt64(t.pointee.globalFlushes) &<< 32) | 1 &<< 51
     }
 
     private func isFlat(_ number: Int) -> Bool {
