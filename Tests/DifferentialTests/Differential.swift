@@ -123,7 +123,9 @@ final class Differential {
         for n in 0..<8 where real.gpr[n] != ours.gpr[n] { return "\(MachineState.names[n]) \(hex(real.gpr[n], 8)) / \(hex(ours.gpr[n], 8))" }
         let flags = (real.eflags ^ ours.eflags) & ~(test?.taint ?? 0) & ~EFlags.rf
         if flags != 0 { return "flags \(Flags.text(flags)), EFLAGS \(hex(real.eflags, 8)) / \(hex(ours.eflags, 8))" }
-        for n in [0, 2, 3] where !StateRules.equal(real.segments[n], ours.segments[n]) { return "segment register \(n): \(hex(real.segments[n], 4)) / \(hex(ours.segments[n], 4))" }
+        for n in [0, 2, 3] where !StateRules.equal(real.segments[n], ours.segments[n]) {
+            return "segment register \(n): \(hex(real.segments[n], 4)) / \(hex(ours.segments[n], 4))"
+        }
         if !real.isEnd {
             if real.eip != ours.eip { return "EIP \(hex(real.eip, 8)) / \(hex(ours.eip, 8))" }
             if real.segments[1] != ours.segments[1] { return "CS \(hex(real.segments[1], 4)) / \(hex(ours.segments[1], 4))" }
@@ -183,7 +185,8 @@ final class Differential {
             patch(&before.image, lines[last])
             generator.restore(before.image)
             var state = runGuest(before)
-            if state.isEnd && state.segments[0] == Layout.flat && state.segments[1] == Layout.code32 && state.segments[2] == Layout.flat && state.segments[3] == Layout.flat {
+            let isFlat = [0, 2, 3].allSatisfy { state.segments[$0] == Layout.flat } && state.segments[1] == Layout.code32
+            if state.isEnd && isFlat {
                 state.eflags &= ~EFlags.rf
                 var single = short
                 single.start = state
