@@ -66,8 +66,8 @@ final class Differential {
         instructions += generator.chosen
         executed += generator.lines.count
         ends[min(stepped.isEnd ? 32 : stepped.vector ?? 32, 32)] += 1
-        let test = Case(start: start, data: pool, image: generator.image, taint: generator.taint, unknown: generator.unknown, codes: generator.codesAreDefined,
-            endsWithImage: generator.endsWithImage)
+        let test = Case(start: start, data: pool, image: generator.image, taint: generator.taint, unknown: generator.unknown,
+            codes: generator.codesAreDefined, endsWithImage: generator.endsWithImage)
         // Twice: the second time the blocks are linked.
         _ = runGuest(test)
         let blocks = runGuest(test)
@@ -76,7 +76,8 @@ final class Differential {
             // It read code that was not there yet when it was made: no test.
             if firstDifference(stepGuest(test), stepped, nil) ?? memoryDifference(scratch, guest.data, []) != nil { return nil }
             return Mismatch(
-                text: "seed \(seed): single steps and blocks of our processor disagree: \(difference)\n" + listing(generator.lines, test.image))
+                text: "seed \(seed): single steps and blocks of our processor disagree: \(difference)\n"
+                    + listing(generator.lines, test.image))
         }
         // A task switch in the middle of the test empties FIP and FDP (see `X87Rules`): a real difference is there every time.
         for attempt in 0..<3 where difference(runHost(test), blocks, test) == nil {
@@ -120,7 +121,9 @@ final class Differential {
     private func firstDifference(_ real: MachineState, _ ours: MachineState, _ test: Case?) -> String? {
         if StateRules.wraps(real, ours) { return nil }
         if real.isEnd != ours.isEnd || !real.isEnd && real.vector != ours.vector { return "exception \(real.endText) / \(ours.endText)" }
-        for n in 0..<8 where real.gpr[n] != ours.gpr[n] { return "\(MachineState.names[n]) \(hex(real.gpr[n], 8)) / \(hex(ours.gpr[n], 8))" }
+        for n in 0..<8 where real.gpr[n] != ours.gpr[n] {
+            return "\(MachineState.names[n]) \(hex(real.gpr[n], 8)) / \(hex(ours.gpr[n], 8))"
+        }
         let flags = (real.eflags ^ ours.eflags) & ~(test?.taint ?? 0) & ~EFlags.rf
         if flags != 0 { return "flags \(Flags.text(flags)), EFLAGS \(hex(real.eflags, 8)) / \(hex(ours.eflags, 8))" }
         for n in [0, 2, 3] where !StateRules.equal(real.segments[n], ours.segments[n]) {
@@ -134,11 +137,14 @@ final class Differential {
             if [10, 11, 12, 13, 14, 17].contains(real.vector), (real.errorCode ^ ours.errorCode) & mask != 0 {
                 return "error code \(hex(real.errorCode, 4)) / \(hex(ours.errorCode, 4))"
             }
-            if real.vector == 14, (real.cr2 ^ ours.cr2) & (test?.endsWithImage ?? false ? ~0xFFF : .max) != 0 { return "CR2 \(hex(real.cr2, 8)) / \(hex(ours.cr2, 8))" }
+            let page: UInt32 = test?.endsWithImage ?? false ? ~0xFFF : .max
+            if real.vector == 14, (real.cr2 ^ ours.cr2) & page != 0 { return "CR2 \(hex(real.cr2, 8)) / \(hex(ours.cr2, 8))" }
         }
         let names = ["FCW", "FSW", "FTW", "FIP", "FOP", "FDP", "FDS"]
         let masks = X87Rules.masks(afterSignal: !real.isEnd, codes: test?.codes ?? true)
-        for n in 0..<7 where (real.x87[n] ^ ours.x87[n]) & masks[n] != 0 { return "\(names[n]) \(hex(real.x87[n], 8)) / \(hex(ours.x87[n], 8))" }
+        for n in 0..<7 where (real.x87[n] ^ ours.x87[n]) & masks[n] != 0 {
+            return "\(names[n]) \(hex(real.x87[n], 8)) / \(hex(ours.x87[n], 8))"
+        }
         for n in 0..<8 {
             let (a, b) = (real.st(n), ours.st(n))
             if a != b { return "ST(\(n)) \(hex(a.1, 4)):\(hex(a.0, 16)) / \(hex(b.1, 4)):\(hex(b.0, 16))" }
@@ -150,7 +156,9 @@ final class Differential {
         guard memcmp(real, ours, Layout.dataBytes) != 0 else { return nil }
         for n in 0..<Layout.dataBytes {
             let (a, b) = (real.load(fromByteOffset: n, as: UInt8.self), ours.load(fromByteOffset: n, as: UInt8.self))
-            if a != b && !unknown.contains(where: { $0.contains(n) }) { return "byte \(hex(Layout.high + Layout.data + UInt32(n), 8)) \(hex(a)) / \(hex(b))" }
+            if a != b && !unknown.contains(where: { $0.contains(n) }) {
+                return "byte \(hex(Layout.high + Layout.data + UInt32(n), 8)) \(hex(a)) / \(hex(b))"
+            }
         }
         return nil
     }
@@ -162,7 +170,7 @@ final class Differential {
         let lines = generator.lines
         var short = test
         var last = lines.count - 1
-        for k in 1..<max(lines.count, 1) {
+        for k in 1..<max(lines.count, 1) where lines.firstIndex(where: { $0.eip == lines[k].eip }) == k {
             var candidate = test
             candidate.unknown = []
             candidate.codes = true

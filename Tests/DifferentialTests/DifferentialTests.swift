@@ -6,7 +6,8 @@ import Testing
 /// Random user code on the host's processor and on ours.
 ///
 /// VITRINE_DIFF_COUNT: instructions to run (default 1,000,000). VITRINE_DIFF_SEED: the first test's seed (default 1, the next one has the
-/// next number); a mismatch names its own, which with VITRINE_DIFF_COUNT=1 runs it alone. VITRINE_DIFF_MOST: mismatches to show (default 10).
+/// next number); a mismatch names its own, which with VITRINE_DIFF_COUNT=1 runs it alone.
+/// VITRINE_DIFF_MOST: mismatches to show (default 10).
 @Suite(.serialized)
 struct DifferentialTests {
     /// The oracle, or nil with a printed reason where the host has none.
@@ -19,7 +20,8 @@ struct DifferentialTests {
 
     /// Puts code at the start of the code window and runs it on the host.
     private static func run(_ host: HostProcessor, _ code: [UInt8], _ change: (inout MachineState) -> Void = { _ in }) -> MachineState {
-        for (n, byte) in (code + HostProcessor.exitJump(wide: true)).enumerated() { host.codeView.storeBytes(of: byte, toByteOffset: n, as: UInt8.self) }
+        let bytes = code + HostProcessor.exitJump(wide: true)
+        for (n, byte) in bytes.enumerated() { host.codeView.storeBytes(of: byte, toByteOffset: n, as: UInt8.self) }
         var chance = Chance(1)
         var start = chance.start()
         start.eip = Layout.high + Layout.code
@@ -92,7 +94,8 @@ struct DifferentialTests {
 extension Differential {
     func report(seconds: Double) -> String {
         var lines = ["\(instructions) instructions (\(executed) with loops) in \(tests) tests, \(String(format: "%.1f", seconds)) s"]
-        lines.append("ends: " + ends.indices.filter { ends[$0] > 0 }.map { ($0 == 32 ? "none" : "#\($0)") + " \(ends[$0])" }.joined(separator: ", "))
+        let counts = ends.indices.filter { ends[$0] > 0 }.map { ($0 == 32 ? "none" : "#\($0)") + " \(ends[$0])" }
+        lines.append("ends: " + counts.joined(separator: ", "))
         let never = generator.forms.indices.filter { generator.executed[$0] == 0 }.map { generator.forms[$0].text }
         lines.append("forms run: \(generator.forms.count - never.count) of \(generator.forms.count); x87 \(generator.executed.last ?? 0)")
         if !never.isEmpty { lines.append("never: " + never.joined(separator: ", ")) }

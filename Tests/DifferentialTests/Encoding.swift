@@ -43,8 +43,8 @@ struct Form {
     static func all() -> [Form] {
         let map = OpcodeMap.shared
         let banned: Set<Mnemonic> = [
-            .undefined, .fpu, .cpuid, .rdtsc, .rdpmc, .sgdt, .sidt, .smsw, .str, .sldt, .sysenter, .sysexit, .rsm, .fxsave, .fxrstor, .lfs, .lgs, .wbinvd,
-            .invd, .int1,
+            .undefined, .fpu, .cpuid, .rdtsc, .rdpmc, .sgdt, .sidt, .smsw, .str, .sldt, .sysenter, .sysexit, .rsm,
+            .fxsave, .fxrstor, .lfs, .lgs, .wbinvd, .invd, .int1,
         ]
         var forms: [Form] = []
         for slot in 0..<512 {
@@ -61,8 +61,8 @@ struct Form {
     /// Faults whenever ring 3 runs it with IOPL 0.
     var alwaysFaults: Bool {
         switch row.mnemonic {
-        case .in, .out, .ins, .outs, .hlt, .cli, .sti, .int, .int3, .ud2, .lgdt, .lidt, .lldt, .ltr, .lmsw, .clts, .invlpg, .movToCR, .movFromCR,
-            .movToDR, .movFromDR, .rdmsr, .wrmsr:
+        case .in, .out, .ins, .outs, .hlt, .cli, .sti, .int, .int3, .ud2, .lgdt, .lidt, .lldt, .ltr, .lmsw, .clts, .invlpg,
+            .movToCR, .movFromCR, .movToDR, .movFromDR, .rdmsr, .wrmsr:
             true
         default: false
         }

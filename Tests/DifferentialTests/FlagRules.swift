@@ -139,9 +139,11 @@ enum Flags {
     }
 
     static func text(_ flags: UInt32) -> String {
+        let names = [
+            (11, "OF"), (7, "SF"), (6, "ZF"), (4, "AF"), (2, "PF"), (0, "CF"), (10, "DF"), (14, "NT"), (18, "AC"), (21, "ID"), (8, "TF"),
+        ]
         var words: [String] = []
-        for (bit, name) in [(11, "OF"), (7, "SF"), (6, "ZF"), (4, "AF"), (2, "PF"), (0, "CF"), (10, "DF"), (14, "NT"), (18, "AC"), (21, "ID"), (8, "TF")]
-        where flags >> UInt32(bit) & 1 != 0 { words.append(name) }
+        for (bit, name) in names where flags >> UInt32(bit) & 1 != 0 { words.append(name) }
         return words.joined(separator: " ")
     }
 }

@@ -144,6 +144,11 @@ final class Generator {
         return !isSpoilt
     }
 
+    /// What needs more care than a loop takes: operands that must be mapped, selectors that must be known, flags without NT.
+    private static let onceOnly: Set<Mnemonic> = [
+        .popa, .pusha, .retf, .iret, .enter, .cmps, .movs, .arpl, .lar, .lsl, .verr, .verw, .movSeg, .popSeg, .lds, .les, .lss,
+    ]
+
     /// A branch led back to instructions that are there already: executes them again until it falls out.
     /// Returns false when the test is over.
     private func goRound() -> Bool {
@@ -153,8 +158,9 @@ final class Generator {
             if item.mnemonic == .cmps || item.mnemonic == .scas, item.repeats { item.count = Int(register(1)) }
             let effect = self.effect(item).0
             // Where rules depend on more than flags, the loop is not worth the trouble.
-            if [.popa, .pusha, .retf, .cmps, .movs].contains(item.mnemonic) || item.mnemonic == .arpl || item.mnemonic == .enter || item.mnemonic == .iret { isSpoilt = true }
-            if effect.reads & taint != 0 || effect.undefinedResult || item.form == -1 && (effect.sets != 0 || X87Rules.compares(item.x87Opcode, item.modrm)) {
+            if Generator.onceOnly.contains(item.mnemonic) { isSpoilt = true }
+            let compares = item.form == -1 && (effect.sets != 0 || X87Rules.compares(item.x87Opcode, item.modrm))
+            if effect.reads & taint != 0 || effect.undefinedResult || compares {
                 isSpoilt = true
             }
             if isSpoilt { return false }
@@ -231,7 +237,7 @@ final class Generator {
     /// The instruction and an exit jump fit into the current piece.
     private func room(for item: Item) -> Bool { Int(guest.eip) % Layout.pieceBytes + item.code.count + 8 <= Layout.pieceBytes }
 
-    /// A jump out of a full piece; 5 bytes always fit beside the exit jump's 8, as `room` kept them… an item has at least 1 byte.
+    /// A jump out of a full piece: `room` has kept the place of an exit jump, which is longer.
     private func detour() -> Item {
         var item = Item()
         item.mnemonic = .jmp
@@ -414,6 +420,11 @@ final class Generator {
     private func isKnown(_ selector: UInt32) -> Bool {
         let index = selector >> 3 & 0x1FFF
         return selector & 4 != 0 || index != 6 && index != 15
+    }
+
+    /// A data segment register holds a code segment, which cannot be written.
+    private var hasCodeSegments: Bool {
+        [Seg.ds, Seg.es, Seg.ss].contains { guest.selector($0) == Layout.code32 || guest.selector($0) == Layout.code16 }
     }
 
     private func someSelector() -> UInt32 {
@@ -620,9 +631,11 @@ final class Generator {
             var reg = form.digit >= 0 ? form.digit : chance.below(8)
             // Segment registers: FS and GS hold nulls on both sides; 6 and 7 do not exist.
             if mnemonic == .movFromSeg { reg = chance.percent(97) ? chance.below(6) : 6 }
-            let onlyRegisters = [.movToCR, .movFromCR, .movToDR, .movFromDR].contains(mnemonic) || mnemonic == .mmx && (0x71...0x73).contains(form.opcode)
-            let onlyMemory = operands.contains(.m) || operands.contains(.mp) || operands.contains(.mq) || mnemonic == .nop && form.opcode == 0x0D
-            if mnemonic == .mmx && (0x71...0x73).contains(form.opcode) {
+            let shiftsByImmediate = mnemonic == .mmx && (0x71...0x73).contains(form.opcode)
+            let onlyRegisters = [.movToCR, .movFromCR, .movToDR, .movFromDR].contains(mnemonic) || shiftsByImmediate
+            let isPrefetch = mnemonic == .nop && form.opcode == 0x0D
+            let onlyMemory = isPrefetch || operands.contains { $0 == .m || $0 == .mp || $0 == .mq }
+            if shiftsByImmediate {
                 reg = form.opcode == 0x73 ? [2, 6][chance.below(2)] : [2, 4, 6][chance.below(3)]
             }
             // In register form: EVEX, VEX, and the later instructions of 0F 01.
@@ -664,9 +677,7 @@ final class Generator {
                 tail = m.rest
                 prefix = m.prefix
                 place = m.place
-                if mnemonic == .arpl, prefix == 0x2E || [Seg.ds, Seg.es, Seg.ss].contains(where: { [Layout.code32, Layout.code16].contains(guest.selector($0)) }) {
-                    return nil
-                }
+                if mnemonic == .arpl, prefix == 0x2E || hasCodeSegments { return nil }
                 if [.lar, .lsl, .verr, .verw].contains(mnemonic) && !isKnown(peek(m.place, 2)) { return nil }
                 if mnemonic == .lds || mnemonic == .les || mnemonic == .lss {
                     let selector = peek(m.place + sizeBytes, 2)
@@ -697,15 +708,16 @@ final class Generator {
             default: break
             }
         }
-        if mnemonic == .div || mnemonic == .idiv, overflows(item.bits, modrm ?? 0, place, signed: mnemonic == .idiv), !chance.percent(4) { return nil }
+        let divides = mnemonic == .div || mnemonic == .idiv
+        if divides, overflows(item.bits, modrm ?? 0, place, signed: mnemonic == .idiv), !chance.percent(4) { return nil }
         if mnemonic == .bound && !chance.percent(20) { return nil }
         // Linux answers INT 0x80; the vectors above 0x7F are left alone.
         var prefixes: [UInt8] = []
         if prefix != 0 { prefixes.append(prefix) }
         if toggled { prefixes.append(0x66) }
         if narrow == isWide { prefixes.append(0x67) }
-        // AMD's processors accept LOCK VERW.
-        if lock || chance.below(500) == 0 && sizeable && mnemonic != .verw && mnemonic != .verr { prefixes.append(0xF0) }
+        // AMD's processors accept LOCK VERW, and LOCK MOV CR0 is their MOV CR8.
+        if lock || chance.below(500) == 0 && sizeable && ![.verw, .verr, .movToCR, .movFromCR].contains(mnemonic) { prefixes.append(0xF0) }
         while !prefixes.isEmpty { item.code.append(prefixes.remove(at: chance.below(prefixes.count))) }
         if form.twoByte { item.code.append(0x0F) }
         item.code.append(form.opcode)
@@ -762,7 +774,10 @@ final class Generator {
         item.repeats = repeats
         if repeats {
             let count = narrow ? register(1) & 0xFFFF : register(1)
-            if count > 64 { return load(1, UInt32(chance.below(chance.percent(80) ? 12 : 64)) | (narrow ? chance.u32() & 0xFFFF_0000 : 0)) }
+            if count > 64 {
+                let few = UInt32(chance.below(chance.percent(80) ? 12 : 64))
+                return load(1, few | (narrow ? chance.u32() & 0xFFFF_0000 : 0))
+            }
             item.count = Int(count)
         }
         // What the index registers walk over.
@@ -776,7 +791,8 @@ final class Generator {
         }
         // With both operands outside, the makers differ in which faults.
         let outside = uses.filter { register, segment in
-            dataPlace(segment, narrow ? self.register(register) & 0xFFFF : self.register(register)).map { down ? $0 < length : $0 + length > Layout.dataBytes } ?? true
+            guard let at = dataPlace(segment, narrow ? self.register(register) & 0xFFFF : self.register(register)) else { return true }
+            return down ? at < length : at + length > Layout.dataBytes
         }
         for (register, segment) in uses {
             let value = narrow ? self.register(register) & 0xFFFF : self.register(register)

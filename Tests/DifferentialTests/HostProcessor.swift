@@ -81,7 +81,9 @@ final class HostProcessor {
                 for (p, bytes) in made { munmap(p, bytes) }
                 throw Unavailable(reason: "the addresses of the test could not be mapped")
             }
-            hasLow = map(dataFile, Layout.dataBytes, rw, UInt(Layout.data)) != nil && map(codeFile, Layout.codeBytes, rx, UInt(Layout.code)) != nil
+            hasLow =
+                map(dataFile, Layout.dataBytes, rw, UInt(Layout.data)) != nil
+                && map(codeFile, Layout.codeBytes, rx, UInt(Layout.code)) != nil
             self.data = data
             self.codeView = codeView
             self.registers = registers
@@ -90,7 +92,9 @@ final class HostProcessor {
             let exit = HostProcessor.exitCode()
             precondition(entry.count <= HostProcessor.exitOffset)
             for (n, byte) in entry.enumerated() { thunkView.storeBytes(of: byte, toByteOffset: n, as: UInt8.self) }
-            for (n, byte) in exit.enumerated() { thunkView.storeBytes(of: byte, toByteOffset: HostProcessor.exitOffset + n, as: UInt8.self) }
+            for (n, byte) in exit.enumerated() {
+                thunkView.storeBytes(of: byte, toByteOffset: HostProcessor.exitOffset + n, as: UInt8.self)
+            }
             has16 = HostProcessor.setDescriptor(0, code: true) && HostProcessor.setDescriptor(1, code: false)
             signalStack = .allocate(byteCount: HostProcessor.signalStackBytes, alignment: 64)
             installHandlers()
@@ -142,7 +146,9 @@ final class HostProcessor {
         code += [0x6A, UInt8(Layout.code32)]
         add([0x8B, 0x05], At.eip)
         code += [0x50]
-        for (register, opcode) in [(1, 0x0D), (2, 0x15), (3, 0x1D), (5, 0x2D), (6, 0x35), (7, 0x3D), (0, 0x05)] { add([0x8B, UInt8(opcode)], 4 * register) }
+        for (register, opcode) in [(1, 0x0D), (2, 0x15), (3, 0x1D), (5, 0x2D), (6, 0x35), (7, 0x3D), (0, 0x05)] {
+            add([0x8B, UInt8(opcode)], 4 * register)
+        }
         code += [0x48, 0xCF]  // iretq
         return code
     }
@@ -166,7 +172,8 @@ final class HostProcessor {
     /// The far jump that ends a test; 66 in front of it in 16-bit code.
     static func exitJump(wide: Bool) -> [UInt8] {
         let target = UInt32(Layout.thunk) + UInt32(exitOffset)
-        return (wide ? [] : [0x66]) + [0xEA] + (0..<4).map { UInt8(truncatingIfNeeded: target >> UInt32(8 * $0)) } + [UInt8(Layout.code64), 0]
+        let offset = (0..<4).map { UInt8(truncatingIfNeeded: target >> UInt32(8 * $0)) }
+        return (wide ? [] : [0x66]) + [0xEA] + offset + [UInt8(Layout.code64), 0]
     }
 
     // MARK: Signals
@@ -199,7 +206,9 @@ final class HostProcessor {
             sigaction(signal, &action, nil)
             return
         }
-        func keep(_ number: Int, _ at: Int) { r.storeBytes(of: g.load(fromByteOffset: 8 * number, as: UInt64.self), toByteOffset: at, as: UInt64.self) }
+        func keep(_ number: Int, _ at: Int) {
+            r.storeBytes(of: g.load(fromByteOffset: 8 * number, as: UInt64.self), toByteOffset: at, as: UInt64.self)
+        }
         r.storeBytes(of: 1, toByteOffset: At.faulted, as: UInt64.self)
         keep(20, At.vector)
         keep(19, At.errorCode)

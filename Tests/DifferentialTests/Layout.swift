@@ -94,7 +94,8 @@ struct MachineState: Equatable {
 
     mutating func setST(_ i: Int, _ significand: UInt64, _ signExponent: UInt16) {
         for n in 0..<10 {
-            let byte = n < 8 ? UInt8(truncatingIfNeeded: significand >> UInt64(8 * n)) : UInt8(truncatingIfNeeded: signExponent >> UInt16(8 * (n - 8)))
+            let part = n < 8 ? significand >> UInt64(8 * n) : UInt64(signExponent) >> UInt64(8 * (n - 8))
+            let byte = UInt8(truncatingIfNeeded: part)
             let at = 28 + 10 * i + n
             let shift = UInt32(at % 4 * 8)
             x87[at / 4] = x87[at / 4] & ~(0xFF << shift) | UInt32(byte) << shift

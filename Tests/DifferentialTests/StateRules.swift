@@ -2,10 +2,10 @@
 enum StateRules {
     static let texts = [
         "accesses across 4 GiB in a flat segment: #SS or #GP, or not, \"implementation-specific\" (SDM Vol. 3A, \"Limit Checking\")",
-        "RPL of a null selector in DS or ES: IRET of any interrupt to ring 3 clears it (SDM Vol. 2A, IRET, RETURN-TO-OUTER-PRIVILEGE-LEVEL)",
+        "RPL of a null selector in DS or ES: IRET of any interrupt to ring 3 clears it (SDM Vol. 2A, IRET, to outer level)",
         "bit 4 of a page fault's error code: the host has NX, the Pentium Pro does not",
         "CR2 of FNSTENV, FLDENV, FNSAVE and FRSTOR: the page only, their order of accesses is the maker's",
-        "ARPL: no faulting operands; LOCK VERR and LOCK VERW: not generated (AMD's processors write only changes, and take the prefix)",
+        "ARPL: no faulting operands; LOCK with VERR, VERW and MOV CR: not generated (AMD's write only changes, and take the prefix)",
         "CMPS and MOVS with both operands unmapped: not generated; which of the two faults first is the maker's",
         "PUSHA, POPA and RETF that fault in the middle: not generated; AMD's processors have done a part of them then",
         "IRET with NT set: not generated; the host is in long mode, where it raises #GP(0) instead of a task switch",

@@ -1,9 +1,9 @@
 /// What of the x87's state is not compared, and why.
 enum X87Rules {
     static let texts = [
-        "FCS and FDS: deprecated (SDM Vol. 1, \"x87 FPU Instruction and Operand (Data) Pointers\"); Linux saves the 64-bit form, which drops them",
+        "FCS and FDS: deprecated (SDM Vol. 1, \"x87 FPU Instruction and Operand (Data) Pointers\"); Linux saves the form without",
         "FIP, FOP and FDP after an exception: Linux saves and restores the x87, and AMD's XRSTOR keeps them only while ES is set",
-        "C3 C2 C0 of a comparison that raises an unmasked #IA: left alone by Intel's (SDM Vol. 2A, FCOM), set by AMD's; the same with FCOMI's EFLAGS",
+        "C3 C2 C0 of comparisons with an unmasked #IA: left alone by Intel's (SDM Vol. 2A, FCOM), set by AMD's; so FCOMI's EFLAGS",
     ]
 
     /// Bytes of an FNSTENV or FNSAVE image in memory, as places in the data.
@@ -13,7 +13,8 @@ enum X87Rules {
 
     /// Masks of the seven environment words. `afterSignal`: Linux saved and restored the x87. `codes`: C3, C2 and C0 are defined.
     static func masks(afterSignal: Bool, codes: Bool) -> InlineArray<7, UInt32> {
-        [0xFFFF, codes ? 0xFFFF : 0xBAFF, 0xFFFF, afterSignal ? 0 : 0xFFFF_FFFF, afterSignal ? 0 : 0x07FF_0000, afterSignal ? 0 : 0xFFFF_FFFF, 0]
+        let pointers: UInt32 = afterSignal ? 0 : .max
+        return [0xFFFF, codes ? 0xFFFF : 0xBAFF, 0xFFFF, pointers, pointers & 0x07FF_0000, pointers, 0]
     }
 
     /// FCOM FCOMP FCOMPP FUCOM FUCOMP FUCOMPP FICOM FICOMP FTST: they write C3, C2 and C0.
