@@ -19,7 +19,6 @@ final class ConsoleLoop {
     private var dirty = true
     private var lastFrame: UInt64 = 0
     private var resizeAt: UInt64?
-    private var generation: UInt64?
     /// The end of waiting for answers to the first questions; nil when done.
     private var probeUntil: UInt64?
     private var hasKitty = false, hasWin32 = false, hasSynchronised = false
@@ -28,9 +27,14 @@ final class ConsoleLoop {
     private var fences = 0, fenceSince: UInt64 = 0
     private var fenceWorks = true
     private var ownStop = false
+    /// The guest's colours that the screen was set up for; nil: set up anew.
+    private var paintedPalette: [UInt32]?
     private let settings: termios
 
-    init(machine: any MachineControl, options: ConsoleOptions, folders: DataFolders, screen: CursesScreen, model: ConsoleModel, settings: termios) {
+    init(
+        machine: any MachineControl, options: ConsoleOptions, folders: DataFolders, screen: CursesScreen, model: ConsoleModel,
+        settings: termios
+    ) {
         self.machine = machine
         self.options = options
         self.folders = folders
@@ -53,7 +57,7 @@ final class ConsoleLoop {
     func run() -> ConsoleResult {
         screen.enter()
         model.resize(screen.size, at: ConsoleLoop.clock())
-        refreshView(force: true)
+        refreshView()
         if options.probe && screen.takesPrivateModes {
             screen.writeRaw(ControlSequences.probe)
             probeUntil = ConsoleLoop.clock() + 400
@@ -81,7 +85,7 @@ final class ConsoleLoop {
         if descriptors[0].revents != 0 { readKeys(hungUp: descriptors[0].revents & Int16(POLLIN) == 0) } else { expire(now) }
         if descriptors[2].revents != 0 {
             drain(descriptors[2].fd)
-            refreshView(force: false)
+            refreshView()
         }
         let after = ConsoleLoop.clock()
         if let deadline = model.nextDeadline(after: now), after >= deadline {
@@ -159,9 +163,8 @@ final class ConsoleLoop {
         _ = read(descriptor, &bytes, bytes.count)
     }
 
-    private func refreshView(force: Bool) {
+    private func refreshView() {
         let view = machine.view()
-        generation = view.generation
         dirty = true
         carryOut(model.update(view, at: ConsoleLoop.clock()))
     }
@@ -201,7 +204,8 @@ final class ConsoleLoop {
 
     private func reenter() {
         CrashGuard.shared.divert()
-        CrashGuard.shared.arm(settings: settings, restore: screen.takesPrivateModes ? ControlSequences.restore : ControlSequences.restorePlain)
+        CrashGuard.shared.arm(
+            settings: settings, restore: screen.takesPrivateModes ? ControlSequences.restore : ControlSequences.restorePlain)
         reset_prog_mode()
         screen.reenter()
         modesAreOn = false
@@ -302,6 +306,7 @@ final class ConsoleLoop {
     private func loadTheme(_ name: String) {
         do {
             model.theme = try folders.theme(name)
+            paintedPalette = nil
         } catch {
             model.notify(error.description, at: ConsoleLoop.clock(), milliseconds: 8000)
         }
@@ -316,14 +321,18 @@ final class ConsoleLoop {
     }
 
     private func paint(_ now: UInt64) {
-        guard dirty, probeUntil == nil, result == nil || lastFrame == 0, now >= frameDue(now) else { return }
+        guard dirty, probeUntil == nil, result == nil || lastFrame == 0, now >= frameDue(now), CrashGuard.shared.isArmed else { return }
         if fences >= 2 {
             // A second without an answer: this terminal gives none.
             fenceWorks = false
             fences = 0
         }
         dirty = false
-        screen.setColours(theme: model.theme, guestPalette: model.view.frame.palette)
+        let palette = model.view.frame.palette
+        if palette != paintedPalette {
+            screen.setColours(theme: model.theme, guestPalette: palette)
+            paintedPalette = palette
+        }
         let surface = model.draw(at: now)
         guard screen.differs(surface) else { return }
         var before = "", after = ""

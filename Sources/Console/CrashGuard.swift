@@ -44,6 +44,9 @@ struct CrashGuard: @unchecked Sendable {
 
     func disarm() { state.pointee.armed = false }
 
+    /// False once the terminal has been given back: nothing may be painted any more.
+    var isArmed: Bool { state.pointee.armed }
+
     private func install() {
         guard !state.pointee.installed else { return }
         state.pointee.installed = true

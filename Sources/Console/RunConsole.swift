@@ -43,7 +43,9 @@ private func consoleSettings(_ options: ConsoleOptions, _ folders: DataFolders) 
     let vocabulary = Keymap.Vocabulary(actions: Set(ActionID.allCases.map(\.rawValue)), contexts: Set(Action.contexts))
     var keymap = try folders.keymap(options.keymap, vocabulary: vocabulary)
     if let text = options.hostKey {
-        guard let chord = Chord(text) else { throw DataError(file: "host key", message: "'\(text)' is not a key; examples: C-], F12, RightCtrl") }
+        guard let chord = Chord(text) else {
+            throw DataError(file: "host key", message: "'\(text)' is not a key; examples: C-], F12, RightCtrl")
+        }
         keymap.host = chord
     }
     var settings = ConsoleModel.Settings(

@@ -27,7 +27,10 @@ extension ConsoleModel {
         case .askSysRq:
             overlay = .dialog(
                 DialogPanel(
-                    title: "SysRq", lines: ["Press the letter: h help, b reboot, e end, f oom, i kill,", "m memory, s sync, t tasks, u read-only, w blocked."],
+                    title: "SysRq",
+                    lines: [
+                        "Press the letter: h help, b reboot, e end, f oom, i kill,", "m memory, s sync, t tasks, u read-only, w blocked.",
+                    ],
                     buttons: [], input: .sysRqLetter))
         case .sysRq(let letter):
             if let scalar = letter.unicodeScalars.first, let changes = keyboard.sysRq(scalar) {
@@ -58,10 +61,10 @@ extension ConsoleModel {
             if isCaptured { releaseKeys() }
             isCaptured = false
         case .sendHostKey:
-            if case .named(let name) = keymap.host.key, name.modifier != nil, let key = KeyPositions.named(name) {
+            if case .named(let name) = host.key, name.modifier != nil, let key = KeyPositions.named(name) {
                 send([KeyChange(key, down: true), KeyChange(key, down: false)])
             } else {
-                sendChord(keymap.host)
+                sendChord(host)
                 toast = nil
             }
         case .guestMouse:
@@ -85,7 +88,7 @@ extension ConsoleModel {
             if view.state == .paused {
                 post(.resume)
             } else {
-                releaseKeys()
+                releaseKeys(immediately: true)
                 post(.pause)
             }
         case .reset: ask("Reset \(view.name)? Unsaved guest data is lost.", .reset)
@@ -107,11 +110,13 @@ extension ConsoleModel {
                 ListPanel(title: "Theme", hint: "Enter applies  Esc closes", items: themeNames.map { .init($0, .theme($0)) }))
         case .redraw: effects.append(.redraw)
         case .suspend:
-            releaseKeys()
+            releaseKeys(immediately: true)
             effects.append(.suspend)
         case .menu: overlay = .menu(MenuPanel(menus: menus))
         case .palette:
-            let items = Action.all.filter { $0.isCommand && $0.id != .palette }.map { ListPanel.Item(title($0.id), key: keyLabel($0.id), .run($0.id)) }
+            let items = Action.all.filter { $0.isCommand && $0.id != .palette }.map {
+                ListPanel.Item(title($0.id), key: keyLabel($0.id), .run($0.id))
+            }
             overlay = .list(ListPanel(title: "Command", hint: "Type to search  Enter runs  Esc closes", items: items))
         case .help: overlay = .list(helpList)
         default: break
@@ -129,7 +134,7 @@ extension ConsoleModel {
     private mutating func confirmed(_ id: ActionID) {
         switch id {
         case .reset:
-            releaseKeys()
+            releaseKeys(immediately: true)
             typing = nil
             post(.reset)
             say("Reset.", milliseconds: 1500)
@@ -183,13 +188,16 @@ extension ConsoleModel {
 
     /// The key that runs a command now, for menus.
     func keyLabel(_ id: ActionID) -> String {
-        if isCaptured { return keymap.label(for: id.rawValue, in: "host").map { "\(keymap.host.label) \($0)" } ?? "" }
-        return keymap.label(for: id.rawValue, in: "console") ?? keymap.label(for: id.rawValue, in: "host").map { "\(keymap.host.label) \($0)" } ?? ""
+        if isCaptured { return keymap.label(for: id.rawValue, in: "host").map { "\(host.label) \($0)" } ?? "" }
+        return keymap.label(for: id.rawValue, in: "console") ?? keymap.label(for: id.rawValue, in: "host").map { "\(host.label) \($0)" }
+            ?? ""
     }
 
     private var menus: [MenuPanel.Menu] {
         func items(_ ids: [ActionID?]) -> [MenuPanel.Item] {
-            ids.map { id in id.map { MenuPanel.Item($0, title: title($0), key: keyLabel($0), enabled: isEnabled($0)) } ?? MenuPanel.Item(nil) }
+            ids.map { id in
+                id.map { MenuPanel.Item($0, title: title($0), key: keyLabel($0), enabled: isEnabled($0)) } ?? MenuPanel.Item(nil)
+            }
         }
         return [
             .init("Machine", items([.pause, .reset, .acpiOff, .powerOff, nil, .suspend, .quit])),
@@ -218,17 +226,21 @@ extension ConsoleModel {
                 items.append(.init("  " + title, key: prefix + binding.label, request))
             }
         }
-        let host = keymap.host.label
-        let afterHost = "While the guest has the keyboard, after \(host)", own = "While you have the keyboard"
+        let prefix = host.label + " "
+        let afterHost = "While the guest has the keyboard, after \(host.label)", own = "While you have the keyboard"
         if isCaptured {
-            add(afterHost, "host", prefix: host + " ")
+            add(afterHost, "host", prefix: prefix)
             add(own, "console", prefix: "")
         } else {
             add(own, "console", prefix: "")
-            add(afterHost, "host", prefix: host + " ")
+            add(afterHost, "host", prefix: prefix)
         }
         items.append(.init("", .nothing))
         items.append(.init("  Shift and drag selects text with the terminal's own mouse", .nothing))
+        let how =
+            keyboard.reportsReleases
+            ? "presses and releases reach the guest as they are" : "keys reach the guest as whole chords, without releases"
+        items.append(.init("  On this terminal " + how, .nothing))
         return ListPanel(title: "Keys", hint: "Type to search  Enter runs  Esc closes", items: items)
     }
 
@@ -250,7 +262,7 @@ extension ConsoleModel {
         items.append(.init("Hold Ctrl for the next key", .hold(.ctrl)))
         items.append(.init("Hold Alt for the next key", .hold(.alt)))
         items.append(.init("Hold Shift for the next key", .hold(.shift)))
-        items.append(.init(keymap.host.label + " (the host key)", .run(.sendHostKey)))
+        items.append(.init(host.label + " (the host key)", .run(.sendHostKey)))
         items.append(.init("Type text…", .run(.typeText)))
         for binding in keymap.bindings("host") {
             if case .type = binding.target {

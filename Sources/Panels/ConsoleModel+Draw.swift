@@ -25,7 +25,7 @@ extension ConsoleModel {
         case nil:
             if whichKey {
                 let entries = keymap.bindings("host").filter { $0.target != .nothing }.map { (key: $0.label, title: describe($0).title) }
-                WhichKeyPanel(entries: entries, host: keymap.host.label).draw(in: area, border: border, shadow: shadow, on: &surface)
+                WhichKeyPanel(entries: entries, host: host.label).draw(in: area, border: border, shadow: shadow, on: &surface)
                 surface.cursor = nil
             }
         }
@@ -33,7 +33,7 @@ extension ConsoleModel {
     }
 
     private func drawGuest(at time: UInt64, on surface: inout Surface) {
-        let area = guestArea, host = keymap.host.label
+        let area = guestArea, prefix = host.label
         switch view.frame.mode {
         case .text:
             if view.frame.cells.isEmpty {
@@ -42,7 +42,7 @@ extension ConsoleModel {
                 ScreenPanel(frame: view.frame, look: look, origin: origin, blinkIsOn: blinkIsOn(at: time)).draw(in: area, on: &surface)
             }
         case .graphics(let width, let height, let name):
-            let keys = keymap.label(for: ActionID.sendKeys.rawValue, in: "host").map { "\(host) \($0)" } ?? ""
+            let keys = keymap.label(for: ActionID.sendKeys.rawValue, in: "host").map { "\(prefix) \($0)" } ?? ""
             NoticePanel.graphics(width: width, height: height, name: name, help: keys).draw(in: area, border: theme.border, on: &surface)
         case .blank:
             let note = isCaptured ? "" : "You have the keyboard: \(statusContent.captureKey) gives it to the guest."
@@ -56,13 +56,14 @@ extension ConsoleModel {
         content.state = view.state
         content.captured = isCaptured
         content.prefix = prefixSince != nil
-        content.host = keymap.host.label
+        content.host = host.label
         content.releaseKey = keymap.label(for: ActionID.release.rawValue, in: "host") ?? "?"
         content.helpKey = keymap.label(for: ActionID.help.rawValue, in: "host") ?? "?"
         content.captureKey = keymap.label(for: ActionID.capture.rawValue, in: "console") ?? "?"
         let context = prefixSince != nil ? "host" : "console"
         let hints: [ActionID] =
-            prefixSince != nil ? [.release, .sendKeys, .pause, .help, .menu, .copyScreen] : [.help, .menu, .quit, .palette, .pause, .sendKeys]
+            prefixSince != nil
+            ? [.release, .sendKeys, .pause, .help, .menu, .copyScreen] : [.help, .menu, .quit, .palette, .pause, .sendKeys]
         content.hints = hints.compactMap { id in keymap.label(for: id.rawValue, in: context).map { ($0, id) } }
         content.lights = view.keyboardLEDs & 7
         if let typing {

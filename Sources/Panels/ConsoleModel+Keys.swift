@@ -16,8 +16,8 @@ extension ConsoleModel {
 
     /// The host key, by what it makes or by its position.
     private func isHost(_ event: KeyEvent) -> Bool {
-        if case .named(let name) = keymap.host.key, name.modifier != nil { return event.key == keymap.host.key }
-        return Chord(event) == keymap.host || Chord.position(of: event) == keymap.host
+        if case .named(let name) = host.key, name.modifier != nil { return event.key == host.key }
+        return Chord(event) == host || Chord.position(of: event) == host
     }
 
     private mutating func beginPrefix() {
@@ -45,7 +45,7 @@ extension ConsoleModel {
         guard view.state != .paused else {
             guard event.kind == .press, !event.isModifier else { return }
             let key = keymap.label(for: ActionID.pause.rawValue, in: "host") ?? ""
-            return say("Paused. \(keymap.host.label) \(key) resumes.")
+            return say("Paused. \(host.label) \(key) resumes.")
         }
         guard let changes = keyboard.take(event) else {
             if event.kind == .press { say("The guest's keyboard (\(keyboard.layout.name)) has no key for this.") }
@@ -104,7 +104,8 @@ extension ConsoleModel {
     private mutating func consoleKey(_ event: KeyEvent) {
         if typing != nil, event.key == .named(.esc) { return stopTyping() }
         var chord = Chord(event)
-        if sequence.isEmpty, chord.modifiers == .alt, case .named(.esc) = keymap.bindings("console").first(where: { $0.keys.count == 2 })?.keys[0].key,
+        if sequence.isEmpty, chord.modifiers == .alt,
+            case .named(.esc) = keymap.bindings("console").first(where: { $0.keys.count == 2 })?.keys[0].key,
             keymap.match([chord], in: "console") == .none
         {
             // Esc and a digit typed fast arrive as Alt and the digit.
@@ -122,6 +123,9 @@ extension ConsoleModel {
             let first = sequence.isEmpty
             sequence = []
             guard first else { return consoleKey(event) }
+            if let position = Chord.position(of: event), case .found(let binding) = keymap.match([position], in: "console") {
+                return run(binding)
+            }
             let capture = keymap.label(for: ActionID.capture.rawValue, in: "console") ?? "?"
             let quit = keymap.label(for: ActionID.quit.rawValue, in: "console") ?? "?"
             say("You have the keyboard: \(capture) gives it to the guest, \(quit) quits.")
@@ -144,37 +148,39 @@ extension ConsoleModel {
         if case .found(let binding) = keymap.match([chord], in: overlayContext), case .action(let name) = binding.target,
             let id = ActionID(rawValue: name)
         {
-            return answer(withOverlay { overlay, area in
-                switch overlay {
-                case .list(var panel):
-                    panel.setPage(area)
-                    let answer = panel.command(id)
-                    return (.list(panel), answer)
-                case .menu(var panel):
-                    let answer = panel.command(id)
-                    return (.menu(panel), answer)
-                case .dialog(var panel):
-                    let answer = panel.command(id)
-                    return (.dialog(panel), answer)
-                }
-            })
+            return answer(
+                withOverlay { overlay, area in
+                    switch overlay {
+                    case .list(var panel):
+                        panel.setPage(area)
+                        let answer = panel.command(id)
+                        return (.list(panel), answer)
+                    case .menu(var panel):
+                        let answer = panel.command(id)
+                        return (.menu(panel), answer)
+                    case .dialog(var panel):
+                        let answer = panel.command(id)
+                        return (.dialog(panel), answer)
+                    }
+                })
         }
         // The host key closes what is open: it is the way out of everything.
         if isHost(event) { return answer(.close) }
         guard case .character(let scalar) = chord.key, chord.modifiers.isEmpty, Width.of(scalar) > 0 else { return effects.append(.beep) }
-        answer(withOverlay { overlay, _ in
-            switch overlay {
-            case .list(var panel):
-                let answer = panel.text(scalar)
-                return (.list(panel), answer)
-            case .menu(var panel):
-                let answer = panel.text(scalar)
-                return (.menu(panel), answer)
-            case .dialog(var panel):
-                let answer = panel.text(scalar)
-                return (.dialog(panel), answer)
-            }
-        })
+        answer(
+            withOverlay { overlay, _ in
+                switch overlay {
+                case .list(var panel):
+                    let answer = panel.text(scalar)
+                    return (.list(panel), answer)
+                case .menu(var panel):
+                    let answer = panel.text(scalar)
+                    return (.menu(panel), answer)
+                case .dialog(var panel):
+                    let answer = panel.text(scalar)
+                    return (.dialog(panel), answer)
+                }
+            })
     }
 
     private mutating func withOverlay(_ body: (Overlay, Rect) -> (Overlay, OverlayAnswer)) -> OverlayAnswer {
@@ -204,6 +210,8 @@ extension ConsoleModel {
         guard overlay == nil else { return effects.append(.beep) }
         if prefixSince != nil { prefixSince = nil }
         guard typing == nil else { return effects.append(.beep) }
+        // The modifiers of the terminal's own paste key must not be held while the text is typed.
+        if isCaptured { releaseKeys() }
         requestTyping(text)
     }
 
@@ -226,18 +234,21 @@ extension ConsoleModel {
     private mutating func overlayMouse(_ event: MouseEvent) {
         let step: ActionID? = event.kind == .wheelUp ? .listUp : event.kind == .wheelDown ? .listDown : nil
         guard step != nil || (event.kind == .press && event.button == 0) else { return }
-        answer(withOverlay { overlay, area in
-            switch overlay {
-            case .list(var panel):
-                let answer = step.map { panel.command($0) } ?? panel.click(column: event.column, row: event.row, in: area)
-                return (.list(panel), answer)
-            case .menu(var panel):
-                let answer = step.map { panel.command($0) } ?? panel.click(column: event.column, row: event.row, in: area)
-                return (.menu(panel), answer)
-            case .dialog(var panel):
-                return step != nil ? (overlay, .stay) : { let answer = panel.click(column: event.column, row: event.row, in: area); return (.dialog(panel), answer) }()
-            }
-        })
+        answer(
+            withOverlay { overlay, area in
+                switch overlay {
+                case .list(var panel):
+                    let answer = step.map { panel.command($0) } ?? panel.click(column: event.column, row: event.row, in: area)
+                    return (.list(panel), answer)
+                case .menu(var panel):
+                    let answer = step.map { panel.command($0) } ?? panel.click(column: event.column, row: event.row, in: area)
+                    return (.menu(panel), answer)
+                case .dialog(var panel):
+                    guard step == nil else { return (overlay, .stay) }
+                    let answer = panel.click(column: event.column, row: event.row, in: area)
+                    return (.dialog(panel), answer)
+                }
+            })
     }
 
     /// Cells to counts of a PS/2 mouse: 8 a column, 16 a row. At the left and top edges the guest's pointer is driven home, so that

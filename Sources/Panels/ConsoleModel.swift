@@ -52,7 +52,12 @@ public struct ConsoleModel: Sendable {
     public internal(set) var view = MachineView()
     public var size = Size(width: 80, height: 25)
     public internal(set) var isCaptured: Bool
-    public internal(set) var overlay: Overlay?
+    public internal(set) var overlay: Overlay? {
+        didSet {
+            // Releases that come while something is open would never reach the guest.
+            if oldValue == nil, overlay != nil, isCaptured { releaseKeys() }
+        }
+    }
     public internal(set) var keyboard: GuestKeyboard
     /// When the host key was pressed.
     var prefixSince: UInt64?
@@ -74,6 +79,8 @@ public struct ConsoleModel: Sendable {
     /// Keys waiting for the guest's 16-byte keyboard buffer, and when the last one sent has left it.
     var keysOut: [KeyChange] = []
     var keyClock: UInt64 = 0
+    /// "All keys up" follows when those have left.
+    var releaseIsDue = false
     /// The machine was told to end; we wait no longer than this.
     var finishAt: UInt64?
     var finished = false
@@ -100,6 +107,12 @@ public struct ConsoleModel: Sendable {
     public var guestHasKeys: Bool { isCaptured && overlay == nil && prefixSince == nil }
 
     var look: ScreenPanel.Look { ScreenPanel.Look(theme.guest) }
+
+    /// The host key in force. A bare modifier is one only where the terminal reports it; elsewhere nobody could get out.
+    public var host: Chord {
+        guard case .named(let name) = keymap.host.key, name.modifier != nil, !keyboard.reportsReleases else { return keymap.host }
+        return Keymap().host
+    }
 
     // MARK: Inputs
 
@@ -154,7 +167,7 @@ public struct ConsoleModel: Sendable {
     /// All keys of the guest up: before suspending, when the focus goes.
     public mutating func releaseAll(at time: UInt64) -> [Effect] {
         now = time
-        releaseKeys()
+        releaseKeys(immediately: true)
         return drain()
     }
 
@@ -218,14 +231,23 @@ public struct ConsoleModel: Sendable {
             count += 1
         }
         keysOut.removeFirst(count)
+        if releaseIsDue, keysOut.isEmpty {
+            releaseIsDue = false
+            post(.releaseAllKeys)
+        }
     }
 
-    mutating func releaseKeys() {
-        // What waits is sent first, so that nothing stays down behind our back.
-        for change in keysOut { effects.append(.post(.key(change.key, down: change.down))) }
-        keysOut = []
-        for change in keyboard.releaseAll() { effects.append(.post(.key(change.key, down: false))) }
-        post(.releaseAllKeys)
+    /// All keys of the guest go up, after those that wait for the wire; at once where there is no later.
+    mutating func releaseKeys(immediately: Bool = false) {
+        let ups = keyboard.releaseAll()
+        if immediately { keysOut = [] }
+        send(ups)
+        if keysOut.isEmpty { post(.releaseAllKeys) } else { releaseIsDue = true }
+        if immediately, releaseIsDue {
+            keysOut = []
+            releaseIsDue = false
+            post(.releaseAllKeys)
+        }
     }
 
     private var shown: Size {

@@ -104,7 +104,9 @@ public struct ListPanel: Equatable, Sendable {
             surface.put(item.title, role, column: box.x + 2, row: row, limit: box.width - 4 - (keyWidth > 0 ? keyWidth + 1 : 0))
             surface.put(item.key, isSelected ? role : .listKey, column: box.right - 2 - keyWidth, row: row)
         }
-        if shown.isEmpty { surface.put("Nothing matches. Backspace widens the search.", .list, column: box.x + 2, row: box.y + 1, limit: box.width - 4) }
+        if shown.isEmpty {
+            surface.put("Nothing matches. Backspace widens the search.", .list, column: box.x + 2, row: box.y + 1, limit: box.width - 4)
+        }
         if shown.count > rows {
             let note = " \(selected + 1)/\(shown.count) "
             surface.put(note, .panelBorderFocus, column: box.right - 2 - Width.of(note), row: box.bottom - 1)

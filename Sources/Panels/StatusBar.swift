@@ -75,7 +75,8 @@ public struct StatusBar {
             let help = Segment(text: "\(host) \(content.helpKey)", role: keyed, action: .help)
             who = [
                 [
-                    Segment(text: "Guest has the keyboard  ", role: base), release, Segment(text: " Release  ", role: base, action: .release),
+                    Segment(text: "Guest has the keyboard  ", role: base), release,
+                    Segment(text: " Release  ", role: base, action: .release),
                     help, Segment(text: " Help ", role: base, action: .help),
                 ],
                 [

@@ -58,7 +58,9 @@ extension ConsoleModel {
             while keysOut.count < 4, job.sent < job.text.count {
                 let character = job.text[job.sent]
                 job.sent += 1
-                let key: Key = character.isNewline ? .named(.ret) : character == "\t" ? .named(.tab) : .character(character.unicodeScalars.first ?? " ")
+                let key: Key =
+                    character.isNewline
+                    ? .named(.ret) : character == "\t" ? .named(.tab) : .character(character.unicodeScalars.first ?? " ")
                 if let changes = keyboard.chord(Chord(key)) { send(changes) }
             }
             if job.sent == job.text.count, keysOut.isEmpty { typing = nil }

@@ -41,7 +41,8 @@ public struct Colour: Hashable, Sendable {
         case .eight: Int32(c8 ?? -1)
         case .sixteen: Int32(c16 ?? -1)
         case .indexed256: Int32(c256 ?? -1)
-        case .direct: rgb.map { Palette.direct($0) } ?? (c256.map { $0 < 0 ? -1 : $0 < 8 ? Int32($0) : Palette.direct(Palette.rgb256($0)) } ?? -1)
+        case .direct:
+            rgb.map { Palette.direct($0) } ?? (c256.map { $0 < 0 ? -1 : $0 < 8 ? Int32($0) : Palette.direct(Palette.rgb256($0)) } ?? -1)
         }
     }
 }

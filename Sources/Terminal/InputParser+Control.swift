@@ -61,7 +61,7 @@ extension InputParser {
 
     /// `CSI code:shifted:base ; modifiers:type ; text:text… u`
     private mutating func unicode(_ parameters: [[Int?]]) {
-        guard let code = value(parameters, 0), let key = KeyCodes.kitty(code) else { return }
+        guard let code = value(parameters, 0) else { return }
         let scalar = { (n: Int?) -> Unicode.Scalar? in n.flatMap { UInt32(exactly: $0) }.flatMap { Unicode.Scalar($0) } }
         var text: String?
         if parameters.count > 2 {
@@ -72,6 +72,14 @@ extension InputParser {
                 text = String(view)
             }
         }
+        // Composed text has no key: one event for each character.
+        if code == 0 {
+            for scalar in (text ?? "").unicodeScalars where Width.of(scalar) > 0 {
+                events.append(.key(KeyEvent(.character(scalar), [], kind(value(parameters, 1, 1)), text: String(scalar))))
+            }
+            return
+        }
+        guard let key = KeyCodes.kitty(code) else { return }
         events.append(
             .key(
                 KeyEvent(
@@ -100,8 +108,10 @@ extension InputParser {
         } else if vk >= 0x30, vk <= 0x5A, let scalar = Unicode.Scalar(UInt32(vk)) {
             // Ctrl chords carry a control code; the virtual key names the letter.
             key = .character(scalar.properties.lowercaseMapping.unicodeScalars.first ?? scalar)
-        } else if let oem = [0xBA: ";", 0xBB: "=", 0xBC: ",", 0xBD: "-", 0xBE: ".", 0xBF: "/", 0xC0: "`", 0xDB: "[", 0xDC: "\\",
-            0xDD: "]", 0xDE: "'"][vk] as Unicode.Scalar? {
+        } else if let oem = [
+            0xBA: ";", 0xBB: "=", 0xBC: ",", 0xBD: "-", 0xBE: ".", 0xBF: "/", 0xC0: "`", 0xDB: "[", 0xDC: "\\",
+            0xDD: "]", 0xDE: "'",
+        ][vk] as Unicode.Scalar? {
             key = .character(oem)
         } else {
             key = .named(.other)

@@ -54,7 +54,8 @@ public struct KeyLayout: Equatable, Sendable {
             case "compose":
                 let table = try source.table(value, [key])
                 for character in source.keys(of: table, at: [key]) {
-                    guard let entry = table[character], let scalar = character.unicodeScalars.first, character.unicodeScalars.count == 1 else {
+                    guard let entry = table[character], let scalar = character.unicodeScalars.first, character.unicodeScalars.count == 1
+                    else {
                         throw source.error([key, character], "'\(character)' is not one character")
                     }
                     var strokes: [Stroke] = []
@@ -66,7 +67,8 @@ public struct KeyLayout: Equatable, Sendable {
                         stroke.position = String(name)
                         guard positions.contains(stroke.position) else {
                             throw source.error(
-                                [key, character], "unknown key position '\(name)'" + Nearest.suggestion(String(name), in: positions.sorted()))
+                                [key, character],
+                                "unknown key position '\(name)'" + Nearest.suggestion(String(name), in: positions.sorted()))
                         }
                         strokes.append(stroke)
                     }

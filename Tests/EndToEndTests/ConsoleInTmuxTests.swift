@@ -33,7 +33,10 @@ import Testing
         let t = try Tmux()
         #expect(try t.isUp())
         try t.keys("C-c", "C-z", "M-x", "F10", "Escape")
-        let wanted = ["+leftCtrl", "+c", "-c", "-leftCtrl", "+leftCtrl", "+z", "-z", "-leftCtrl", "+leftAlt", "+x", "-x", "-leftAlt", "+f10", "-f10", "+esc", "-esc"]
+        let wanted = [
+            "+leftCtrl", "+c", "-c", "-leftCtrl", "+leftCtrl", "+z", "-z", "-leftCtrl", "+leftAlt", "+x", "-x", "-leftAlt", "+f10", "-f10",
+            "+esc", "-esc",
+        ]
         #expect(eventually { t.logged == wanted }, "\(t.logged)")
     }
 
@@ -43,7 +46,11 @@ import Testing
         #expect(try t.isUp())
         try t.keys("C-]", "C-]", "C-]", "d", "C-]", "g")
         #expect(try t.sees("Ctrl-] and then ─"))
-        #expect(t.logged == ["+leftCtrl", "+rightBracket", "-rightBracket", "-leftCtrl", "+leftCtrl", "+leftAlt", "+delete", "-delete", "-leftAlt", "-leftCtrl"])
+        #expect(
+            t.logged == [
+                "+leftCtrl", "+rightBracket", "-rightBracket", "-leftCtrl", "+leftCtrl", "+leftAlt", "+delete", "-delete", "-leftAlt",
+                "-leftCtrl",
+            ])
         try t.keys("?")
         #expect(try t.sees("While the guest has the keyboard"))
         try t.keys("Escape")
@@ -115,7 +122,10 @@ import Testing
             let cell = screen.rows[attribute / 16 + 1][attribute % 16 * 3 + 2]
             let fg = vga[attribute & 15], bg = vga[attribute >> 4]
             // Same colours: a blank in the background colour.
-            let right = fg == bg ? cell.character == " " && cell.background == "5;\(bg)" : cell == .init(character: "A", foreground: "5;\(fg)", background: "5;\(bg)")
+            let right =
+                fg == bg
+                ? cell.character == " " && cell.background == "5;\(bg)"
+                : cell == .init(character: "A", foreground: "5;\(fg)", background: "5;\(bg)")
             if !right { wrong.append(attribute) }
         }
         #expect(wrong == [])
@@ -256,7 +266,9 @@ struct ANSIScreen {
             while let c = rest.first {
                 rest = rest.dropFirst()
                 guard c == "\u{1B}" else {
-                    if c != "\u{0E}", c != "\u{0F}" { row.append(Cell(character: c, foreground: pen.foreground, background: pen.background, bold: pen.bold)) }
+                    if c != "\u{0E}", c != "\u{0F}" {
+                        row.append(Cell(character: c, foreground: pen.foreground, background: pen.background, bold: pen.bold))
+                    }
                     continue
                 }
                 let body = rest.dropFirst().prefix { !$0.isLetter }

@@ -44,7 +44,9 @@ import Testing
         try expectRestored(t, status: status)
     }
 
-    @Test("by crashes of our own: a segmentation fault, abort, a Swift trap", arguments: [("segv", "139"), ("abort", "134"), ("trap", "132|133|134")])
+    @Test(
+        "by crashes of our own: a segmentation fault, abort, a Swift trap",
+        arguments: [("segv", "139"), ("abort", "134"), ("trap", "132|133|134")])
     func crashes(kind: String, status: String) throws {
         let t = try start("--crash-on-f11 \(kind)")
         try t.keys("F11")
@@ -87,7 +89,8 @@ import Testing
         #expect(try t.sees("C:\\>k"))
         // From outside, as another process would.
         let pane = try t.display("#{pane_pid}")
-        let pid = try #require(Int32(try shell(["pgrep", "-P", pane, "consoleprobe"]).output.trimmingCharacters(in: .whitespacesAndNewlines)))
+        let pid = try #require(
+            Int32(try shell(["pgrep", "-P", pane, "consoleprobe"]).output.trimmingCharacters(in: .whitespacesAndNewlines)))
         kill(pid, SIGTSTP)
         #expect(try t.sees("Stopped"))
         try t.keys("fg", "Enter")

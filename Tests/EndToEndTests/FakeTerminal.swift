@@ -16,21 +16,23 @@ final class FakeTerminal: Sendable {
     private let folder: URL
 
     /// - Parameter answers: what the program writes, what the terminal replies.
-    init(_ arguments: [String] = [], term: String = "xterm-256color", variables: [String: String] = [:], answers: [String: String] = [:]) throws {
+    init(_ arguments: [String] = [], term: String = "xterm-256color", variables: [String: String] = [:], answers: [String: String] = [:])
+        throws
+    {
         folder = FileManager.default.temporaryDirectory.appendingPathComponent("vitrine-test-" + UUID().uuidString.prefix(8))
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         log = folder.appendingPathComponent("log")
-        master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)
-        grantpt(master)
-        unlockpt(master)
+        // What posix_openpt and unlockpt do, which Swift does not import: TIOCSPTLCK and TIOCGPTN of asm-generic/ioctls.h.
+        master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC)
+        var unlocked: Int32 = 0, number: Int32 = 0
+        guard ioctl(master, 0x4004_5431, &unlocked) == 0, ioctl(master, 0x8004_5430, &number) == 0 else { throw POSIXError(.ENOTTY) }
         var size = winsize(ws_row: 25, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0)
         _ = ioctl(master, UInt(TIOCSWINSZ), &size)
-        guard let name = ptsname(master) else { throw POSIXError(.ENOTTY) }
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
         // The first terminal that a session leader opens is its own.
-        posix_spawn_file_actions_addopen(&actions, 0, name, O_RDWR, 0)
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/pts/\(number)", O_RDWR, 0)
         posix_spawn_file_actions_adddup2(&actions, 0, 1)
         posix_spawn_file_actions_addopen(&actions, 2, folder.appendingPathComponent("error").path, O_WRONLY | O_CREAT, 0o600)
         var attributes = posix_spawnattr_t()
@@ -40,7 +42,9 @@ final class FakeTerminal: Sendable {
         sigemptyset(&none)
         posix_spawnattr_setsigmask(&attributes, &none)
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK) | 0x80)  // POSIX_SPAWN_SETSID, not imported
-        var environment = ["TERM": term, "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "XDG_CONFIG_HOME": "/nonexistent", "SWIFT_BACKTRACE": "enable=no"]
+        var environment = [
+            "TERM": term, "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "XDG_CONFIG_HOME": "/nonexistent", "SWIFT_BACKTRACE": "enable=no",
+        ]
         environment.merge(variables) { $1 }
         var argv = ([probe, "--log", log.path] + arguments).map { strdup($0) } + [nil]
         var envp = environment.map { strdup("\($0)=\($1)") } + [nil]

@@ -55,7 +55,8 @@ private let probeIsMissing: String? = FileManager.default.isExecutableFile(atPat
         t.terminate()
         #expect(eventually { t.hasEnded })
         let output = t.output
-        for match in output.matches(of: /\u{1B}\[\?(\d+)h/) {
+        // Automatic margins and the visible cursor are how a terminal is by default.
+        for match in output.matches(of: /\u{1B}\[\?(\d+)h/) where !["7", "25"].contains(match.output.1) {
             #expect(output[match.range.upperBound...].contains("\u{1B}[?\(match.output.1)l"), "mode \(match.output.1) stays on")
         }
         if output.contains("\u{1B}[>4;2m") { #expect(output.contains("\u{1B}[>4m")) }

@@ -16,7 +16,9 @@ let probe = products.appendingPathComponent("consoleprobe").path
 /// By posix_spawn: Foundation's Process waits until every descendant has closed a socket of its own, and a tmux server is a
 /// descendant that stays.
 @discardableResult
-func shell(_ arguments: [String], environment: [String: String] = ProcessInfo.processInfo.environment) throws -> (status: Int32, output: String) {
+func shell(_ arguments: [String], environment: [String: String] = ProcessInfo.processInfo.environment) throws -> (
+    status: Int32, output: String
+) {
     let file = FileManager.default.temporaryDirectory.appendingPathComponent("vitrine-output-" + UUID().uuidString)
     defer { try? FileManager.default.removeItem(at: file) }
     var actions = posix_spawn_file_actions_t()
@@ -36,7 +38,9 @@ func shell(_ arguments: [String], environment: [String: String] = ProcessInfo.pr
     var argv = arguments.map { strdup($0) } + [nil], envp = environment.map { strdup("\($0)=\($1)") } + [nil]
     defer { for string in argv + envp { free(string) } }
     var pid: pid_t = 0
-    guard posix_spawnp(&pid, arguments[0], &actions, &attributes, &argv, &envp) == 0 else { return (127, "\(arguments[0]) cannot be started") }
+    guard posix_spawnp(&pid, arguments[0], &actions, &attributes, &argv, &envp) == 0 else {
+        return (127, "\(arguments[0]) cannot be started")
+    }
     var status: Int32 = 0
     while waitpid(pid, &status, 0) < 0, errno == EINTR {}
     return (status & 0x7F == 0 ? status >> 8 & 0xFF : 128 + (status & 0x7F), try String(contentsOf: file, encoding: .utf8))
@@ -82,7 +86,10 @@ final class Tmux {
     ///   - variables: set for the program.
     ///   - after: run by the shell when the program has ended.
     ///   - command: in place of all that; `$LOG`, `$PROBE` and `$FOLDER` are set.
-    init(_ arguments: String = "", command: String? = nil, width: Int = 80, height: Int = 25, variables: String = "TERM=tmux-256color", after: String = "echo DONE $?; exec cat") throws {
+    init(
+        _ arguments: String = "", command: String? = nil, width: Int = 80, height: Int = 25, variables: String = "TERM=tmux-256color",
+        after: String = "echo DONE $?; exec cat"
+    ) throws {
         folder = FileManager.default.temporaryDirectory.appendingPathComponent("vitrine-test-" + UUID().uuidString.prefix(8))
         socket = folder.appendingPathComponent("socket").path
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)

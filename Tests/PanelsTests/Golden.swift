@@ -30,7 +30,10 @@ func expectGolden(_ text: String, _ name: String, sourceLocation: SourceLocation
     }
     let wanted = (try? String(contentsOf: file, encoding: .utf8)) ?? ""
     guard wanted != text + "\n" else { return }
-    let (a, b) = (wanted.split(separator: "\n", omittingEmptySubsequences: false), (text + "\n").split(separator: "\n", omittingEmptySubsequences: false))
+    let (a, b) = (
+        wanted.split(separator: "\n", omittingEmptySubsequences: false),
+        (text + "\n").split(separator: "\n", omittingEmptySubsequences: false)
+    )
     var difference = ""
     for i in 0..<max(a.count, b.count) where (i < a.count ? a[i] : "") != (i < b.count ? b[i] : "") {
         if i < a.count { difference += "\n-\(a[i])" }

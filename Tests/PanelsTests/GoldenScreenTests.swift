@@ -14,14 +14,18 @@ import Testing
         try expectGolden(planes(model.draw(at: 0)), "\(scene.rawValue)-\(size.width)x\(size.height)")
     }
 
-    @Test("what lies over it, at 80x25", arguments: [ActionID.help, .menu, .palette, .sendKeys, .powerOff, .quit, .typeText, .chooseTheme], [true, false])
+    @Test(
+        "what lies over it, at 80x25", arguments: [ActionID.help, .menu, .palette, .sendKeys, .powerOff, .quit, .typeText, .chooseTheme],
+        [true, false])
     func overlays(id: ActionID, captured: Bool) throws {
         var model = try sampleModel(captured: captured)
         model.run(id)
         try expectGolden(planes(model.draw(at: 0)), "\(id.rawValue)-\(captured ? "guest" : "user")")
     }
 
-    @Test("overlays at sizes that hardly hold them", arguments: [ActionID.help, .menu, .powerOff, .typeText], [Size(width: 40, height: 8), Size(width: 132, height: 43)])
+    @Test(
+        "overlays at sizes that hardly hold them", arguments: [ActionID.help, .menu, .powerOff, .typeText],
+        [Size(width: 40, height: 8), Size(width: 132, height: 43)])
     func overlaysAtSizes(id: ActionID, size: Size) throws {
         var model = try sampleModel()
         model.resize(size, at: 0)

@@ -139,7 +139,9 @@ import Testing
     @Test("every PC key has a way in: a name, a character or a scan code")
     func complete() {
         var reached = Set(NamedKey.allCases.compactMap { KeyPositions.named($0) })
-        for scalar in "`1234567890-=qwertyuiop[]\\asdfghjkl;'zxcvbnm,./ ".unicodeScalars { if let key = KeyPositions.us(scalar) { reached.insert(key) } }
+        for scalar in "`1234567890-=qwertyuiop[]\\asdfghjkl;'zxcvbnm,./ ".unicodeScalars {
+            if let key = KeyPositions.us(scalar) { reached.insert(key) }
+        }
         for code in (0x01...0x58).map({ UInt16($0) }) + (0xE010...0xE05D).map({ UInt16($0) }) {
             if let key = KeyPositions.scanCode(code) { reached.insert(key) }
         }

@@ -2,7 +2,11 @@ import Terminal
 import Testing
 
 @Suite("chord") struct ChordTests {
-    @Test("spellings go there and back", arguments: ["C-]", "C-A-del", "S-tab", "F1", "A-F12", "space", "C-space", "a", "A", "?", ":", "-", "C--", "RightCtrl", "kp-plus", "W-left"])
+    @Test(
+        "spellings go there and back",
+        arguments: [
+            "C-]", "C-A-del", "S-tab", "F1", "A-F12", "space", "C-space", "a", "A", "?", ":", "-", "C--", "RightCtrl", "kp-plus", "W-left",
+        ])
     func spelling(_ text: String) throws {
         let chord = try #require(Chord(text))
         #expect(Chord(chord.spelling) == chord)

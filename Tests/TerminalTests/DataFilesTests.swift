@@ -49,7 +49,8 @@ final class TemporaryFolder {
 
     @Test("a scope falls back to the one above, part by part")
     func fallback() throws {
-        let theme = try parse("""
+        let theme = try parse(
+            """
             "ui" = { fg = "#111111", bg = "#222222" }
             "ui.menu" = { bg = "#333333", mods = ["bold"] }
             "ui.menu.hotkey" = "#ff0000"
@@ -62,7 +63,8 @@ final class TemporaryFolder {
 
     @Test("palette names carry their fallbacks; others are computed")
     func palette() throws {
-        let theme = try parse("""
+        let theme = try parse(
+            """
             "ui" = { fg = "lime", bg = "navy" }
             [palette]
             navy = { rgb = "#0000aa", c256 = 19, c16 = "blue", c8 = "blue" }
@@ -76,10 +78,13 @@ final class TemporaryFolder {
     @Test("mistakes are named with their place")
     func mistakes() {
         #expect(complaint("\"ui.menu\" = \"blu\"") == "Themes/x.toml:1:1 unknown colour 'blu' (did you mean 'blue'?)")
-        #expect(complaint("name = \"x\"\n\n  \"ui.menue\" = \"blue\"") == "Themes/x.toml:3:3 unknown key 'ui.menue' (did you mean 'ui.menu'?)")
+        #expect(
+            complaint("name = \"x\"\n\n  \"ui.menue\" = \"blue\"") == "Themes/x.toml:3:3 unknown key 'ui.menue' (did you mean 'ui.menu'?)")
         #expect(complaint("[guest]\npalete = \"vga\"") == "Themes/x.toml:2:1 unknown key 'palete' (did you mean 'palette'?)")
         #expect(complaint("[guest]\nblink = \"hard\"").hasPrefix("Themes/x.toml:2:1 'hard' is not one of software, terminal, off"))
-        #expect(complaint("\"ui\" = { fg = \"red\", mods = [\"bolt\"] }") == "Themes/x.toml:1:1 unknown attribute 'bolt' (did you mean 'bold'?)")
+        #expect(
+            complaint("\"ui\" = { fg = \"red\", mods = [\"bolt\"] }") == "Themes/x.toml:1:1 unknown attribute 'bolt' (did you mean 'bold'?)"
+        )
         #expect(complaint("[mono]\n\"ui.list\" = \"bold\"") == "Themes/x.toml:2:1 attributes must be a list such as [\"bold\"]")
         #expect(complaint("[palette]\nx = { c256 = 3 }") == "Themes/x.toml:2:1 'x' needs rgb = \"#rrggbb\"")
         #expect(complaint("ui = \n").hasPrefix("Themes/x.toml:1:6 "))
@@ -103,7 +108,9 @@ final class TemporaryFolder {
 
     @Test("an unknown name is answered with the nearest")
     func unknown() {
-        #expect(throws: DataError(file: "borlnd", message: "there is no 'borlnd' (did you mean 'borland'?)")) { try shipped.theme("borlnd") }
+        #expect(throws: DataError(file: "borlnd", message: "there is no 'borlnd' (did you mean 'borland'?)")) {
+            try shipped.theme("borlnd")
+        }
         #expect(throws: DataError.self) { try shipped.theme("../Themes/dark") }
     }
 
@@ -132,7 +139,8 @@ final class TemporaryFolder {
 
     @Test("contexts inherit the global keys unless they say no; the host table never does")
     func inheritance() throws {
-        let map = try parse("""
+        let map = try parse(
+            """
             host = "C-\\\\"
             [keys.global]
             "F1" = "help"
@@ -150,7 +158,8 @@ final class TemporaryFolder {
             "X" = { do = "quit", confirm = "Really, {machine}?" }
             """)
         #expect(map.host == Chord("C-\\"))
-        let f1 = try #require(Chord("F1")), f10 = try #require(Chord("F10")), esc = try #require(Chord("esc")), one = try #require(Chord("1"))
+        let f1 = try #require(Chord("F1")), f10 = try #require(Chord("F10")), esc = try #require(Chord("esc")),
+            one = try #require(Chord("1"))
         #expect(map.match([f1], in: "console") == .found(.init(keys: [f1], target: .action("help"))))
         #expect(map.match([f10], in: "console") == .none)
         #expect(map.match([esc], in: "console") == .prefix)
@@ -178,11 +187,15 @@ final class TemporaryFolder {
     @Test("the shipped keymap's layouts exist")
     func layouts() throws {
         let positions: Set<String> = Set(
-            (["grave", "minus", "equal", "leftBracket", "rightBracket", "backslash", "semicolon", "quote", "comma", "period", "slash", "space", "iso102"]
+            ([
+                "grave", "minus", "equal", "leftBracket", "rightBracket", "backslash", "semicolon", "quote", "comma", "period", "slash",
+                "space", "iso102",
+            ]
                 + (0...9).map { "digit\($0)" } + "abcdefghijklmnopqrstuvwxyz".map { String($0) }))
         for name in shipped.names("Keymaps/layouts") {
             let layout = try shipped.layout(name, positions: positions)
-            for scalar in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~".unicodeScalars {
+            for scalar in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~".unicodeScalars
+            {
                 #expect(layout[scalar] != nil, "\(name) cannot type \(scalar)")
             }
         }

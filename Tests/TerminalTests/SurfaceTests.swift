@@ -39,7 +39,9 @@ import Testing
             #expect(Unicode.Scalar(scalar).map { Width.of($0) } == 1, "0x\(String(code, radix: 16))")
         }
         #expect(Glyphs.scalar(0) == 0x20 && Glyphs.scalar(0xFF) == 0x20)
-        #expect(Glyphs.scalar(0x01) == 0x263A && Glyphs.scalar(0xDB) == 0x2588 && Glyphs.scalar(0xC9) == 0x2554 && Glyphs.scalar(0x7F) == 0x2302)
+        #expect(
+            Glyphs.scalar(0x01) == 0x263A && Glyphs.scalar(0xDB) == 0x2588 && Glyphs.scalar(0xC9) == 0x2554 && Glyphs.scalar(0x7F) == 0x2302
+        )
     }
 
     @Test("every character has a 7-bit stand-in of its own kind")
