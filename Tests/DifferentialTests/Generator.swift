@@ -109,6 +109,7 @@ final class Generator {
                 break
             }
         }
+        if placed[guest.eip] != nil, !goRound() { return start }
         write(Int(guest.eip) & 0xFFF, HostProcessor.exitJump(wide: isWide))
         guest.run()
         return start
@@ -152,7 +153,7 @@ final class Generator {
             if item.mnemonic == .cmps || item.mnemonic == .scas, item.repeats { item.count = Int(register(1)) }
             let effect = self.effect(item).0
             // Where rules depend on more than flags, the loop is not worth the trouble.
-            if item.mnemonic == .popa || item.mnemonic == .arpl || item.mnemonic == .enter { isSpoilt = true }
+            if [.popa, .pusha, .retf, .cmps, .movs].contains(item.mnemonic) || item.mnemonic == .arpl || item.mnemonic == .enter || item.mnemonic == .iret { isSpoilt = true }
             if effect.reads & taint != 0 || effect.undefinedResult || item.form == -1 && (effect.sets != 0 || X87Rules.compares(item.x87Opcode, item.modrm)) {
                 isSpoilt = true
             }
@@ -446,9 +447,9 @@ final class Generator {
     private var stackPlace: Int? { dataPlace(Seg.ss, stackIsWide ? register(4) : register(4) & 0xFFFF) }
 
     /// A MOV that brings ESP back to the data; nil when 256 bytes on both sides are there.
-    private func stackFix() -> Item? {
+    private func stackFix(always: Bool = false) -> Item? {
         if let at = stackPlace, at >= 256, at + 256 <= Layout.dataBytes { return nil }
-        if chance.percent(3) { return nil }
+        if !always && chance.percent(3) { return nil }
         return load(4, someStackPointer())
     }
 
@@ -569,10 +570,10 @@ final class Generator {
             item.mnemonic = .movSeg
             item.code = Encoding([0x8E, UInt8(0xC0 | segment << 3 | register)])
             return sequence([load(register, someSelector() | chance.u32() & 0xFFFF_0000), item])
-        case .popa:
-            // AMD's processors have loaded the first registers when a later one faults; ours none.
-            guard let at = stackPlace, at + 64 <= Layout.dataBytes else { return load(4, someStackPointer()) }
-        case .push, .pop, .pusha, .pushf, .pushSeg, .enter, .leave:
+        case .popa, .pusha:
+            // AMD's processors have loaded or stored the first registers when a later one faults; ours none.
+            if let fix = stackFix(always: true) { return fix }
+        case .push, .pop, .pushf, .pushSeg, .enter, .leave:
             if let fix = stackFix() { return fix }
             if mnemonic == .leave || mnemonic == .enter, chance.percent(90) {
                 let at = dataPlace(Seg.ss, stackIsWide ? register(5) : register(5) & 0xFFFF)
@@ -663,7 +664,9 @@ final class Generator {
                 tail = m.rest
                 prefix = m.prefix
                 place = m.place
-                if mnemonic == .arpl && prefix == 0x2E { return nil }
+                if mnemonic == .arpl, prefix == 0x2E || [Seg.ds, Seg.es, Seg.ss].contains(where: { [Layout.code32, Layout.code16].contains(guest.selector($0)) }) {
+                    return nil
+                }
                 if [.lar, .lsl, .verr, .verw].contains(mnemonic) && !isKnown(peek(m.place, 2)) { return nil }
                 if mnemonic == .lds || mnemonic == .les || mnemonic == .lss {
                     let selector = peek(m.place + sizeBytes, 2)
@@ -771,15 +774,14 @@ final class Generator {
         case .lods: uses = [(6, Seg.ds)]
         default: uses = [(7, Seg.es)]
         }
-        var skipped = false
+        // With both operands outside, the makers differ in which faults.
+        let outside = uses.filter { register, segment in
+            dataPlace(segment, narrow ? self.register(register) & 0xFFFF : self.register(register)).map { down ? $0 < length : $0 + length > Layout.dataBytes } ?? true
+        }
         for (register, segment) in uses {
             let value = narrow ? self.register(register) & 0xFFFF : self.register(register)
             if let at = dataPlace(segment, value), down ? at >= length : at + length <= Layout.dataBytes { continue }
-            // With both operands outside, the makers differ in which faults.
-            if !skipped && chance.percent(4) {
-                skipped = true
-                continue
-            }
+            if outside.count == 1 && chance.percent(4) { continue }
             guard let start = window(segment, narrow: narrow) else { return nil }
             let place: Int
             if chance.percent(4) {
@@ -897,8 +899,9 @@ final class Generator {
         var item = Item()
         item.form = index
         item.mnemonic = form.row.mnemonic
-        if let fix = stackFix() { return fix }
         let isNear = item.mnemonic == .ret
+        // Which word of a far return's frame faults first is the maker's.
+        if let fix = stackFix(always: !isNear) { return fix }
         // To the other code segment at times; 16 bits of EIP reach it only in the low window.
         let to16 = isNear ? !isWide : has16 && hasLow && chance.percent(isWide ? 15 : 50)
         let toggled = chance.percent(15)
@@ -916,6 +919,8 @@ final class Generator {
             let pushes = isNear ? [push(target, wide: wide)] : [push(selector, wide: wide), push(target, wide: wide)]
             return sequence(pushes + [item])
         case .iret:
+            // A return to the previous task for us; long mode has none and raises #GP(0).
+            if guest.eflags & EFlags.nt != 0 { return nil }
             let flags = chance.u32() & 0x003F_FFFF & ~0x6_4100  // no TF, NT, VM, AC
             return sequence([push(flags, wide: wide), push(selector, wide: wide), push(target, wide: wide), item])
         default:

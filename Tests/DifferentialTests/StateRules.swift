@@ -7,7 +7,8 @@ enum StateRules {
         "CR2 of FNSTENV, FLDENV, FNSAVE and FRSTOR: the page only, their order of accesses is the maker's",
         "ARPL: no faulting operands; LOCK VERR and LOCK VERW: not generated (AMD's processors write only changes, and take the prefix)",
         "CMPS and MOVS with both operands unmapped: not generated; which of the two faults first is the maker's",
-        "POPA that faults in the middle: not generated; AMD's processors have loaded some registers then",
+        "PUSHA, POPA and RETF that fault in the middle: not generated; AMD's processors have done a part of them then",
+        "IRET with NT set: not generated; the host is in long mode, where it raises #GP(0) instead of a task switch",
         "RF: pushed by faults only; the exit of a test is none on the host",
     ]
 
