@@ -7,7 +7,9 @@ import Testing
 @testable import Commands
 
 @Suite("command line") @MainActor struct CommandLineTests {
-    @Test("--version and --help go to standard output and end with 0", arguments: [["--version"], ["--help"], ["run", "--help"], ["demo", "--help"]])
+    @Test(
+        "--version and --help go to standard output and end with 0",
+        arguments: [["--version"], ["--help"], ["run", "--help"], ["demo", "--help"]])
     func help(arguments: [String]) {
         let host = TestHost()
         #expect(host.execute(arguments) == 0)
@@ -20,8 +22,8 @@ import Testing
         let host = TestHost()
         _ = host.execute(["run", "--help"])
         let options = """
-            floppy disk cdrom boot kernel initrd append bios memory cpus engine clock rtc disposable serial debug-console debug-exit no-reboot \
-            headless script screen-text timeout max-instructions stats
+            floppy disk cdrom boot kernel initrd append bios memory cpus engine clock rtc disposable serial debug-console debug-exit \
+            no-reboot headless script screen-text timeout max-instructions stats
             """
         for option in options.split(separator: " ") { #expect(host.standardOutput.contains("--\(option)"), "\(option)") }
     }
@@ -34,12 +36,16 @@ import Testing
         ] as [(String, Int64)])
     func dates(text: String, seconds: Int64) throws { #expect(try OptionValue.date(text) == seconds) }
 
-    @Test("ports are decimal or hexadecimal", arguments: [("0x402", 0x402), ("1026", 1026), ("E9h", 0xE9), ("0", 0), ("0xffff", 0xFFFF)] as [(String, UInt16)])
+    @Test(
+        "ports are decimal or hexadecimal",
+        arguments: [("0x402", 0x402), ("1026", 1026), ("E9h", 0xE9), ("0", 0), ("0xffff", 0xFFFF)] as [(String, UInt16)])
     func ports(text: String, port: UInt16) throws { #expect(try OptionValue.port(text) == port) }
 
     @Test("options reach the settings")
     func settings() throws {
-        let line = "--floppy f --disk a --disk b --cdrom c --boot dc --memory 64 --clock virtual --serial none --serial pty --debug-console 0x402=x --no-reboot"
+        let line =
+            "--floppy f --disk a --disk b --cdrom c --boot dc --memory 64 --clock virtual --serial none --serial pty "
+            + "--debug-console 0x402=x --no-reboot"
         let run = try Run.parse(line.split(separator: " ").map(String.init))
         var settings = RunSettings()
         run.media.apply(to: &settings)
@@ -103,7 +109,9 @@ import Testing
             // mov dx,402h; mov al,'H'; out dx,al; in al,dx; out E8h... ; mov dx,402h; out dx,al; out F4h,al
             let bios = try bios([0xBA, 0x02, 0x04, 0xB0, 0x48, 0xEE, 0xEC, 0xEE, 0xE6, 0xF4], in: folder)
             let host = TestHost()
-            _ = host.execute(["run", "--headless", "--bios", bios, "--debug-exit", "0xF4", "--debug-console", "0x402=\(folder)/log", "--timeout", "20"])
+            _ = host.execute([
+                "run", "--headless", "--bios", bios, "--debug-exit", "0xF4", "--debug-console", "0x402=\(folder)/log", "--timeout", "20",
+            ])
             #expect(try [UInt8](Data(contentsOf: URL(fileURLWithPath: folder + "/log"))) == [0x48, 0xE9])
         }
     }
@@ -162,7 +170,8 @@ import Testing
             try Data("wait-for SeaBIOS.*version 60\nstop\n".utf8).write(to: URL(fileURLWithPath: folder + "/script"))
             let host = TestHost()
             let status = host.execute([
-                "run", "--headless", "--clock", "virtual", "--script", folder + "/script", "--screen-text", folder + "/screen", "--timeout", "60",
+                "run", "--headless", "--clock", "virtual", "--script", folder + "/script", "--screen-text", folder + "/screen", "--timeout",
+                "60",
             ])
             #expect(status == 0, "\(host.standardError)")
             #expect(try String(contentsOfFile: folder + "/screen", encoding: .utf8).contains("SeaBIOS (version"))
@@ -207,7 +216,8 @@ import Testing
             try Data("MODULE".utf8).write(to: URL(fileURLWithPath: folder + "/module"))
             let host = TestHost()
             let status = host.execute([
-                "run", "--headless", "--clock", "virtual", "--kernel", folder + "/kernel", "--initrd", folder + "/module", "--append", "hello world",
+                "run", "--headless", "--clock", "virtual", "--kernel", folder + "/kernel", "--initrd", folder + "/module", "--append",
+                "hello world",
                 "--debug-exit", "0xF4", "--debug-console", "0x402=\(folder)/log", "--timeout", "60",
             ])
             #expect(status == 0x21, "\(host.standardError)")
@@ -220,9 +230,11 @@ import Testing
         try withFolder { folder in
             // For registers 0 2 4 7 8 9: out 70h; in 71h; out 402h. Then out F4h.
             let registers: [UInt8] = [4, 7, 8, 9, 0x32]
-            let bios = try bios([0xBA, 0x02, 0x04] + registers.flatMap { [0xB0, $0, 0xE6, 0x70, 0xE4, 0x71, 0xEE] as [UInt8] } + [0xE6, 0xF4], in: folder)
+            let bios = try bios(
+                [0xBA, 0x02, 0x04] + registers.flatMap { [0xB0, $0, 0xE6, 0x70, 0xE4, 0x71, 0xEE] as [UInt8] } + [0xE6, 0xF4], in: folder)
             _ = TestHost().execute([
-                "run", "--headless", "--bios", bios, "--rtc", "1999-12-31T23:00:00", "--debug-exit", "0xF4", "--debug-console", "0x402=\(folder)/log",
+                "run", "--headless", "--bios", bios, "--rtc", "1999-12-31T23:00:00", "--debug-exit", "0xF4", "--debug-console",
+                "0x402=\(folder)/log",
                 "--timeout", "20",
             ])
             #expect(try [UInt8](Data(contentsOf: URL(fileURLWithPath: folder + "/log"))) == [0x23, 0x31, 0x12, 0x99, 0x19])

@@ -84,10 +84,15 @@ struct Item {
     var bits = 32
     /// Raw count of shifts, iterations of REP (1 without it).
     var count = 1
+    /// `count` is CL at the time, or (E)CX under a REP prefix.
+    var usesCL = false
+    var repeats = false
     var x87Opcode: UInt8 = 0
     var modrm: UInt8 = 0
     /// A near branch, encoded for the place where it was made.
     var isRelative = false
+    /// FNSTENV FLDENV FNSAVE FRSTOR.
+    var isImage = false
     /// Nothing may follow: it stores what is not compared.
     var isLast = false
     /// Bytes of the data window that are not compared, because of `isLast`.

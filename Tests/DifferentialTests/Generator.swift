@@ -29,11 +29,19 @@ final class Generator {
     private(set) var image = [UInt8](repeating: 0xCC, count: Layout.codeBytes)
     private var used: UInt32 = 0
     private(set) var lines: [Line] = []
+    /// Instructions that were chosen for this test; `lines` has those of loops several times.
+    private(set) var chosen = 0
     private(set) var taint: UInt32 = 0
     private(set) var unknown: [Range<Int>] = []
     private(set) var codesAreDefined = true
+    /// The last instruction touched an x87 image: only the page of its CR2 is compared.
+    private(set) var endsWithImage = false
     /// Instructions that belong together and come next.
     private var pending: [Item] = []
+    /// The instruction at each EIP, for loops that come back to it.
+    private var placed: [UInt32: Item] = [:]
+    /// The test is no use: a loop ran too long, or read an undefined flag when it came round.
+    private(set) var isSpoilt = false
     private var profile = 0
 
     init(guest: GuestProcessor, hasLow: Bool, has16: Bool) {
@@ -61,6 +69,10 @@ final class Generator {
         unknown.removeAll(keepingCapacity: true)
         taint = 0
         codesAreDefined = true
+        endsWithImage = false
+        isSpoilt = false
+        chosen = 0
+        placed.removeAll(keepingCapacity: true)
         profile = chance.below(10)
         var start = start
         start.eip = Layout.high + Layout.code + UInt32(takePiece())
@@ -69,6 +81,10 @@ final class Generator {
         var attempts = 0
         while lines.count < length && attempts < length * 20 {
             attempts += 1
+            if placed[guest.eip] != nil {
+                if !goRound() { return start }
+                continue
+            }
             guard var item = next() else { continue }
             if !room(for: item) {
                 // A relative branch was made for this place.
@@ -112,15 +128,69 @@ final class Generator {
 
     private func emit(_ item: Item, _ effect: FlagEffect) -> Bool {
         let eip = guest.eip
+        endsWithImage = item.isImage
         write(Int(eip) & 0xFFF, item.code.array)
         lines.append(Line(eip: eip, length: item.code.count, taint: taint, wide: isWide))
+        chosen += 1
+        placed[eip] = item
         if item.form >= 0 { executed[item.form] += 1 } else if item.form == -1 { executed[forms.count] += 1 }
         guard guest.step() else {
             taint |= effect.undefined
             return false
         }
         taint = taint & ~effect.sets | effect.undefined
-        return true
+        isSpoilt = !isInCode
+        return !isSpoilt
+    }
+
+    /// A branch led back to instructions that are there already: executes them again until it falls out.
+    /// Returns false when the test is over.
+    private func goRound() -> Bool {
+        for _ in 0..<200 {
+            guard var item = placed[guest.eip] else { return true }
+            if item.usesCL { item.count = Int(register(1) & 0xFF) }
+            if item.mnemonic == .cmps || item.mnemonic == .scas, item.repeats { item.count = Int(register(1)) }
+            let effect = self.effect(item).0
+            // Where rules depend on more than flags, the loop is not worth the trouble.
+            if item.mnemonic == .popa || item.mnemonic == .arpl || item.mnemonic == .enter { isSpoilt = true }
+            if effect.reads & taint != 0 || effect.undefinedResult || item.form == -1 && (effect.sets != 0 || X87Rules.compares(item.x87Opcode, item.modrm)) {
+                isSpoilt = true
+            }
+            if isSpoilt { return false }
+            lines.append(Line(eip: guest.eip, length: item.code.count, taint: taint, wide: isWide))
+            endsWithImage = item.isImage
+            guard guest.step() else {
+                taint |= effect.undefined
+                return false
+            }
+            taint = taint & ~effect.sets | effect.undefined
+            // A return whose address was not pushed this time.
+            if !isInCode { break }
+        }
+        isSpoilt = true
+        return false
+    }
+
+    /// DEC ECX or LOOP, and a jump back to an instruction of this test.
+    private func back() -> Item? {
+        let candidates = lines.suffix(8).filter { $0.wide == isWide && $0.eip >> 16 == guest.eip >> 16 }
+        guard !candidates.isEmpty, pending.isEmpty else { return nil }
+        let target = Int(candidates[candidates.startIndex + chance.below(candidates.count)].eip & 0xFFF)
+        var item = Item()
+        let start = Int(guest.eip & 0xFFF)
+        let size = isWide ? 4 : 2
+        let usesLoop = target - (start + 2) >= -128 && target <= start && chance.percent(50)
+        if usesLoop {
+            item.mnemonic = .loop
+            item.code = Encoding([0xE2])
+            item.code.append(UInt32(bitPattern: Int32(target - (start + 2))), 1)
+        } else {
+            item.mnemonic = .jcc
+            item.condition = UInt8(chance.below(16))
+            item.code = relative([0x0F, 0x80 | item.condition], guest.eip, target, size)
+        }
+        item.isRelative = true
+        return item
     }
 
     private func effect(_ item: Item) -> (FlagEffect, FlagRule?) {
@@ -141,6 +211,9 @@ final class Generator {
     }
 
     // MARK: Places for code
+
+    /// EIP lies where code may be. Data is executable for the guest, which has no NX.
+    private var isInCode: Bool { guest.eip & ~0xFFF == Layout.high + Layout.code && isWide || guest.eip & ~0xFFF == Layout.code }
 
     var isWide: Bool { guest.selector(Seg.cs) != Layout.code16 }
 
@@ -186,6 +259,7 @@ final class Generator {
 
     private func next() -> Item? {
         if !pending.isEmpty { return pending.removeFirst() }
+        if chance.percent(2), let item = back() { return item }
         let dice = chance.below(100)
         // Profiles: 0–4 integer, 5 and 6 x87, 7 MMX, 8 and 9 all together.
         let (x87, mmx) = profile < 5 ? (1, 1) : profile < 7 ? (80, 2) : profile < 8 ? (8, 70) : (25, 20)
@@ -420,7 +494,7 @@ final class Generator {
         }
         let reg = chance.below(8)
         let environment = sized ? 28 : 14
-        var bytes: Int
+        let bytes: Int
         switch (opcode, reg) {
         case (0xD9, 1), (0xDB, 4), (0xDB, 6), (0xDD, 5):
             if !chance.percent(3) { return nil }
@@ -439,6 +513,9 @@ final class Generator {
         }
         let narrow = chance.percent(15) != !isWide
         guard let m = memory(bytes: bytes, narrow: narrow, aligned: false) else { return nil }
+        // Images are many accesses; the order of alignment and page faults among them is the maker's.
+        item.isImage = bytes >= 14
+        if item.isImage && guest.eflags & EFlags.ac != 0 { return nil }
         if narrow == isWide { item.code.append(0x67) }
         if m.prefix != 0 { item.code.append(m.prefix) }
         item.modrm = m.modrm | UInt8(reg << 3)
@@ -492,7 +569,10 @@ final class Generator {
             item.mnemonic = .movSeg
             item.code = Encoding([0x8E, UInt8(0xC0 | segment << 3 | register)])
             return sequence([load(register, someSelector() | chance.u32() & 0xFFFF_0000), item])
-        case .push, .pop, .pusha, .popa, .pushf, .pushSeg, .enter, .leave:
+        case .popa:
+            // AMD's processors have loaded the first registers when a later one faults; ours none.
+            guard let at = stackPlace, at + 64 <= Layout.dataBytes else { return load(4, someStackPointer()) }
+        case .push, .pop, .pusha, .pushf, .pushSeg, .enter, .leave:
             if let fix = stackFix() { return fix }
             if mnemonic == .leave || mnemonic == .enter, chance.percent(90) {
                 let at = dataPlace(Seg.ss, stackIsWide ? register(5) : register(5) & 0xFFFF)
@@ -576,12 +656,14 @@ final class Generator {
                     shift = wide ? (offset >> 5) * 4 : (offset >> 4) * 2
                 }
                 // A locked access that crosses a cache line may be trapped or slowed by the host's kernel.
-                let aligned = lock || mnemonic == .xchg || mnemonic == .cmpxchg8b
+                // ARPL: AMD's processors write only what they change, so a read-only operand need not fault.
+                let aligned = lock || mnemonic == .arpl || mnemonic == .xchg || mnemonic == .cmpxchg8b
                 guard let m = memory(bytes: bytes, narrow: narrow, aligned: aligned, shift: shift) else { return nil }
                 modrm = m.modrm | UInt8(reg << 3)
                 tail = m.rest
                 prefix = m.prefix
                 place = m.place
+                if mnemonic == .arpl && prefix == 0x2E { return nil }
                 if [.lar, .lsl, .verr, .verw].contains(mnemonic) && !isKnown(peek(m.place, 2)) { return nil }
                 if mnemonic == .lds || mnemonic == .les || mnemonic == .lss {
                     let selector = peek(m.place + sizeBytes, 2)
@@ -592,6 +674,7 @@ final class Generator {
             lock = lock && chance.percent(5)
         }
         item.count = shiftCount(operands)
+        item.usesCL = operands.contains(.cl)
         for operand in operands {
             switch operand {
             case .ib:
@@ -618,7 +701,8 @@ final class Generator {
         if prefix != 0 { prefixes.append(prefix) }
         if toggled { prefixes.append(0x66) }
         if narrow == isWide { prefixes.append(0x67) }
-        if lock || chance.below(500) == 0 && sizeable { prefixes.append(0xF0) }
+        // AMD's processors accept LOCK VERW.
+        if lock || chance.below(500) == 0 && sizeable && mnemonic != .verw && mnemonic != .verr { prefixes.append(0xF0) }
         while !prefixes.isEmpty { item.code.append(prefixes.remove(at: chance.below(prefixes.count))) }
         if form.twoByte { item.code.append(0x0F) }
         item.code.append(form.opcode)
@@ -672,6 +756,7 @@ final class Generator {
         let narrow = chance.percent(15) != !isWide
         if narrow && !hasLow && guest.selector(Seg.ds) != Layout.data16 { return nil }
         let repeats = chance.percent(60)
+        item.repeats = repeats
         if repeats {
             let count = narrow ? register(1) & 0xFFFF : register(1)
             if count > 64 { return load(1, UInt32(chance.below(chance.percent(80) ? 12 : 64)) | (narrow ? chance.u32() & 0xFFFF_0000 : 0)) }
@@ -686,10 +771,15 @@ final class Generator {
         case .lods: uses = [(6, Seg.ds)]
         default: uses = [(7, Seg.es)]
         }
+        var skipped = false
         for (register, segment) in uses {
             let value = narrow ? self.register(register) & 0xFFFF : self.register(register)
             if let at = dataPlace(segment, value), down ? at >= length : at + length <= Layout.dataBytes { continue }
-            if chance.percent(4) { continue }
+            // With both operands outside, the makers differ in which faults.
+            if !skipped && chance.percent(4) {
+                skipped = true
+                continue
+            }
             guard let start = window(segment, narrow: narrow) else { return nil }
             let place: Int
             if chance.percent(4) {

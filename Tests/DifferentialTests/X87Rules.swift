@@ -3,7 +3,7 @@ enum X87Rules {
     static let texts = [
         "FCS and FDS: deprecated (SDM Vol. 1, \"x87 FPU Instruction and Operand (Data) Pointers\"); Linux saves the 64-bit form, which drops them",
         "FIP, FOP and FDP after an exception: Linux saves and restores the x87, and AMD's XRSTOR keeps them only while ES is set",
-        "C3 C2 C0 of a comparison that raises an unmasked #IA: left alone by Intel's processors (SDM Vol. 2A, FCOM), set by AMD's; the same with FCOMI's EFLAGS",
+        "C3 C2 C0 of a comparison that raises an unmasked #IA: left alone by Intel's (SDM Vol. 2A, FCOM), set by AMD's; the same with FCOMI's EFLAGS",
     ]
 
     /// Bytes of an FNSTENV or FNSAVE image in memory, as places in the data.

@@ -6,6 +6,7 @@ import Primitives
 struct MetalReport {
     var lines: [String] = []
     var stop: PCStop = .sliceDone
+    var digest = ""
 
     var passed: [String] { lines.filter { $0.hasPrefix("ok ") } }
     /// Everything that is neither a passed check nor the end marker.
@@ -28,14 +29,19 @@ enum MetalBench {
 
     struct AssemblyError: Error, CustomStringConvertible { let description: String }
 
-    static func assemble(_ name: String) throws -> [UInt8] {
+    /// Names of the images.
+    static func sources() throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: folder.path).filter { $0.hasSuffix(".asm") }.map { String($0.dropLast(4)) }
+    }
+
+    static func assemble(_ name: String, defines: [String] = []) throws -> [UInt8] {
         guard let assembler else { throw AssemblyError(description: "nasm is not installed") }
         let output = FileManager.default.temporaryDirectory.appendingPathComponent("metal-\(name)-\(UUID().uuidString).bin")
         defer { try? FileManager.default.removeItem(at: output) }
         let nasm = Process()
         nasm.executableURL = assembler
         nasm.currentDirectoryURL = folder
-        nasm.arguments = ["-w+error", "-f", "bin", "-o", output.path, name + ".asm"]
+        nasm.arguments = defines.map { "-D" + $0 } + ["-w+error", "-f", "bin", "-o", output.path, name + ".asm"]
         let messages = Pipe()
         nasm.standardError = messages
         try nasm.run()
@@ -64,6 +70,7 @@ enum MetalBench {
             }
             break
         }
+        report.digest = pc.digest()
         report.lines = text.split(separator: 10).map { String(decoding: $0, as: UTF8.self) }
         return report
     }

@@ -61,7 +61,9 @@ import Testing
 
     @Test("every test target and every option of run is in README") func complete() {
         let text = readme.joined(separator: "\n")
-        for target in House.folders("Tests") where target.hasSuffix("Tests") { #expect(text.contains("`\(target)`"), "README's table of suites lacks \(target)") }
+        for target in House.folders("Tests") where target.hasSuffix("Tests") {
+            #expect(text.contains("`\(target)`"), "README's table of suites lacks \(target)")
+        }
         for file in House.files("Sources/Commands", ["swift"]) where file.path.hasSuffix("RunOptions.swift") {
             for line in file.lines {
                 guard let match = line.firstMatch(of: /^    var ([a-zA-Z]+)(?:: | = )/), !line.contains("{") else { continue }

@@ -63,7 +63,8 @@ private let arrows: [String: Set<String>] = [
         guard !SourceTests.values.contains(name), !name.contains("+") else { return }
         let head = Array(file.lines.drop { !$0.hasPrefix("///") }.prefix { $0.hasPrefix("///") })
         let makers = "Intel|IBM|Motorola|National|Microsoft|Compaq|ECMA|QEMU|Bochs|Vitrine"
-        #expect(head.first?.range(of: "^/// (\(makers))[ ,].*", options: .regularExpression) != nil, "\(file.path): the head does not begin with maker and part")
+        let named = head.first?.range(of: "^/// (\(makers))[ ,].*", options: .regularExpression) != nil
+        #expect(named, "\(file.path): the head does not begin with maker and part")
         #expect(head.contains { $0.hasPrefix("/// Source:") }, "\(file.path): no 'Source:' in the head")
         #expect(head.contains { $0.hasPrefix("/// Not implemented:") }, "\(file.path): no 'Not implemented:' in the head")
         let before = file.lines.prefix { !$0.hasPrefix("///") }
@@ -72,7 +73,9 @@ private let arrows: [String: Set<String>] = [
 
     @Test("processor and board know no clock, no file, no thread and no terminal of the host", arguments: ["CPU", "Hardware"])
     func bans(target: String) {
-        let banned = "\\bDate\\(|\\bimport Foundation\\b|Task\\.sleep|DispatchTime|DispatchQueue|FileManager|FileHandle|\\bprint\\(|clock_gettime|gettimeofday|\\bThread\\b"
+        let banned =
+            "\\bDate\\(|\\bimport Foundation\\b|Task\\.sleep|DispatchTime|DispatchQueue|FileManager|FileHandle|\\bprint\\("
+            + "|clock_gettime|gettimeofday|\\bThread\\b"
         for file in House.files("Sources/" + target, ["swift"]) {
             for finding in file.findings(banned) { Issue.record(Comment(rawValue: finding)) }
         }
@@ -113,5 +116,34 @@ private let arrows: [String: Set<String>] = [
         let texts = House.swift + House.files("Tests", ["sh", "asm", "inc"]) + ["README.md", "Package.swift", ".ci/run"].map(House.read)
         let folders = ["/work" + "/", "/root" + "/", "/home" + "/[a-z]", "/Users" + "/"].joined(separator: "|")
         for file in texts { for finding in file.findings("(^|[^A-Za-z0-9_.])(\(folders))", comments: true) { Issue.record(Comment(rawValue: finding)) } }
+    }
+}
+
+@Suite("tidy · registries") struct RegistryTests {
+    private func types(_ folder: String, _ protocols: String) -> [String] {
+        House.files(folder, ["swift"]).flatMap(\.lines).compactMap { line in
+            guard let match = line.firstMatch(of: /^(?:public )?struct (\w+): ([^{]*)/) else { return nil }
+            return String(match.2).range(of: "\\b(\(protocols))\\b", options: .regularExpression) != nil ? String(match.1) : nil
+        }
+    }
+
+    @Test("every chip is in the board's list") func chips() {
+        let board = House.read("Sources/Hardware/Board/PC+Chips.swift").lines.joined(separator: "\n")
+        let chips = types("Sources/Hardware/Devices", "Device|PCIFunction")
+        #expect(chips.count > 15)
+        for chip in chips { #expect(board.contains("\(chip)("), "\(chip) is not on the board") }
+    }
+
+    @Test("the port bus and the digest know no chip by name", arguments: ["Bus/IOBus.swift", "Board/PC+Bus.swift", "Board/DigestEncoder.swift"])
+    func bus(path: String) {
+        let chips = types("Sources/Hardware/Devices", "Device|PCIFunction").joined(separator: "|")
+        for finding in House.read("Sources/Hardware/" + path).findings("\\b(\(chips))\\(") { Issue.record(Comment(rawValue: finding)) }
+    }
+
+    @Test("every verb is a subcommand") func verbs() {
+        let root = House.read("Sources/Commands/Vitrine.swift").lines.joined(separator: "\n")
+        for verb in types("Sources/Commands", "Verb") where verb != "Vitrine" {
+            #expect(root.contains("\(verb).self"), "vitrine has no verb \(verb)")
+        }
     }
 }

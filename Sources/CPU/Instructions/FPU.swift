@@ -234,7 +234,7 @@ extension Core {
         let offset = effectiveOffset(o)
         let first = try linear(Int(o.pointee.seg), offset, 10, write: true)
         let second = (first &+ 8) & t.pointee.addressMask
-        if first & 0xFFF > 0xFF6 { try probeWrite(second, 2) }
+        if first & 0xFFF > 0xFF6 { try probeWrite(first, 10) }
         try store(first, value.significand)
         try store(second, value.signExponent)
         note(o, data: offset)

@@ -139,9 +139,7 @@ extension Core {
     /// The checks of a store that an unmasked exception then suppresses: memory faults come first, as measured.
     @inline(never)
     private func proveFPUOperand(_ o: OpPointer, _ bytes: Int) throws(Fault) {
-        let start = try effectiveLinear(o, bytes, write: true)
-        try probeWrite(start, min(bytes, 8))
-        if bytes > 8 { try probeWrite((start &+ 8) & t.pointee.addressMask, bytes - 8) }
+        try probeWrite(effectiveLinear(o, bytes, write: true), bytes)
         note(o, data: effectiveOffset(o))
     }
 

@@ -42,7 +42,7 @@ func lar(_ c: Core, _ o: OpPointer) throws(Fault) {
     let selector = try c.loadRM(o, UInt16.self)
     // TSS, LDT, call gates, task gate.
     let d = try c.describe(selector, systemTypes: 0b0001_1010_0011_1110)
-    if let d { c.setDestination(o, UInt32(truncatingIfNeeded: d.raw >> 32) & 0x00F0_FF00) }
+    if let d { c.setDestination(o, UInt32(truncatingIfNeeded: d.raw >> 32) & 0x00FF_FF00) }
     c.setZeroFlag(d != nil)
 }
 

@@ -137,7 +137,8 @@ extension Core {
     /// #AC: CR0.AM, EFLAGS.AC and CPL 3. The TLB never hits then, so that every access comes here.
     @inline(__always)
     private func checkAlignment(_ address: UInt64, _ bytes: Int) throws(Fault) {
-        if t.pointee.alignmentChecked && !isSystemAccess && address & UInt64(bytes &- 1) != 0 { throw .alignmentCheck }
+        // Ten-byte operands of the x87 want 8: SDM Vol. 3A, "Alignment Requirements by Data Type".
+        if t.pointee.alignmentChecked && !isSystemAccess && address & UInt64(min(bytes, 8) &- 1) != 0 { throw .alignmentCheck }
     }
 
     /// Data breakpoints (DR0–DR3); pages that hold one never hit the TLB.

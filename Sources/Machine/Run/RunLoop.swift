@@ -148,7 +148,9 @@ final class RunLoop {
     /// The guest halted: sleep with the host clock, skip with the virtual one, up to whatever comes first.
     private func rest(until deadline: Nanoseconds?) {
         let now = guestTime
-        let wakes = [deadline, typing.nextTime.map { max($0, now &+ TypingQueue.gap) }, parts.script?.nextGuestTime(now, isVirtual: isVirtual)]
+        let wakes = [
+            deadline, typing.nextTime.map { max($0, now &+ TypingQueue.gap) }, parts.script?.nextGuestTime(now, isVirtual: isVirtual),
+        ]
         let next = wakes.compactMap { $0 }.min()
         guard let clock = parts.hostClock else {
             if deadline != nil { return }  // the board has skipped the halt itself
@@ -164,7 +166,8 @@ final class RunLoop {
         var sleep = next.map { $0 > time ? $0 - time : 0 } ?? RunLoop.longestSleep
         // Show what the guest did just before it halted, and look for what a script waits for.
         if ranSinceFrame, looksAtScreen, let fetched = frameFetched {
-            let due = fetched &+ RunLoop.frameInterval, elapsed = hostElapsed
+            let due = fetched &+ RunLoop.frameInterval
+            let elapsed = hostElapsed
             sleep = min(sleep, due > elapsed ? due - elapsed : 0)
         }
         if parts.script?.isFinished == false { sleep = min(sleep, RunLoop.longestSleep / 10) }
@@ -199,7 +202,8 @@ final class RunLoop {
         report.outcome = outcome.word
         report.exitStatus = outcome.exitStatus
         if !typing.untypable.isEmpty {
-            parts.diagnose("These characters are not on the \(typing.layout.name) keyboard and were not typed: \(String(typing.untypable)).")
+            parts.diagnose(
+                "These characters are not on the \(typing.layout.name) keyboard and were not typed: \(String(typing.untypable)).")
         }
         return RunningMachine.Ending(outcome: outcome, report: report, frame: pc.textFrame(), pixels: pc.pixels())
     }
