@@ -134,7 +134,8 @@ final class Differential {
             if [10, 11, 12, 13, 14, 17].contains(real.vector), (real.errorCode ^ ours.errorCode) & mask != 0 {
                 return "error code \(hex(real.errorCode, 4)) / \(hex(ours.errorCode, 4))"
             }
-            if real.vector == 14, (real.cr2 ^ ours.cr2) & (test?.endsWithImage ?? false ? ~0xFFF : .max) != 0 { return "CR2 \(hex(real.cr2, 8)) / \(hex(ours.cr2, 8))" }
+            let cr2Mask: UInt32 = test?.endsWithImage ?? false ? ~0xFFF : .max
+            if real.vector == 14, (real.cr2 ^ ours.cr2) & cr2Mask != 0 { return "CR2 \(hex(real.cr2, 8)) / \(hex(ours.cr2, 8))" }
         }
         let names = ["FCW", "FSW", "FTW", "FIP", "FOP", "FDP", "FDS"]
         let masks = X87Rules.masks(afterSignal: !real.isEnd, codes: test?.codes ?? true)

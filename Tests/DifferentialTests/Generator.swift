@@ -153,7 +153,7 @@ final class Generator {
             if item.mnemonic == .cmps || item.mnemonic == .scas, item.repeats { item.count = Int(register(1)) }
             let effect = self.effect(item).0
             // Where rules depend on more than flags, the loop is not worth the trouble.
-            if [.popa, .pusha, .retf, .cmps, .movs].contains(item.mnemonic) || item.mnemonic == .arpl || item.mnemonic == .enter || item.mnemonic == .iret { isSpoilt = true }
+            if [.popa, .pusha, .retf, .cmps, .movs, .arpl, .enter, .iret].contains(item.mnemonic) { isSpoilt = true }
             if effect.reads & taint != 0 || effect.undefinedResult || item.form == -1 && (effect.sets != 0 || X87Rules.compares(item.x87Opcode, item.modrm)) {
                 isSpoilt = true
             }
@@ -664,7 +664,8 @@ final class Generator {
                 tail = m.rest
                 prefix = m.prefix
                 place = m.place
-                if mnemonic == .arpl, prefix == 0x2E || [Seg.ds, Seg.es, Seg.ss].contains(where: { [Layout.code32, Layout.code16].contains(guest.selector($0)) }) {
+                let dataInCode = [Seg.ds, Seg.es, Seg.ss].contains { [Layout.code32, Layout.code16].contains(guest.selector($0)) }
+                if mnemonic == .arpl, prefix == 0x2E || dataInCode {
                     return nil
                 }
                 if [.lar, .lsl, .verr, .verw].contains(mnemonic) && !isKnown(peek(m.place, 2)) { return nil }
@@ -776,7 +777,8 @@ final class Generator {
         }
         // With both operands outside, the makers differ in which faults.
         let outside = uses.filter { register, segment in
-            dataPlace(segment, narrow ? self.register(register) & 0xFFFF : self.register(register)).map { down ? $0 < length : $0 + length > Layout.dataBytes } ?? true
+            let place = dataPlace(segment, narrow ? self.register(register) & 0xFFFF : self.register(register))
+            return place.map { down ? $0 < length : $0 + length > Layout.dataBytes } ?? true
         }
         for (register, segment) in uses {
             let value = narrow ? self.register(register) & 0xFFFF : self.register(register)

@@ -403,7 +403,9 @@ extension Decoder {
         case .cmp_rr32: return step < 0 ? nil : Kind.cmp_rr32_jz.offset(step)
         case .cmp_ri32: return step < 0 ? nil : Kind.cmp_ri32_jz.offset(step)
         case .cmp_ri8: return step < 0 ? nil : Kind.cmp_ri8_jz.offset(step)
-        case .test_rr32: return condition == 4 || condition == 5 ? Kind.test_rr32_jz.offset(condition - 4) : condition == 8 || condition == 9 ? Kind.test_rr32_js.offset(condition - 8) : nil
+        case .test_rr32:
+            if condition == 4 || condition == 5 { return Kind.test_rr32_jz.offset(condition - 4) }
+            return condition == 8 || condition == 9 ? Kind.test_rr32_js.offset(condition - 8) : nil
         case .test_rr8: return condition == 4 || condition == 5 ? Kind.test_rr8_jz.offset(condition - 4) : nil
         case .dec_r32: return condition == 5 ? .dec_r32_jnz : nil
         default: return nil

@@ -228,7 +228,11 @@ func execute(_ c: Core, _ first: BlockPointer) -> Fault? {
             case .lea32: c.setReg(o.pointee.a, UInt32(truncatingIfNeeded: address(c, o)))
             case .lea_:
                 let offset = c.effectiveOffset(o)
-                if o.pointee.flags & 3 == 1 { c.setReg(o.pointee.a, UInt16(truncatingIfNeeded: offset)) } else { c.setReg(o.pointee.a, UInt32(truncatingIfNeeded: offset)) }
+                if o.pointee.flags & 3 == 1 {
+                    c.setReg(o.pointee.a, UInt16(truncatingIfNeeded: offset))
+                } else {
+                    c.setReg(o.pointee.a, UInt32(truncatingIfNeeded: offset))
+                }
             case .xchg_rr8:
                 let x = c.reg(o.pointee.a, UInt8.self)
                 c.setReg(o.pointee.a, c.reg(o.pointee.b, UInt8.self))
@@ -301,15 +305,18 @@ func execute(_ c: Core, _ first: BlockPointer) -> Fault? {
             case .shl_ri32: c.setReg(o.pointee.a, shl(c, c.reg(o.pointee.a, UInt32.self), immediate(o, UInt32.self)))
             case .shl_rc32:
                 let count = UInt32(c.reg(8, UInt8.self) & 31)
-                if count != 0 { c.setReg(o.pointee.a, shl(c, c.reg(o.pointee.a, UInt32.self), count)) } else { c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt32.self)) }
+                let x = c.reg(o.pointee.a, UInt32.self)
+                c.setReg(o.pointee.a, count == 0 ? x : shl(c, x, count))
             case .shr_ri32: c.setReg(o.pointee.a, shr(c, c.reg(o.pointee.a, UInt32.self), immediate(o, UInt32.self)))
             case .shr_rc32:
                 let count = UInt32(c.reg(8, UInt8.self) & 31)
-                if count != 0 { c.setReg(o.pointee.a, shr(c, c.reg(o.pointee.a, UInt32.self), count)) } else { c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt32.self)) }
+                let x = c.reg(o.pointee.a, UInt32.self)
+                c.setReg(o.pointee.a, count == 0 ? x : shr(c, x, count))
             case .sar_ri32: c.setReg(o.pointee.a, sar(c, c.reg(o.pointee.a, UInt32.self), immediate(o, UInt32.self)))
             case .sar_rc32:
                 let count = UInt32(c.reg(8, UInt8.self) & 31)
-                if count != 0 { c.setReg(o.pointee.a, sar(c, c.reg(o.pointee.a, UInt32.self), count)) } else { c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt32.self)) }
+                let x = c.reg(o.pointee.a, UInt32.self)
+                c.setReg(o.pointee.a, count == 0 ? x : sar(c, x, count))
             case .shift_ri8: shiftRegister(c, o, UInt8(truncatingIfNeeded: o.pointee.imm), UInt8.self)
             case .shift_rc8: shiftRegister(c, o, c.reg(8, UInt8.self), UInt8.self)
             case .shift_mi8: try shiftMemory(c, o, UInt8(truncatingIfNeeded: o.pointee.imm), UInt8.self)
