@@ -11,23 +11,50 @@ let fast: [SwiftSetting] =
 let package = Package(
     name: "vitrine",
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
     ],
     targets: [
         .target(name: "Primitives", swiftSettings: fast),
         .target(name: "CPU", dependencies: ["Primitives"], swiftSettings: fast),
         .target(name: "Hardware", dependencies: ["CPU", "Primitives"], swiftSettings: fast),
         .target(name: "Machine", dependencies: ["Hardware", "CPU", "Primitives"]),
+        .systemLibrary(name: "CNcursesW", providers: [.apt(["libncurses-dev"])]),
+        .target(
+            name: "Terminal", dependencies: ["Primitives", .product(name: "TOMLKit", package: "TOMLKit")],
+            resources: [.copy("../../Themes"), .copy("../../Keymaps")]),
+        .target(name: "Panels", dependencies: ["Terminal", "Machine", "Hardware", "CPU", "Primitives"]),
+        .target(
+            name: "Console",
+            dependencies: ["CNcursesW", "Panels", "Terminal", "Machine", "Hardware", "CPU", "Primitives"]),
         .target(
             name: "Commands",
             dependencies: [
                 "Machine", "Hardware", "CPU", "Primitives", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
-        .executableTarget(name: "vitrine", dependencies: ["Commands", "Machine", "Hardware", "CPU", "Primitives"]),
+        .executableTarget(
+            name: "vitrine",
+            dependencies: ["Console", "Commands", "Panels", "Terminal", "Machine", "Hardware", "CPU", "Primitives"]),
+        .target(
+            name: "CannedMachine", dependencies: ["Machine", "Hardware", "CPU", "Primitives"], path: "Tests/CannedMachine"),
+        .executableTarget(
+            name: "consoleprobe",
+            dependencies: ["CannedMachine", "Console", "Panels", "Terminal", "Machine", "Hardware", "CPU", "Primitives"],
+            path: "Tests/ConsoleProbe"),
         .testTarget(name: "CPUTests", dependencies: ["CPU", "Primitives"]),
+        // Optimised: it generates and compares a million instructions.
+        .testTarget(name: "DifferentialTests", dependencies: ["CPU", "Primitives"], swiftSettings: [.unsafeFlags(["-O"])]),
         .testTarget(name: "HardwareTests", dependencies: ["Hardware", "CPU", "Primitives"]),
+        .testTarget(name: "MetalTests", dependencies: ["Hardware", "CPU", "Primitives"]),
         .testTarget(name: "MachineTests", dependencies: ["Machine", "Hardware", "CPU", "Primitives"]),
+        .testTarget(name: "TidyTests", dependencies: ["Panels", "Terminal"]),
+        .testTarget(name: "EndToEndTests", dependencies: ["vitrine", "consoleprobe", "Machine", "Hardware", "CPU", "Primitives"]),
         .testTarget(name: "CommandsTests", dependencies: ["Commands", "Machine", "Hardware", "CPU", "Primitives"]),
+        .testTarget(name: "TerminalTests", dependencies: ["Terminal", "Primitives"]),
+        .testTarget(
+            name: "PanelsTests",
+            dependencies: ["CannedMachine", "Panels", "Terminal", "Machine", "Hardware", "CPU", "Primitives"],
+            exclude: ["Golden"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -33,7 +33,14 @@ enum OptionValue {
     static func port(_ text: String) throws -> UInt16 {
         let lower = text.lowercased()
         let value =
-            if lower.hasPrefix("0x") { UInt16(lower.dropFirst(2), radix: 16) } else if lower.hasSuffix("h") { UInt16(lower.dropLast(), radix: 16) } else { UInt16(lower) }
+            if lower.hasPrefix("0x") {
+                UInt16(lower.dropFirst(2), radix: 16)
+            } else if lower.hasSuffix("h") {
+                UInt16(lower.dropLast(), radix: 16)
+            } else {
+                // E9 without a prefix can only be hexadecimal.
+                UInt16(lower) ?? UInt16(lower, radix: 16)
+            }
         guard let value else { throw ValidationError("an I/O port is a number from 0 to 0xFFFF") }
         return value
     }
@@ -49,7 +56,8 @@ enum OptionValue {
         let invalid = ValidationError("a date looks like 2001-02-03T04:05:06")
         // Fixed forms only: yyyy-mm-dd[(T| )hh:mm[:ss]][Z|±hh:mm]
         let pattern = /(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2}))?)?(?:Z|([+-])(\d{2}):?(\d{2}))?/
-        guard let match = text.wholeMatch(of: pattern), let year = Int64(match.1), let month = Int64(match.2), let day = Int64(match.3) else { throw invalid }
+        guard let match = text.wholeMatch(of: pattern), let year = Int64(match.1), let month = Int64(match.2), let day = Int64(match.3)
+        else { throw invalid }
         func field(_ part: Substring?, _ limit: Int64) throws -> Int64 {
             let value = part.flatMap { Int64($0) } ?? 0
             guard value < limit else { throw invalid }

@@ -12,10 +12,11 @@ func runMachine(_ settings: RunSettings, screen: ConsoleSettings, in host: Host)
             throw MachineError(.wrongPlace, "The screen needs a terminal on standard input and output; use --headless where there is none.")
         }
     }
+    for note in session.notes { host.standardError("vitrine: \(note)") }
     guard !settings.headless, let console = host.console else { return runHeadless(session, in: host) }
     session.start()
     let end = console.run(session.machine, screen)
-    if end != .ended { session.quit() }
+    if session.machine.view().outcome == nil { session.quit() }
     let status = session.finish()
     switch end {
     case .ended: return status
@@ -28,7 +29,6 @@ func runMachine(_ settings: RunSettings, screen: ConsoleSettings, in host: Host)
 
 private func runHeadless(_ session: RunSession, in host: Host) -> Int32 {
     let signals = host.handlesSignals ? SignalWatch { session.quit() } : nil
-    for note in session.notes { host.standardError("vitrine: \(note)") }
     session.start()
     let status = session.finish()
     if let number = signals?.received { return 128 + number }

@@ -49,10 +49,13 @@ struct MachineOptions: ParsableArguments {
     @Option(help: ArgumentHelp("auto, translator or interpreter.", valueName: "engine"), transform: OptionValue.engine)
     var engine = RunSettings.Engine.auto
     @Option(
-        help: ArgumentHelp("host: guest time follows host time; virtual: it follows retired instructions, runs repeat exactly.", valueName: "clock"),
+        help: ArgumentHelp(
+            "host: guest time follows host time; virtual: it follows retired instructions, runs repeat exactly.", valueName: "clock"),
         transform: OptionValue.clock)
     var clock = RunSettings.Clock.host
-    @Option(help: ArgumentHelp("Start of the guest's clock in UTC, for example 2001-02-03T04:05:06.", valueName: "iso8601"), transform: OptionValue.date)
+    @Option(
+        help: ArgumentHelp("Start of the guest's clock in UTC, for example 2001-02-03T04:05:06.", valueName: "iso8601"),
+        transform: OptionValue.date)
     var rtc: Int64?
 
     func apply(to settings: inout RunSettings) {
@@ -67,13 +70,17 @@ struct MachineOptions: ParsableArguments {
 
 struct PortOptions: ParsableArguments {
     @Option(
-        help: ArgumentHelp("COM1 to COM4 in turn: stdio, none, pty, file:PATH or socket:PATH.", valueName: "end"), transform: OptionValue.serial)
+        help: ArgumentHelp("COM1 to COM4 in turn: stdio, none, pty, file:PATH or socket:PATH.", valueName: "end"),
+        transform: OptionValue.serial)
     var serial: [SerialTarget] = []
     @Option(
-        help: ArgumentHelp("What the guest writes to the I/O port goes to the file, or to standard error; repeatable.", valueName: "port[=file]"),
+        help: ArgumentHelp(
+            "What the guest writes to the I/O port goes to the file, or to standard error; repeatable.", valueName: "port[=file]"),
         transform: OptionValue.debugConsole)
     var debugConsole: [RunSettings.DebugConsole] = []
-    @Option(help: ArgumentHelp("A guest write of V to the I/O port ends the run with status ((V << 1) | 1) & 255.", valueName: "port"), transform: OptionValue.port)
+    @Option(
+        help: ArgumentHelp("A guest write of V to the I/O port ends the run with status ((V << 1) | 1) & 255.", valueName: "port"),
+        transform: OptionValue.port)
     var debugExit: UInt16?
 
     func apply(to settings: inout RunSettings) {

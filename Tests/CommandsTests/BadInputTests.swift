@@ -1,8 +1,8 @@
 import Foundation
+import Machine
 import Testing
 
 @testable import Commands
-import Machine
 
 @Suite("run · bad input") @MainActor struct BadInputTests {
     /// The arguments, `%` standing for a folder with the files below, and the exit status.
@@ -19,10 +19,12 @@ import Machine
         ("run --headless --rtc 1066-10-14", 64), ("run --headless --boot x", 64), ("run --headless --boot aa", 64),
         ("run --headless --boot=", 64), ("run --headless --serial modem", 64), ("run --headless --serial file:", 64),
         ("run --headless --serial none --serial none --serial none --serial none --serial none", 64),
-        ("run --headless --serial stdio --serial stdio", 64), ("run --serial stdio", 64), ("run --headless --serial file:%/a --serial file:%/a", 64),
+        ("run --headless --serial stdio --serial stdio", 64), ("run --serial stdio", 64),
+        ("run --headless --serial file:%/a --serial file:%/a", 64),
         ("run --headless --debug-console", 64), ("run --headless --debug-console 0x10000", 64), ("run --headless --debug-console 402=", 64),
         ("run --headless --debug-console x=%/a", 64), ("run --headless --debug-console 1 --debug-console 0x1", 64),
-        ("run --headless --debug-exit", 64), ("run --headless --debug-exit 70000", 64), ("run --headless --debug-exit 1 --debug-console 1", 64),
+        ("run --headless --debug-exit", 64), ("run --headless --debug-exit 70000", 64),
+        ("run --headless --debug-exit 1 --debug-console 1", 64),
         ("run --headless --timeout 0", 64), ("run --headless --timeout -1", 64), ("run --headless --timeout soon", 64),
         ("run --headless --timeout nan", 64), ("run --headless --max-instructions -1", 64), ("run --headless --max-instructions 1.5", 64),
         ("run --headless --initrd %/noise", 64), ("run --headless --append x", 64), ("run --headless --kernel %/noise --boot c", 64),
@@ -42,7 +44,8 @@ import Machine
         ("run --headless --script %/dir", 66),
         // Outputs.
         ("run --headless --screen-text %/no/file", 1), ("run --headless --screen-text %/dir", 1), ("run --headless --stats %/no/file", 1),
-        ("run --headless --serial file:%/no/file", 1), ("run --headless --serial socket:%/no/file", 1), ("run --headless --serial socket:%/blank", 1),
+        ("run --headless --serial file:%/no/file", 1), ("run --headless --serial socket:%/no/file", 1),
+        ("run --headless --serial socket:%/blank", 1),
         ("run --headless --debug-console 0x402=%/no/file", 1),
         // The wrong place.
         ("run --floppy %/blank", 2), ("run", 2), ("", 2), ("demo", 2),
@@ -77,7 +80,9 @@ import Machine
         try put("bad.txt", Array("stop\nfrobnicate\n".utf8))
         // The smallest ELF32 kernel: one page at 1 MiB.
         var elf = [UInt8](repeating: 0, count: 4096)
-        for (at, byte) in [(0, 0x7F), (1, 0x45), (2, 0x4C), (3, 0x46), (4, 1), (5, 1), (16, 2), (18, 3), (26, 0x10), (28, 52), (42, 32), (44, 1)] {
+        for (at, byte) in [
+            (0, 0x7F), (1, 0x45), (2, 0x4C), (3, 0x46), (4, 1), (5, 1), (16, 2), (18, 3), (26, 0x10), (28, 52), (42, 32), (44, 1),
+        ] {
             elf[at] = UInt8(byte)
         }
         for (at, byte) in [(52, 1), (62, 0x10), (66, 0x10), (69, 0x10), (73, 0x10)] { elf[at] = UInt8(byte) }

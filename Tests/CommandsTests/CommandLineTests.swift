@@ -7,7 +7,9 @@ import Testing
 @testable import Commands
 
 @Suite("command line") @MainActor struct CommandLineTests {
-    @Test("--version and --help go to standard output and end with 0", arguments: [["--version"], ["--help"], ["run", "--help"], ["demo", "--help"]])
+    @Test(
+        "--version and --help go to standard output and end with 0",
+        arguments: [["--version"], ["--help"], ["run", "--help"], ["demo", "--help"]])
     func help(arguments: [String]) {
         let host = TestHost()
         #expect(host.execute(arguments) == 0)
@@ -20,8 +22,8 @@ import Testing
         let host = TestHost()
         _ = host.execute(["run", "--help"])
         let options = """
-            floppy disk cdrom boot kernel initrd append bios memory cpus engine clock rtc disposable serial debug-console debug-exit no-reboot \
-            headless script screen-text timeout max-instructions stats
+            floppy disk cdrom boot kernel initrd append bios memory cpus engine clock rtc disposable serial debug-console debug-exit \
+            no-reboot headless script screen-text timeout max-instructions stats
             """
         for option in options.split(separator: " ") { #expect(host.standardOutput.contains("--\(option)"), "\(option)") }
     }
@@ -34,12 +36,16 @@ import Testing
         ] as [(String, Int64)])
     func dates(text: String, seconds: Int64) throws { #expect(try OptionValue.date(text) == seconds) }
 
-    @Test("ports are decimal or hexadecimal", arguments: [("0x402", 0x402), ("1026", 1026), ("E9h", 0xE9), ("0", 0), ("0xffff", 0xFFFF)] as [(String, UInt16)])
+    @Test(
+        "ports are decimal or hexadecimal",
+        arguments: [("0x402", 0x402), ("1026", 1026), ("E9h", 0xE9), ("0", 0), ("0xffff", 0xFFFF)] as [(String, UInt16)])
     func ports(text: String, port: UInt16) throws { #expect(try OptionValue.port(text) == port) }
 
     @Test("options reach the settings")
     func settings() throws {
-        let line = "--floppy f --disk a --disk b --cdrom c --boot dc --memory 64 --clock virtual --serial none --serial pty --debug-console 0x402=x --no-reboot"
+        let line =
+            "--floppy f --disk a --disk b --cdrom c --boot dc --memory 64 --clock virtual --serial none --serial pty "
+            + "--debug-console 0x402=x --no-reboot"
         let run = try Run.parse(line.split(separator: " ").map(String.init))
         var settings = RunSettings()
         run.media.apply(to: &settings)
@@ -55,6 +61,9 @@ import Testing
         #expect(settings.debugConsoles == [.init(port: 0x402, path: "x")])
         #expect(settings.noReboot)
         #expect(!settings.headless)
+        #expect(settings.displayName == "f")
+        settings.kernel = "/boot/vmlinuz.old.gz"
+        #expect(settings.displayName == "vmlinuz.old")
     }
 
     @Test("the demo lists every guest with what is missing")
@@ -100,7 +109,9 @@ import Testing
             // mov dx,402h; mov al,'H'; out dx,al; in al,dx; out E8h... ; mov dx,402h; out dx,al; out F4h,al
             let bios = try bios([0xBA, 0x02, 0x04, 0xB0, 0x48, 0xEE, 0xEC, 0xEE, 0xE6, 0xF4], in: folder)
             let host = TestHost()
-            _ = host.execute(["run", "--headless", "--bios", bios, "--debug-exit", "0xF4", "--debug-console", "0x402=\(folder)/log", "--timeout", "20"])
+            _ = host.execute([
+                "run", "--headless", "--bios", bios, "--debug-exit", "0xF4", "--debug-console", "0x402=\(folder)/log", "--timeout", "20",
+            ])
             #expect(try [UInt8](Data(contentsOf: URL(fileURLWithPath: folder + "/log"))) == [0x48, 0xE9])
         }
     }
@@ -159,7 +170,8 @@ import Testing
             try Data("wait-for SeaBIOS.*version 60\nstop\n".utf8).write(to: URL(fileURLWithPath: folder + "/script"))
             let host = TestHost()
             let status = host.execute([
-                "run", "--headless", "--clock", "virtual", "--script", folder + "/script", "--screen-text", folder + "/screen", "--timeout", "60",
+                "run", "--headless", "--clock", "virtual", "--script", folder + "/script", "--screen-text", folder + "/screen", "--timeout",
+                "60",
             ])
             #expect(status == 0, "\(host.standardError)")
             #expect(try String(contentsOfFile: folder + "/screen", encoding: .utf8).contains("SeaBIOS (version"))
@@ -177,14 +189,52 @@ import Testing
         }
     }
 
+    /// A Multiboot image with load addresses: writes its command line, `|` and its first module to port 402h, then CR0.PE and IF
+    /// as digits and the byte at 3 MiB after 2 MiB was written (A20), and ends with debug exit 10h. It stops at once, with
+    /// another status, when EAX is not the loader's magic.
+    private static let multibootKernel: [UInt8] = [
+        // magic, flags: load addresses, memory information, aligned modules; checksum; header, load, load end, bss end, entry
+        0x02, 0xB0, 0xAD, 0x1B, 0x03, 0x00, 0x01, 0x00, 0xFB, 0x4F, 0x51, 0xE4, 0x00, 0x00, 0x10, 0x00,
+        0x00, 0x00, 0x10, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x20, 0x00, 0x10, 0x00,
+        // mov dx,402h; cmp eax,2BADB002h; jne bad; mov esi,[ebx+16]; next: lodsb; test al,al; jz mods; out dx,al; jmp next
+        0x66, 0xBA, 0x02, 0x04, 0x3D, 0x02, 0xB0, 0xAD, 0x2B, 0x75, 0x46, 0x8B, 0x73, 0x10, 0xAC, 0x84, 0xC0, 0x74, 0x03, 0xEE, 0xEB, 0xF8,
+        // mods: mov al,'|'; out dx,al; mov edi,[ebx+24]; mov esi,[edi]; mov ecx,[edi+4]; sub ecx,esi; rep outsb
+        0xB0, 0x7C, 0xEE, 0x8B, 0x7B, 0x18, 0x8B, 0x37, 0x8B, 0x4F, 0x04, 0x29, 0xF1, 0xF3, 0x6E,
+        // smsw ax; and al,1; add al,'0'; out dx,al; pushfd; pop eax; shr eax,9; and al,1; add al,'0'; out dx,al
+        0x66, 0x0F, 0x01, 0xE0, 0x24, 0x01, 0x04, 0x30, 0xEE, 0x9C, 0x58, 0xC1, 0xE8, 0x09, 0x24, 0x01, 0x04, 0x30, 0xEE,
+        // mov eax,[7C00h]; mov byte [300000h],'U'; mov byte [200000h],0AAh; mov al,[300000h]; out dx,al
+        0xA1, 0x00, 0x7C, 0x00, 0x00, 0xC6, 0x05, 0x00, 0x00, 0x30, 0x00, 0x55, 0xC6, 0x05, 0x00, 0x00, 0x20, 0x00, 0xAA, 0xA0,
+        0x00, 0x00, 0x30, 0x00, 0xEE,
+        // bad: mov al,10h; out F4h,al; hlt
+        0xB0, 0x10, 0xE6, 0xF4, 0xF4,
+    ]
+
+    @Test("a Multiboot kernel finds magic, command line, module, protected mode and A20 as the specification says")
+    func multiboot() throws {
+        try withFolder { folder in
+            try Data(ShortRunTests.multibootKernel).write(to: URL(fileURLWithPath: folder + "/kernel"))
+            try Data("MODULE".utf8).write(to: URL(fileURLWithPath: folder + "/module"))
+            let host = TestHost()
+            let status = host.execute([
+                "run", "--headless", "--clock", "virtual", "--kernel", folder + "/kernel", "--initrd", folder + "/module", "--append",
+                "hello world",
+                "--debug-exit", "0xF4", "--debug-console", "0x402=\(folder)/log", "--timeout", "60",
+            ])
+            #expect(status == 0x21, "\(host.standardError)")
+            #expect(try String(contentsOfFile: folder + "/log", encoding: .utf8).hasSuffix("hello world|MODULE10U"))
+        }
+    }
+
     @Test("--rtc is what the guest's clock shows")
     func rtc() throws {
         try withFolder { folder in
             // For registers 0 2 4 7 8 9: out 70h; in 71h; out 402h. Then out F4h.
             let registers: [UInt8] = [4, 7, 8, 9, 0x32]
-            let bios = try bios([0xBA, 0x02, 0x04] + registers.flatMap { [0xB0, $0, 0xE6, 0x70, 0xE4, 0x71, 0xEE] as [UInt8] } + [0xE6, 0xF4], in: folder)
+            let bios = try bios(
+                [0xBA, 0x02, 0x04] + registers.flatMap { [0xB0, $0, 0xE6, 0x70, 0xE4, 0x71, 0xEE] as [UInt8] } + [0xE6, 0xF4], in: folder)
             _ = TestHost().execute([
-                "run", "--headless", "--bios", bios, "--rtc", "1999-12-31T23:00:00", "--debug-exit", "0xF4", "--debug-console", "0x402=\(folder)/log",
+                "run", "--headless", "--bios", bios, "--rtc", "1999-12-31T23:00:00", "--debug-exit", "0xF4", "--debug-console",
+                "0x402=\(folder)/log",
                 "--timeout", "20",
             ])
             #expect(try [UInt8](Data(contentsOf: URL(fileURLWithPath: folder + "/log"))) == [0x23, 0x31, 0x12, 0x99, 0x19])

@@ -67,7 +67,9 @@ final class FakePC: GuestPC, @unchecked Sendable {
 }
 
 /// Runs a fake to its end on the virtual clock, in this thread's time.
-func run(_ pc: FakePC, script: String? = nil, _ change: (inout RunParts) -> Void = { _ in }) throws -> (outcome: RunOutcome, report: RunReport) {
+func run(_ pc: FakePC, script: String? = nil, _ change: (inout RunParts) -> Void = { _ in }) throws -> (
+    outcome: RunOutcome, report: RunReport
+) {
     var parts = RunParts()
     // A test that would run for ever ends.
     parts.maxInstructions = 1_000_000_000

@@ -55,7 +55,9 @@ import Testing
     @Test("Linux is put together from a kernel in /boot and a static busybox; the newest kernel wins")
     func linux() throws {
         try withTemporaryFolder { folder in
-            for path in ["/boot", "/bin"] { try FileManager.default.createDirectory(atPath: folder + path, withIntermediateDirectories: true) }
+            for path in ["/boot", "/bin"] {
+                try FileManager.default.createDirectory(atPath: folder + path, withIntermediateDirectories: true)
+            }
             for name in ["vmlinuz-6.1.0-9-686", "vmlinuz-6.1.0-50-686-pae", "vmlinuz-6.1.0-47-amd64"] {
                 try WholeFile.write([1], to: folder + "/boot/" + name, what: "file")
             }
@@ -63,7 +65,9 @@ import Testing
             let incomplete = try #require(catalog.guests.first { $0.name == "linux" })
             #expect(!incomplete.isReady)
             var busybox = [UInt8](repeating: 0, count: 84)
-            for (at, byte) in [(0, 0x7F), (1, 0x45), (2, 0x4C), (3, 0x46), (4, 1), (18, 3), (28, 52), (42, 32), (44, 1), (52, 1)] { busybox[at] = UInt8(byte) }
+            for (at, byte) in [(0, 0x7F), (1, 0x45), (2, 0x4C), (3, 0x46), (4, 1), (18, 3), (28, 52), (42, 32), (44, 1), (52, 1)] {
+                busybox[at] = UInt8(byte)
+            }
             try WholeFile.write(busybox, to: folder + "/bin/busybox", what: "file")
             let guest = try catalog.prepared(try #require(catalog.guests.first { $0.name == "linux" }))
             #expect(guest.kernel == folder + "/boot/vmlinuz-6.1.0-50-686-pae")

@@ -26,7 +26,9 @@ enum KernelImages {
     }
 
     /// An ELF file with a Multiboot header and one segment at 2 MiB, entered at its start.
-    static func elf(wide: Bool = false, multiboot: Bool = true, flags: UInt32 = 3, entry: UInt64 = 0x20_0010, fileBytes: Int = 256) -> [UInt8] {
+    static func elf(wide: Bool = false, multiboot: Bool = true, flags: UInt32 = 3, entry: UInt64 = 0x20_0010, fileBytes: Int = 256)
+        -> [UInt8]
+    {
         var image = [UInt8](repeating: 0, count: 4096)
         image.put(UInt32(0x464C_457F), at: 0)
         image[4] = wide ? 2 : 1
@@ -73,7 +75,10 @@ enum KernelImages {
         let memory = try GuestMemory(ramBytes: bytes, extraBytes: 1 << 20)
         memory.setMap([.init(base: 0, bytes: bytes, read: 0, write: 0)])
         // What SeaBIOS reports: low memory to the EBDA, a hole, RAM to its tables.
-        let map: [UInt64] = [0, 0x9FC00, 1, 0x9FC00, 0x400, 2, 0xF_0000, 0x1_0000, 2, 0x10_0000, bytes - 0x10_0000 - 0x2_0000, 1, bytes - 0x2_0000, 0x2_0000, 2]
+        let map: [UInt64] = [
+            0, 0x9FC00, 1, 0x9FC00, 0x400, 2, 0xF_0000, 0x1_0000, 2, 0x10_0000, bytes - 0x10_0000 - 0x2_0000, 1, bytes - 0x2_0000, 0x2_0000,
+            2,
+        ]
         memory.store(KernelROM.mapCount, UInt16(map.count / 3))
         for i in 0..<map.count / 3 {
             let at = KernelROM.map + UInt64(20 * i)
@@ -157,14 +162,20 @@ enum KernelImages {
 
     @Test("too little memory and too long a command line are wrong usage")
     func tooBig() throws {
-        let memory = #expect(throws: MachineError.self) { try KernelImages.loader(KernelImages.linux(), initrd: [UInt8](repeating: 0, count: 2 << 20), mib: 4) }
+        let memory = #expect(throws: MachineError.self) {
+            try KernelImages.loader(KernelImages.linux(), initrd: [UInt8](repeating: 0, count: 2 << 20), mib: 4)
+        }
         #expect(memory?.kind == .usage)
-        let line = #expect(throws: MachineError.self) { try KernelImages.loader(KernelImages.linux(), line: String(repeating: "x", count: 2048)) }
+        let line = #expect(throws: MachineError.self) {
+            try KernelImages.loader(KernelImages.linux(), line: String(repeating: "x", count: 2048))
+        }
         #expect(line?.kind == .usage)
         _ = try KernelImages.loader(KernelImages.linux(), line: String(repeating: "x", count: 2047))
     }
 
-    @Test("vga= knows numbers and words", arguments: [("vga=normal", 0xFFFF), ("a vga=ask b", 0xFFFD), ("vga=791", 791), ("vga=0x317", 0x317)] as [(String, UInt16)])
+    @Test(
+        "vga= knows numbers and words",
+        arguments: [("vga=normal", 0xFFFF), ("a vga=ask b", 0xFFFD), ("vga=791", 791), ("vga=0x317", 0x317)] as [(String, UInt16)])
     func videoMode(line: String, mode: UInt16) { #expect(LinuxImage.videoMode(Array(line.utf8)) == mode) }
 }
 
@@ -264,7 +275,8 @@ enum KernelImages {
     @Test("1000 damaged images of each kind are loaded or refused in one sentence, never a trap", arguments: 0..<5)
     func fuzz(kind: Int) throws {
         let originals = [
-            KernelImages.linux(), KernelImages.linux(version: 0x0201, high: false), KernelImages.elf(), KernelImages.elf(wide: true), KernelImages.kludge(),
+            KernelImages.linux(), KernelImages.linux(version: 0x0201, high: false), KernelImages.elf(), KernelImages.elf(wide: true),
+            KernelImages.kludge(),
         ]
         let memory = try KernelImages.memory()
         var random = Random(state: 0x9E37_79B9_7F4A_7C15 &+ UInt64(kind))
@@ -274,7 +286,9 @@ enum KernelImages {
             for _ in 0..<Int.random(in: 1...4, using: &random) {
                 // Mostly where the headers are, with the values that break arithmetic.
                 let header = kind < 2 ? 0x1F0..<0x270 : kind == 4 ? 16..<48 : 0..<160
-                let at = Int.random(in: 0..<4, using: &random) == 0 ? Int.random(in: 0..<image.count, using: &random) : Int.random(in: header, using: &random)
+                let at =
+                    Int.random(in: 0..<4, using: &random) == 0
+                    ? Int.random(in: 0..<image.count, using: &random) : Int.random(in: header, using: &random)
                 image[at] = [0, 1, 0x7F, 0x80, 0xFF, UInt8.random(in: 0...255, using: &random)].randomElement(using: &random) ?? 0
             }
             if Int.random(in: 0..<8, using: &random) == 0 { image.removeLast(Int.random(in: 0..<image.count, using: &random)) }
@@ -304,7 +318,9 @@ enum KernelImages {
     func nonsenseMap() throws {
         let memory = try KernelImages.memory()
         var random = Random(state: 7)
-        let loaders = [try KernelImages.loader(KernelImages.linux(), initrd: [1]), try KernelImages.loader(KernelImages.elf(), initrd: [1])]
+        let loaders = [
+            try KernelImages.loader(KernelImages.linux(), initrd: [1]), try KernelImages.loader(KernelImages.elf(), initrd: [1]),
+        ]
         for _ in 0..<300 {
             memory.store(KernelROM.mapCount, UInt16.random(in: 0...UInt16.max, using: &random))
             for i in 0..<240 { memory.store(KernelROM.map + UInt64(8 * i), UInt64.random(in: 0...UInt64.max, using: &random)) }

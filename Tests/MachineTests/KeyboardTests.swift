@@ -13,7 +13,9 @@ import Testing
         ])
     func known(name: String, keys: [PCKey]) throws { #expect(try KeyChord(name).keys == keys) }
 
-    @Test("unknown, empty and doubled names are refused", arguments: ["", "ctrl-alt-dle", "F13", "ctrl-ctrl", "--", "ctrl-alt-", "kp99", "a b"])
+    @Test(
+        "unknown, empty and doubled names are refused",
+        arguments: ["", "ctrl-alt-dle", "F13", "ctrl-ctrl", "--", "ctrl-alt-", "kp99", "a b"])
     func unknown(name: String) { #expect(throws: MachineError.self) { try KeyChord(name) } }
 
     @Test("a misspelt name gets the nearest one as a hint")
@@ -44,7 +46,8 @@ import Testing
         queue.append(text: "A")
         #expect(
             events(&queue) == [
-                .init(key: .leftShift, down: true), .init(key: .a, down: true), .init(key: .a, down: false), .init(key: .leftShift, down: false),
+                .init(key: .leftShift, down: true), .init(key: .a, down: true), .init(key: .a, down: false),
+                .init(key: .leftShift, down: false),
             ])
     }
 

@@ -18,7 +18,8 @@ import Testing
     @Test(
         "what the board says becomes the outcome and its exit status",
         arguments: [
-            (GuestStop.powerOff, RunOutcome.poweredOff, 0), (.shutdown("Triple fault."), .guru("Triple fault."), 3), (.debugExit(0x41), .debugExit(0x41), 65),
+            (GuestStop.powerOff, RunOutcome.poweredOff, 0), (.shutdown("Triple fault."), .guru("Triple fault."), 3),
+            (.debugExit(0x41), .debugExit(0x41), 65),
         ] as [(GuestStop, RunOutcome, Int32)])
     func outcomes(stop: GuestStop, outcome: RunOutcome, status: Int32) throws {
         let pc = try FakePC()

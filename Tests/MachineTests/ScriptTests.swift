@@ -26,11 +26,14 @@ import Testing
     @Test(
         "wait-for-serial takes a port number only when a pattern follows",
         arguments: [
-            ("wait-for-serial login:", 0, "login:", 30.0), ("wait-for-serial 2 login: 5", 1, "login:", 5), ("wait-for-serial 2", 0, "2", 30),
+            ("wait-for-serial login:", 0, "login:", 30.0), ("wait-for-serial 2 login: 5", 1, "login:", 5),
+            ("wait-for-serial 2", 0, "2", 30),
             ("wait-for-serial 4 30", 3, "30", 30), ("wait-for-serial 9 x", 0, "9 x", 30),
         ])
     func waitForSerial(line: String, port: Int, source: String, limit: Double) throws {
-        guard case .waitForSerial(let at, let pattern, let seconds) = try only(line) else { return #expect(Bool(false), "not a wait-for-serial") }
+        guard case .waitForSerial(let at, let pattern, let seconds) = try only(line) else {
+            return #expect(Bool(false), "not a wait-for-serial")
+        }
         #expect(at == port)
         #expect(pattern.source == source)
         #expect(seconds == limit)
@@ -40,7 +43,8 @@ import Testing
         "type knows \\n, \\t and \\e, keeps blanks and quotes, and leaves other backslashes alone",
         arguments: [
             (#"type ls -l\n"#, "ls -l\n"), (#"type  two"#, " two"), (#"type echo "a b"\t\e"#, "echo \"a b\"\t\u{1B}"),
-            (#"type C:\dos\\new"#, "C:\\dos\\new"), (#"type a # b"#, "a # b"), (#"type \x41"#, "A"), (#"type \xZZ"#, "\\xZZ"), (#"type end\"#, "end\\"),
+            (#"type C:\dos\\new"#, "C:\\dos\\new"), (#"type a # b"#, "a # b"), (#"type \x41"#, "A"), (#"type \xZZ"#, "\\xZZ"),
+            (#"type end\"#, "end\\"),
         ])
     func type(line: String, text: String) throws {
         guard case .type(let typed) = try only(line) else { return #expect(Bool(false), "not a type") }
@@ -62,7 +66,8 @@ import Testing
     @Test(
         "a mistake is reported with the script's name and the line",
         arguments: [
-            "frobnicate", "wait", "wait x", "wait -1", "wait inf", "wait nan", "wait-for", "wait-for (", "wait-for \"\"", "wait-for-serial", "type",
+            "frobnicate", "wait", "wait x", "wait -1", "wait inf", "wait nan", "wait-for", "wait-for (", "wait-for \"\"", "wait-for-serial",
+            "type",
             "type-serial", "keys", "keys ctrl-frob", "screen", "screenshot", "stop now", "WAIT 3", "wait-for [z-a] 3",
         ])
     func mistakes(line: String) {
@@ -108,7 +113,8 @@ import Testing
             if pc.retired == 10_000_000 { pc.output.append((.serial(1), Array("other".utf8))) }
             return nil
         }
-        let result = try run(pc, script: "wait-for-serial boot: 1\nwait-for-serial boot: 1\nwait-for-serial 2 other\nwait-for-serial boot: 1\n")
+        let result = try run(
+            pc, script: "wait-for-serial boot: 1\nwait-for-serial boot: 1\nwait-for-serial 2 other\nwait-for-serial boot: 1\n")
         guard case .scriptFailed(let text) = result.outcome else { return #expect(Bool(false), "\(result.outcome)") }
         #expect(text.contains("line 4: COM1 did not say 'boot:'"))
     }
@@ -125,7 +131,8 @@ import Testing
     @Test("type loses no key with a guest that is slow to take them, and stop waits for the last")
     func types() throws {
         let pc = try FakePC()
-        var sinceKey = 0, seen = 0
+        var sinceKey = 0
+        var seen = 0
         pc.onSlice = { pc, _ in
             if pc.keys.count != seen { (seen, sinceKey) = (pc.keys.count, 0) }
             sinceKey += 1
@@ -170,7 +177,8 @@ import Testing
             _ = try run(pc, script: "wait-for a>\ntype dir\\n\nwait 0.01\nstop")
             return (pc.retired, pc.keys.map(\.time))
         }
-        let first = try once(), second = try once()
+        let first = try once()
+        let second = try once()
         #expect(first == second)
         #expect(first.1.count == 8)
     }

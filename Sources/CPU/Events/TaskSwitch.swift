@@ -80,6 +80,7 @@ extension Core {
         if reason.nests { try storeSystem(d.base, oldTR.selector) }
         if reason != .iret { try storeSystem(d.address &+ 5, UInt8(truncatingIfNeeded: d.raw >> 40) | 2) }
 
+        if let cr3 = image.cr3, cr0 & CR0.pg != 0, cr4 & CR4.pae != 0, !isLong { try loadPointers(cr3: UInt64(cr3)) }
         commitTask(selector, d, image, nested: reason.nests)
         try loadTaskSegments(image)
         if let errorCode {

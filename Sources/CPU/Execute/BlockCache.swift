@@ -70,6 +70,8 @@ final class BlockCache {
     /// First block of each arena page.
     private let pages: UnsafeMutablePointer<BlockPointer?>
     private let pageCount: Int
+    /// For pages that hold decoded code, one bit for each byte of it: data beside code is written all the time.
+    private let codeBytes: UnsafeMutablePointer<UnsafeMutablePointer<UInt64>?>
     /// How often decoded code of each arena page was written over, saturating.
     private let writes: UnsafeMutablePointer<UInt8>
     private static let restlessWrites: UInt8 = 32
@@ -93,6 +95,8 @@ final class BlockCache {
         pageCount = memory.arenaBytes / 4096
         pages = .allocate(capacity: pageCount)
         pages.initialize(repeating: nil, count: pageCount)
+        codeBytes = .allocate(capacity: pageCount)
+        codeBytes.initialize(repeating: nil, count: pageCount)
         writes = .allocate(capacity: pageCount)
         writes.initialize(repeating: 0, count: pageCount)
         scratch = UnsafeMutableRawPointer.allocate(byteCount: 64 + 8 * 32, alignment: 64).assumingMemoryBound(to: Block.self)
@@ -102,6 +106,8 @@ final class BlockCache {
         area.deallocate()
         table.deallocate()
         pages.deallocate()
+        for page in 0..<pageCount { codeBytes[page]?.deallocate() }
+        codeBytes.deallocate()
         writes.deallocate()
         UnsafeMutableRawPointer(scratch).deallocate()
     }
@@ -170,7 +176,32 @@ final class BlockCache {
         var mask: UInt64 = 0
         for g in first...last { mask |= 1 &<< UInt64(g) }
         memory.codeGranules[page] = old | mask
+        if codeBytes[page] == nil {
+            let bits = UnsafeMutablePointer<UInt64>.allocate(capacity: 64)
+            bits.initialize(repeating: 0, count: 64)
+            codeBytes[page] = bits
+        }
+        markBytes(page, storage & 0xFFF, Int(new.pointee.bytes))
         if old == 0 { processor.markCodePage(page) }
+    }
+
+    private func markBytes(_ page: Int, _ start: Int, _ count: Int) {
+        guard let bits = codeBytes[page] else { return }
+        for byte in start..<min(start + count, 4096) { bits[byte >> 6] |= 1 &<< UInt64(byte & 63) }
+    }
+
+    /// Some decoded instruction covers one of these bytes of a page.
+    private func holdsCode(_ page: Int, _ start: Int, _ count: Int) -> Bool {
+        guard let bits = codeBytes[page] else { return true }
+        var byte = start
+        let end = min(start + count, 4096)
+        while byte < end {
+            let inWord = min(end - byte, 64 - (byte & 63))
+            let mask: UInt64 = inWord == 64 ? .max : ((1 &<< UInt64(inWord)) &- 1) &<< UInt64(byte & 63)
+            if bits[byte >> 6] & mask != 0 { return true }
+            byte += inWord
+        }
+        return false
     }
 
     /// Bytes of one arena page are about to change: drops the blocks over them.
@@ -180,7 +211,8 @@ final class BlockCache {
         let last = min((start + count - 1) >> 6, 63)
         var mask: UInt64 = 0
         for g in (start >> 6)...last { mask |= 1 &<< UInt64(g) }
-        guard memory.codeGranules[page] & mask != 0 else { return }
+        guard memory.codeGranules[page] & mask != 0, holdsCode(page, start, count) else { return }
+        codeBytes[page]?.update(repeating: 0, count: 64)
         var link: BlockPointer? = pages[page]
         var previous: BlockPointer?
         var granules: UInt64 = 0
@@ -193,6 +225,7 @@ final class BlockCache {
                 if let previous { previous.pointee.nextOnPage = next } else { pages[page] = next }
             } else {
                 for g in ((from & 0xFFF) >> 6)...min(((from & 0xFFF) + max(Int(block.pointee.bytes), 1) - 1) >> 6, 63) { granules |= 1 &<< UInt64(g) }
+                markBytes(page, from & 0xFFF, Int(block.pointee.bytes))
                 previous = block
             }
             link = next
@@ -235,5 +268,6 @@ final class BlockCache {
         table.update(repeating: nil, count: BlockCache.tableEntries)
         pages.update(repeating: nil, count: pageCount)
         memset(memory.codeGranules, 0, pageCount * 8)
+        for page in 0..<pageCount { codeBytes[page]?.update(repeating: 0, count: 64) }
     }
 }

@@ -67,7 +67,8 @@ struct HostOperands {
 /// A routine loads the guest's control word with its masks, the operands, performs the operation, stores the status word and the results,
 /// and leaves the host's x87 with no flags set, no register in use and control word 0x037F (which is what the System V ABI starts a
 /// process with; loading a control word costs more than most operations, so a guest that uses this very value is spared it). C0–C3 and
-/// TOP are left as they come. An unmasked exception stays pending until the next *waiting* instruction (SDM Vol. 1, "x87 FPU Exception Synchronization"); the routine reads
+/// TOP are left as they come. An unmasked exception stays pending until the next *waiting* instruction (SDM Vol. 1, "x87 FPU
+/// Exception Synchronization"); the routine reads
 /// the status with FNSTSW and discards it with FNCLEX, which do not wait, so no SIGFPE arises and the unmasked response itself, the scaled
 /// result of #O and #U included, is the processor's own.
 ///

@@ -697,9 +697,11 @@ private func take(_ c: Core, _ block: inout BlockPointer, _ o: inout OpPointer, 
 @inline(never)
 private func takeSlow(_ c: Core, _ block: BlockPointer, _ o: OpPointer) -> BlockPointer? {
     let here = block.pointee
-    let target = (here.rip &+ UInt64(bitPattern: Int64(o.pointee.disp))) & here.ripMask
+    let sequential = here.rip &+ UInt64(bitPattern: Int64(o.pointee.disp))
+    let target = sequential & (o.pointee.kind == .next ? here.nextMask : here.ripMask)
     c.rip = target
-    guard !here.isSingle, c.t.pointee.budget > 0 else { return nil }
+    // Running off 64 KiB of 16-bit code does not wrap: the dispatcher checks the limit.
+    guard !here.isSingle, c.t.pointee.budget > 0, target <= here.ripMask else { return nil }
     // Same page, same translation: the target's place is known without a look-up.
     let delta = Int(truncatingIfNeeded: Int64(bitPattern: target &- here.rip))
     let place = here.storage &+ delta

@@ -417,11 +417,7 @@ public final class Processor {
 
     /// The architectural state for `state_digest`; flags in EFLAGS form, so that lazy representations compare equal.
     public func digest(into digest: inout Digest) {
-        var copy = core.v.pointee
         digest.combine(UInt64(core.eflags))
-        copy.lazyResult = 0
-        copy.lazyAux = 0
-        copy.scratchAddress = 0
-        withUnsafeBytes(of: &copy) { digest.combine($0) }
+        core.v.pointee.combine(into: &digest)
     }
 }

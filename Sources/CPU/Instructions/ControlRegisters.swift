@@ -32,6 +32,9 @@ extension Core {
                 efer &= ~EFER.lma
             }
         }
+        if new & CR0.pg != 0 && changed & (CR0.pg | CR0.cd | CR0.nw) != 0 && cr4 & CR4.pae != 0 && efer & EFER.lma == 0 {
+            try loadPointers(cr3: v.pointee.cr3)
+        }
         v.pointee.efer = efer
         v.pointee.cr0 = new
         if changed & CR0.pe != 0 && new & CR0.pe == 0 {
@@ -49,6 +52,9 @@ extension Core {
         let old = cr4
         guard value & ~t.pointee.processor.model.cr4Mask == 0 else { throw .generalProtection }
         if isLong && value & CR4.pae == 0 { throw .generalProtection }
+        if value & CR4.pae != 0 && (old ^ value) & (CR4.pae | CR4.pge | CR4.pse) != 0 && cr0 & CR0.pg != 0 && !isLong {
+            try loadPointers(cr3: v.pointee.cr3)
+        }
         v.pointee.cr4 = value
         if (old ^ value) & (CR4.pse | CR4.pae | CR4.pge) != 0 { flushTLB(keepGlobal: false) }
         modeChanged()
@@ -94,6 +100,7 @@ func mov_CdRd(_ c: Core, _ o: OpPointer) throws(Fault) {
     case 0: try c.writeCR0(value)
     case 2: c.v.pointee.cr2 = UInt64(value)
     case 3:
+        if c.cr4 & CR4.pae != 0 && c.cr0 & CR0.pg != 0 && !c.isLong { try c.loadPointers(cr3: UInt64(value)) }
         c.v.pointee.cr3 = UInt64(value)
         c.flushTLB(keepGlobal: true)
     default: try c.writeCR4(value)

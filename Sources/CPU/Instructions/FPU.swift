@@ -234,7 +234,7 @@ extension Core {
         let offset = effectiveOffset(o)
         let first = try linear(Int(o.pointee.seg), offset, 10, write: true)
         let second = (first &+ 8) & t.pointee.addressMask
-        if first & 0xFFF > 0xFF6 { try probeWrite(second, 2) }
+        if first & 0xFFF > 0xFF6 { try probeWrite(first, 10) }
         try store(first, value.significand)
         try store(second, value.signExponent)
         note(o, data: offset)
@@ -270,7 +270,8 @@ extension Core {
     @inline(__always)
     func fpuRegisterForm(_ o: OpPointer, _ row: Int) throws(Fault) {
         let i = o.pointee.rmField
-        // Control instructions leave FOP, FIP and FDP alone; they note nothing (SDM Vol. 1, "x87 FPU Control Instructions").
+        // FCLEX, FINIT, FSTSW and their like leave FOP, FIP and FDP alone; FNOP, FFREE, FINCSTP and FDECSTP do not
+        // (SDM Vol. 1, "x87 FPU Instruction and Operand (Data) Pointers", lists who does).
         switch row {
         case 0, 1, 4, 5, 6, 7:
             note(o)
@@ -295,6 +296,7 @@ extension Core {
             fxch(i)
         case 10:
             if i != 0 { throw .invalidOpcode }  // D9 D0 is FNOP
+            note(o)
         case 42:
             note(o)
             fst(register: i, pops: false)
@@ -310,11 +312,11 @@ extension Core {
             note(o)
             fldConstant(i)
         case 14, 15:
+            note(o)
             if row == 14 && i >= 6 {  // FDECSTP FINCSTP
                 v.pointee.fpu.status &= ~FSW.c1
                 v.pointee.fpu.top = (v.pointee.fpu.top &+ (i == 6 ? 7 : 1)) & 7
             } else {
-                note(o)
                 fpuFunction(row == 14 ? i : 8 &+ i)
             }
         case 16, 17, 18, 19, 24, 25, 26, 27:
@@ -331,7 +333,9 @@ extension Core {
         case 30, 62:
             note(o)
             fcomi(i, quiet: false, pops: row == 62)
-        case 40: ffree(i, pops: false)
+        case 40:
+            note(o)
+            ffree(i, pops: false)
         case 44, 45:
             note(o)
             fcom(i, quiet: true, pops: row & 1)
@@ -339,7 +343,9 @@ extension Core {
             if i != 1 { throw .invalidOpcode }
             note(o)
             fcom(1, quiet: false, pops: 2)
-        case 56: ffree(i, pops: true)
+        case 56:
+            note(o)
+            ffree(i, pops: true)
         case 60:
             if i != 0 { throw .invalidOpcode }
             ax = statusWord

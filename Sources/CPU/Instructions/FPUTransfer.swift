@@ -117,8 +117,7 @@ extension Core {
     @inline(__always)
     private func finishStore<T: FixedWidthInteger & UnsignedInteger>(_ o: OpPointer, _ bits: T, _ flags: UInt16, pops: Bool) throws(Fault) {
         if flags & (FSW.ie | FSW.oe | FSW.ue) & ~fpuControl != 0 {
-            _ = try effectiveLinear(o, T.bitWidth / 8, write: true)
-            note(o, data: effectiveOffset(o))
+            try proveFPUOperand(o, T.bitWidth / 8)
             _ = enter(flags)
             return
         }
@@ -132,9 +131,16 @@ extension Core {
         if fpuControl & FSW.ie != 0 {
             try storeFPUOperand(o, indefinite)
         } else {
-            note(o, data: effectiveOffset(o))
+            try proveFPUOperand(o, T.bitWidth / 8)
         }
         if stackUnderflow(), pops { popST() }
+    }
+
+    /// The checks of a store that an unmasked exception then suppresses: memory faults come first, as measured.
+    @inline(never)
+    private func proveFPUOperand(_ o: OpPointer, _ bytes: Int) throws(Fault) {
+        try probeWrite(effectiveLinear(o, bytes, write: true), bytes)
+        note(o, data: effectiveOffset(o))
     }
 
     /// FSTP m80: every image is stored as it is.
@@ -150,7 +156,7 @@ extension Core {
         if isEmpty(0) { return try storeEmpty80(o, .indefinite) }
         let r = hostStore(.storeBCD)
         if r.flags & FSW.ie & ~fpuControl != 0 {
-            note(o, data: effectiveOffset(o))
+            try proveFPUOperand(o, 10)
             _ = enter(r.flags)
             return
         }
@@ -163,7 +169,7 @@ extension Core {
         if fpuControl & FSW.ie != 0 {
             try storeFPUOperand80(o, indefinite)
         } else {
-            note(o, data: effectiveOffset(o))
+            try proveFPUOperand(o, 10)
         }
         if stackUnderflow() { popST() }
     }

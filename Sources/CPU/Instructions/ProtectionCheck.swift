@@ -42,7 +42,7 @@ func lar(_ c: Core, _ o: OpPointer) throws(Fault) {
     let selector = try c.loadRM(o, UInt16.self)
     // TSS, LDT, call gates, task gate.
     let d = try c.describe(selector, systemTypes: 0b0001_1010_0011_1110)
-    if let d { c.setDestination(o, UInt32(truncatingIfNeeded: d.raw >> 32) & 0x00F0_FF00) }
+    if let d { c.setDestination(o, UInt32(truncatingIfNeeded: d.raw >> 32) & 0x00FF_FF00) }
     c.setZeroFlag(d != nil)
 }
 
@@ -69,9 +69,19 @@ func verw(_ c: Core, _ o: OpPointer) throws(Fault) {
 /// ARPL r/m16, r16: raises the RPL of the destination to that of the source.
 func arpl(_ c: Core, _ o: OpPointer) throws(Fault) {
     try requireProtected(c)
-    let destination = try c.loadRM(o, UInt16.self)
     let source = c.reg(o.pointee.a, UInt16.self)
-    let lower = rpl(destination) < rpl(source)
-    if lower { try c.storeRM(o, destination & 0xFFFC | source & 3) }
+    let destination: UInt16
+    let lower: Bool
+    if o.pointee.isRegisterForm {
+        destination = c.reg(o.pointee.b, UInt16.self)
+        lower = rpl(destination) < rpl(source)
+        if lower { c.setReg(o.pointee.b, destination & 0xFFFC | source & 3) }
+    } else {
+        // The destination must be writable even when it stays as it is.
+        let address = try c.effectiveLinear(o, 2, write: true)
+        destination = UInt16(truncatingIfNeeded: try c.loadForWrite(address, 2))
+        lower = rpl(destination) < rpl(source)
+        if lower { try c.store(address, destination & 0xFFFC | source & 3) }
+    }
     c.setZeroFlag(lower)
 }

@@ -65,7 +65,8 @@ private func enterFrame<T: FixedWidthInteger & UnsignedInteger>(_ c: Core, _ o: 
     let bytes = UInt64(o.pointee.wide & 0xFFFF)
     let level = Int((o.pointee.wide >> 16) & 31)
     var sp = (c.rsp &- size) & mask
-    let frame = sp
+    // A 32-bit frame pointer gets all of ESP even where the stack is 16 bits wide.
+    let frame = (c.rsp & ~mask) | sp
     try c.store(Seg.ss, sp, c.reg(40, T.self))
     if level > 0 {
         var bp = c.reg(40, UInt64.self)

@@ -4,7 +4,7 @@ import Primitives
 /// Address translation and the slow half of every memory access.
 ///
 /// Source: SDM Vol. 3A, "Paging" (32-bit, PAE), "Access Rights", "Accessed and Dirty Flags", "Page-Fault Exceptions".
-/// Not implemented: 4-level paging (long mode comes later). PDPTEs are read at each walk, not at MOV CR3.
+/// Not implemented: 4-level paging (long mode comes later).
 extension Core {
     /// Access kinds in the order of the page-fault error code.
     enum Access { case read, write, execute }
@@ -122,6 +122,7 @@ extension Core {
     func proveWrite(_ linear: UInt64, _ bytes: Int) throws(Fault) {
         let mask = t.pointee.addressMask
         let address = linear & mask
+        try checkAlignment(address, bytes)
         _ = try entry(for: address, .write)
         if (address & 0xFFF) &+ UInt64(bytes) > 4096 { _ = try entry(for: ((address | 0xFFF) &+ 1) & mask, .write) }
     }
@@ -136,7 +137,8 @@ extension Core {
     /// #AC: CR0.AM, EFLAGS.AC and CPL 3. The TLB never hits then, so that every access comes here.
     @inline(__always)
     private func checkAlignment(_ address: UInt64, _ bytes: Int) throws(Fault) {
-        if t.pointee.alignmentChecked && !isSystemAccess && address & UInt64(bytes &- 1) != 0 { throw .alignmentCheck }
+        // Ten-byte operands of the x87 want 8: SDM Vol. 3A, "Alignment Requirements by Data Type".
+        if t.pointee.alignmentChecked && !isSystemAccess && address & UInt64(min(bytes, 8) &- 1) != 0 { throw .alignmentCheck }
     }
 
     /// Data breakpoints (DR0–DR3); pages that hold one never hit the TLB.
@@ -277,14 +279,26 @@ extension Core {
             global: pte & 0x100 != 0 && cr4 & CR4.pge != 0, dirty: updated & 0x40 != 0, executable: true)
     }
 
+    /// Reads the four pointers at `cr3` into the processor, as MOV CR3, a task switch and changes of CR0 and CR4 do under PAE.
+    /// Throws #GP(0) for a reserved bit of a present one; nothing has changed then. SDM Vol. 3A, "PDPTE Registers".
+    func loadPointers(cr3: UInt64) throws(Fault) {
+        let memory = t.pointee.processor.memory
+        let reserved: UInt64 = 0xFFFF_FFF0_0000_01E6
+        var entries = InlineArray<4, UInt64>(repeating: 0)
+        for n in 0..<4 {
+            entries[n] = memory.load((cr3 & 0xFFFF_FFE0) &+ UInt64(n &* 8), as: UInt64.self)
+            if entries[n] & 1 != 0 && entries[n] & reserved != 0 { throw .generalProtection }
+        }
+        v.pointee.pdpte = entries
+    }
+
     private func walkPAE(_ address: UInt64, _ access: Access, system: Bool) throws(Fault) -> Translation {
         let memory = t.pointee.processor.memory
         let nx = v.pointee.efer & 0x800 != 0
         // Bits 36–51 are beyond the 36-bit physical space of the P6, bits 52–62 reserved, 63 is NX.
         let reservedHigh: UInt64 = 0x7FFF_FFF0_0000_0000 | (nx ? 0 : 1 &<< 63)
         let frame: UInt64 = 0xF_FFFF_F000
-        let pointer = (v.pointee.cr3 & 0xFFFF_FFE0) | ((address &>> 27) & 0x18)
-        let pdpte = memory.load(pointer, as: UInt64.self)
+        let pdpte = v.pointee.pdpte[Int(truncatingIfNeeded: address &>> 30) & 3]
         guard pdpte & 1 != 0 else { throw pageFault(address, access, system: system, present: false) }
         let directory = (pdpte & frame) | ((address &>> 18) & 0xFF8)
         let pde = memory.load(directory, as: UInt64.self)

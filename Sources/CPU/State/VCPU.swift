@@ -66,6 +66,8 @@ public struct VCPU: Sendable {
     public var cr4: UInt32 = 0
     public var cr2: UInt64 = 0, cr3: UInt64 = 0, cr8: UInt64 = 0
     public var xcr0: UInt64 = 1
+    /// The four page-directory-pointer entries of PAE paging, as the last load of CR3 (or CR0, CR4) found them.
+    public var pdpte = InlineArray<4, UInt64>(repeating: 0)
     /// DR0–DR3, DR6 at 6, DR7 at 7.
     public var dr = InlineArray<8, UInt64>(repeating: 0)
     public var efer: UInt64 = 0

@@ -51,7 +51,8 @@ public struct BoardSettings: Sendable {
         guard cpus == 1 else { throw .processors(cpus) }
         guard [64 << 10, 128 << 10, 256 << 10].contains(bios.count) else { throw .biosSize(bios.count) }
         if !vgaBIOS.isEmpty {
-            guard vgaBIOS.count <= 64 << 10, vgaBIOS.count >= 512, vgaBIOS[0] == 0x55, vgaBIOS[1] == 0xAA else { throw .vgaBIOS(vgaBIOS.count) }
+            let fits = (512...(64 << 10)).contains(vgaBIOS.count)
+            guard fits, vgaBIOS[0] == 0x55, vgaBIOS[1] == 0xAA else { throw .vgaBIOS(vgaBIOS.count) }
         }
         guard bootOrder.allSatisfy({ "acdn".contains($0) }), Set(bootOrder).count == bootOrder.count else { throw .bootOrder(bootOrder) }
         for type in [floppyTypes.0, floppyTypes.1] where type > 5 { throw .floppyType(type) }

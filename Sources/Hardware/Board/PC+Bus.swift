@@ -155,7 +155,11 @@ extension PC: CPUBus {
             case .debugExit(let value): stop(.debugExit(value))
             case .bootHook(let value): stop(.bootHook(value))
             case .emit(let stream, let bytes):
-                if let last = output.indices.last, output[last].0 == stream { output[last].1 += bytes } else { output.append((stream, bytes)) }
+                if let last = output.indices.last, output[last].0 == stream {
+                    output[last].1 += bytes
+                } else {
+                    output.append((stream, bytes))
+                }
                 continue
             }
             engine.requestExit()

@@ -38,7 +38,9 @@ public protocol Device: Codable, Equatable, Sendable {
     /// DACK for a channel whose DREQ the chip raised. The 8237 has programmed `count` bytes at most.
     /// `toMemory`: the chip fills `buffer`; else it consumes it. Returns how many bytes moved; fewer than `count` ends the burst.
     /// `terminalCount` is true when the buffer reaches the end of the 8237's count.
-    mutating func dmaTransfer(channel: Int, toMemory: Bool, _ buffer: UnsafeMutableRawBufferPointer, terminalCount: Bool, _ wires: inout Wires) -> Int
+    mutating func dmaTransfer(
+        channel: Int, toMemory: Bool, _ buffer: UnsafeMutableRawBufferPointer, terminalCount: Bool, _ wires: inout Wires
+    ) -> Int
 
     /// Device and function number on PCI bus 0; nil for chips without a configuration space. `PCIFunction` fills these three in.
     var pciAddress: (device: Int, function: Int)? { get }

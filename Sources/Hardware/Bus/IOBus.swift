@@ -38,7 +38,9 @@ public struct IOBus: Sendable {
         for port in owners.indices { owners[port] = IOBus.nobody }
         for pass in 0...1 {
             for (position, device) in devices.enumerated() where (device.pciAddress != nil) == (pass == 1) {
-                for range in device.ports { for port in range where owners[Int(port)] == IOBus.nobody { owners[Int(port)] = UInt8(position) } }
+                for range in device.ports {
+                    for port in range where owners[Int(port)] == IOBus.nobody { owners[Int(port)] = UInt8(position) }
+                }
             }
         }
         decodeWindows(devices)

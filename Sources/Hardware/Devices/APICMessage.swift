@@ -1,6 +1,8 @@
-/// An interrupt message between local APICs and I/O APIC, as the APIC bus carries it.
+/// Intel APIC bus, an interrupt message between local APICs and I/O APIC.
 ///
 /// Source: SDM Vol. 3A, "Interrupt Command Register (ICR)" and "Local Vector Table"; Intel *82093AA I/O APIC* data sheet.
+///
+/// Not implemented: the serial form on the bus, its arbitration, checksums and retries.
 public struct APICMessage: Codable, Equatable, Sendable {
     public enum Mode: UInt8, Codable, Sendable {
         case fixed, lowestPriority, smi, reserved, nmi, initialise, startUp, external

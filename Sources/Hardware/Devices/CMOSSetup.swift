@@ -1,6 +1,10 @@
 import Primitives
 
-/// What the firmware reads of the machine's equipment in CMOS RAM.
+/// IBM PC/AT CMOS RAM, what the firmware reads there of the machine's equipment.
+///
+/// Source: IBM *PC/AT Technical Reference* (1984), "CMOS RAM Addresses"; SeaBIOS, `src/hw/rtc.h` for 0x34–0x5F.
+///
+/// Not implemented: passwords, settings of set-up programs.
 public struct CMOSSetup: Equatable, Sendable {
     /// Drive types as the AT's set-up program numbers them.
     public enum Floppy: UInt8, Codable, Sendable {
@@ -24,8 +28,6 @@ public struct CMOSSetup: Equatable, Sendable {
 
 extension CMOSClock {
     /// Writes the configuration bytes that SeaBIOS and old systems read.
-    ///
-    /// Source: IBM *PC/AT Technical Reference* (1984), "CMOS RAM Addresses"; SeaBIOS, `src/hw/rtc.h` for 0x34–0x5F.
     public mutating func configure(_ setup: CMOSSetup) {
         func clamp(_ value: UInt64) -> UInt16 { UInt16(clamping: value) }
         func above(_ base: UInt64) -> UInt64 { setup.ramBelow4G > base ? setup.ramBelow4G - base : 0 }

@@ -98,7 +98,8 @@ public struct FWCfg: Device {
     public func file(_ name: String) -> [UInt8]? {
         guard let directory = item(Key.directory) else { return nil }
         let wanted = Array(name.utf8)
-        for entry in stride(from: 4, to: directory.count - 63, by: 64) where Array(directory[(entry + 8)..<(entry + 64)].prefix { $0 != 0 }) == wanted {
+        for entry in stride(from: 4, to: directory.count - 63, by: 64) {
+            guard Array(directory[(entry + 8)..<(entry + 64)].prefix { $0 != 0 }) == wanted else { continue }
             return item(UInt16(directory[entry + 4]) << 8 | UInt16(directory[entry + 5]))
         }
         return nil

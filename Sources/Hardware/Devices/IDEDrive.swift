@@ -52,8 +52,8 @@ struct IDEDrive: Codable, Equatable, Sendable {
     var selfTest = false
 
     // Settings.
-    /// SET MULTIPLE MODE; 0: disabled.
-    var multiple = 0
+    /// SET MULTIPLE MODE; 0: disabled. On at power-on, as in most drives: libata's PIO takes the setting that it finds.
+    var multiple = 16
     /// Translation of CHS addresses.
     var heads = 16
     var sectorsPerTrack = 63

@@ -1,7 +1,9 @@
-/// Scan codes of the 104/105-key keyboard, one byte a key in the order of `PCKey.allCases`.
+/// IBM 101/102-key enhanced keyboard with Windows keys, the scan codes: one byte a key in the order of `PCKey.allCases`.
 ///
 /// Source: IBM *PS/2 Hardware Interface Technical Reference – Common Interfaces* (1990), "Keyboards (101- and 102-Key)", scan code
 /// sets 1, 2 and 3; Microsoft *Keyboard Scan Code Specification*, revision 1.3a (Windows and Menu keys).
+///
+/// Not implemented: the keys of Brazilian, Japanese and Korean keyboards, ACPI and media keys.
 enum KeyboardCodes {
     /// Position of `key` in the tables, 0…104.
     static func index(_ key: PCKey) -> Int { PCKey.allCases.firstIndex(of: key) ?? 0 }

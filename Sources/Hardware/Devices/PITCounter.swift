@@ -1,8 +1,12 @@
+/// Intel 8254 programmable interval timer, one of its counters.
+///
+/// Source: Intel *8254 Programmable Interval Timer* data sheet (order 231164), "Mode Definitions" and "Operation Common to All
+/// Modes".
+///
+/// Not implemented: see `PIT`.
 extension PIT {
-    /// One of the 8254's three counters, valid at tick `time` of the 1.193 MHz clock.
-    ///
-    /// Source: Intel *8254 Programmable Interval Timer* data sheet (order 231164), "Mode Definitions" and "Operation Common to All
-    /// Modes". A count written between two ticks is loaded at the next one.
+    /// One of the 8254's three counters, valid at tick `time` of the 1.193 MHz clock. A count written between two ticks is
+    /// loaded at the next one.
     public struct Counter: Codable, Equatable, Sendable {
         enum Phase: UInt8, Codable, Sendable {
             /// No count loaded since the control word.

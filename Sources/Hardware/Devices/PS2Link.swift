@@ -1,6 +1,11 @@
 import Primitives
 
-/// The serial line from a PS/2 device to the 8042: bytes waiting in the device and when the next one may arrive.
+/// IBM PS/2 keyboard and auxiliary port, the serial line from a device to the 8042: bytes waiting in the device and when the next
+/// one may arrive.
+///
+/// Source: IBM *PS/2 Hardware Interface Technical Reference – Common Interfaces* (1990), "Keyboard and Auxiliary Device Controller".
+///
+/// Not implemented: bits, parity and the clock line; a byte arrives whole.
 ///
 /// Replies to commands overtake data, as a device answers a command before it goes on sending. Data bytes keep the distance of a
 /// real line after the host's last read, so that a program that reads port 0x60 twice for one interrupt gets the same byte.

@@ -209,7 +209,9 @@ public struct UART: Device {
         }
         if let at = arrival, wires.now >= at {
             arrival = nil
-            if !queue.isEmpty, fifo.count < (fifoOn ? 16 : 1), mcr & Modem.loop == 0 { accept(queue.removeFirst() & characterMask, wires.now) }
+            if !queue.isEmpty, fifo.count < (fifoOn ? 16 : 1), mcr & Modem.loop == 0 {
+                accept(queue.removeFirst() & characterMask, wires.now)
+            }
         }
         scheduleArrival(wires.now)
         update(&wires)

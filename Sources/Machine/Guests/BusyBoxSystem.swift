@@ -7,7 +7,9 @@ enum BusyBoxSystem {
     ///   - modules: contents of `.ko` files by name, in the order of loading.
     static func archive(busybox: [UInt8], modules: [(name: String, bytes: [UInt8])]) -> [UInt8] {
         var archive = CpioArchive()
-        for folder in ["bin", "sbin", "dev", "proc", "sys", "tmp", "root", "mnt", "usr/bin", "usr/sbin", "lib/modules"] { archive.add(folder: folder) }
+        for folder in ["bin", "sbin", "dev", "proc", "sys", "tmp", "root", "mnt", "usr/bin", "usr/sbin", "lib/modules"] {
+            archive.add(folder: folder)
+        }
         archive.add(file: "bin/busybox", busybox, executable: true)
         archive.add(link: "bin/sh", to: "/bin/busybox")
         archive.add(link: "sbin/init", to: "/bin/busybox")

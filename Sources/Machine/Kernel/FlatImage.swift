@@ -61,7 +61,8 @@ struct FlatImage: Sendable {
         let count = loadEnd == 0 ? file.bytes.count - start : Int(loadEnd) - Int(load)
         guard count > 0 else { throw contradiction }
         guard count <= file.bytes.count - start else {
-            throw .badInput("The kernel '\(name)' is cut off: its header announces \(start + count) bytes, the file has \(file.bytes.count).")
+            throw .badInput(
+                "The kernel '\(name)' is cut off: its header announces \(start + count) bytes, the file has \(file.bytes.count).")
         }
         let end = UInt64(load) + UInt64(count)
         guard bssEnd == 0 || UInt64(bssEnd) >= end else { throw contradiction }
@@ -82,7 +83,8 @@ struct FlatImage: Sendable {
             throw .badInput("The kernel '\(name)' is a 64-bit ELF file without a Multiboot header; only 32-bit ones start by themselves.")
         }
         func word(_ at: Int, _ wideAt: Int) -> UInt64? { wide ? file.u64(wideAt) : file.u32(at).map(UInt64.init) }
-        guard let entry = word(24, 24), let tableOffset = word(28, 32), let size = file.u16(wide ? 54 : 42), let count = file.u16(wide ? 56 : 44),
+        guard let entry = word(24, 24), let tableOffset = word(28, 32), let size = file.u16(wide ? 54 : 42),
+            let count = file.u16(wide ? 56 : 44),
             let table = Int(exactly: tableOffset), table < file.bytes.count, Int(size) >= (wide ? 56 : 32), count > 0
         else { throw broken }
         var segments: [Segment] = []

@@ -17,7 +17,9 @@ struct KernelLoader: Sendable {
     private let name: String
 
     /// - Throws: `.badInput` for files that are not what they should be; `.usage` when they do not fit the machine.
-    init(kernel: [UInt8], name: String, initrd: [UInt8]?, initrdName: String = "", commandLine: String, ramBytes: UInt64) throws(MachineError) {
+    init(kernel: [UInt8], name: String, initrd: [UInt8]?, initrdName: String = "", commandLine: String, ramBytes: UInt64)
+        throws(MachineError)
+    {
         guard !kernel.isEmpty else { throw .badInput("The kernel '\(name)' is empty.") }
         if let initrd, initrd.isEmpty { throw .badInput("The initial RAM disk '\(initrdName)' is empty.") }
         if let linux = try LinuxImage(kernel, name: name) {
@@ -36,17 +38,19 @@ struct KernelLoader: Sendable {
 
     private func checkSizes(_ ramBytes: UInt64) throws(MachineError) {
         guard !commandLine.contains(0) else { throw .usage("The kernel's command line contains a zero byte.") }
-        let limit = switch image {
-        case .linux(let linux): linux.commandLineLimit
-        case .flat: 4095
-        }
+        let limit =
+            switch image {
+            case .linux(let linux): linux.commandLineLimit
+            case .flat: 4095
+            }
         guard commandLine.count <= limit else {
             throw .usage("The kernel's command line has \(commandLine.count) bytes; '\(name)' takes at most \(limit).")
         }
-        let end = switch image {
-        case .linux(let linux): linux.memoryEnd
-        case .flat(let flat): flat.segments.map(\.range.upperBound).max() ?? 0
-        }
+        let end =
+            switch image {
+            case .linux(let linux): linux.memoryEnd
+            case .flat(let flat): flat.segments.map(\.range.upperBound).max() ?? 0
+            }
         // The firmware keeps its tables at the end of RAM.
         let needed = end + UInt64(initrd.count) + KernelLoader.firmwareBytes
         guard needed <= ramBytes else {
@@ -79,7 +83,8 @@ struct KernelLoader: Sendable {
         if !initrd.isEmpty {
             let top = min(linux.initrdMaximum &+ 1, 1 << 32)
             guard let address = map.highest(bytes: UInt64(initrd.count), below: top, above: linux.memoryEnd) else {
-                throw .failed("The initial RAM disk '\(initrdName)' does not fit behind the kernel in the memory that the firmware reports.")
+                throw .failed(
+                    "The initial RAM disk '\(initrdName)' does not fit behind the kernel in the memory that the firmware reports.")
             }
             initrdPlace = (address, initrd.count)
             memory.write(address, initrd)
@@ -95,7 +100,8 @@ struct KernelLoader: Sendable {
     }
 
     private func place(_ flat: FlatImage, _ map: MemoryMap, _ memory: GuestMemory) throws(MachineError) {
-        for segment in flat.segments where !map.isUsable(segment.range) || segment.range.overlaps(KernelROM.used) || segment.address < 0x500 {
+        for segment in flat.segments where !map.isUsable(segment.range) || segment.range.overlaps(KernelROM.used) || segment.address < 0x500
+        {
             throw .failed("The kernel '\(name)' does not fit into the memory that the firmware reports.")
         }
         let end = flat.segments.map(\.range.upperBound).max() ?? 0
@@ -201,7 +207,8 @@ struct MemoryMap: Equatable {
         let count = min(Int(memory.load(KernelROM.mapCount, as: UInt16.self)), KernelROM.mapLimit)
         for index in 0..<count {
             let at = KernelROM.map + UInt64(20 * index)
-            let base = memory.load(at, as: UInt64.self), bytes = memory.load(at + 8, as: UInt64.self)
+            let base = memory.load(at, as: UInt64.self)
+            let bytes = memory.load(at + 8, as: UInt64.self)
             // Guest memory, so possibly nonsense: an entry must not wrap around.
             guard bytes > 0, !base.addingReportingOverflow(bytes).overflow else { continue }
             entries.append(Entry(base: base, bytes: bytes, type: memory.load(at + 16, as: UInt32.self)))
@@ -223,8 +230,10 @@ struct MemoryMap: Equatable {
             let hole = entry.base..<entry.base + entry.bytes
             ranges = ranges.flatMap { range in
                 guard range.overlaps(hole) else { return [range] }
-                return [range.lowerBound..<max(range.lowerBound, hole.lowerBound), min(range.upperBound, hole.upperBound)..<range.upperBound]
-                    .filter { !$0.isEmpty }
+                return [
+                    range.lowerBound..<max(range.lowerBound, hole.lowerBound), min(range.upperBound, hole.upperBound)..<range.upperBound,
+                ]
+                .filter { !$0.isEmpty }
             }
         }
         return ranges
@@ -242,7 +251,8 @@ struct MemoryMap: Equatable {
     /// Page-aligned, as high as possible.
     func highest(bytes: UInt64, below top: UInt64, above bottom: UInt64) -> UInt64? {
         for range in usable.reversed() {
-            let end = min(range.upperBound, top), start = max(range.lowerBound, bottom)
+            let end = min(range.upperBound, top)
+            let start = max(range.lowerBound, bottom)
             guard end > start, end - start >= bytes else { continue }
             let address = (end - bytes) & ~0xFFF
             if address >= start { return address }

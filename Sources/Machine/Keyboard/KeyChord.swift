@@ -33,8 +33,8 @@ public struct KeyChord: Equatable, Sendable {
         for key in PCKey.allCases { table[key.rawValue.lowercased()] = key }
         // Pairs "name:case", space-separated; `PCKey(rawValue:)` is checked by the tests.
         let aliases = """
-            ctrl:leftCtrl control:leftCtrl lctrl:leftCtrl rctrl:rightCtrl ctrl_r:rightCtrl alt:leftAlt lalt:leftAlt ralt:rightAlt alt_r:rightAlt \
-            altgr:rightAlt shift:leftShift lshift:leftShift rshift:rightShift shift_r:rightShift win:leftWin meta:leftWin super:leftWin \
+            ctrl:leftCtrl control:leftCtrl lctrl:leftCtrl rctrl:rightCtrl ctrl_r:rightCtrl alt:leftAlt lalt:leftAlt ralt:rightAlt \
+            alt_r:rightAlt altgr:rightAlt shift:leftShift lshift:leftShift rshift:rightShift shift_r:rightShift win:leftWin meta:leftWin super:leftWin \
             lwin:leftWin rwin:rightWin meta_l:leftWin meta_r:rightWin menu:menu compose:menu \
             escape:esc return:enter ret:enter spc:space bs:backspace bksp:backspace del:delete ins:insert pgup:pageUp pgdn:pageDown \
             pgdown:pageDown page_up:pageUp page_down:pageDown prtsc:printScreen print:printScreen sysrq:printScreen break:pause \

@@ -75,7 +75,9 @@ final class RunLoop {
             machine.bell.wait(nanoseconds: sleepLimit(RunLoop.longestSleep))
             return
         }
+        let began = isVirtual ? 0 : parts.hostTime()
         let stop = pc.run(instructions: budget())
+        if stop == .sliceDone, !isVirtual { adaptSlice(parts.hostTime() &- began) }
         ranSinceFrame = true
         serveOutput()
         react(to: stop)
@@ -97,8 +99,7 @@ final class RunLoop {
 
     private func react(to stop: GuestStop) {
         switch stop {
-        case .sliceDone: adaptSlice()
-        case .halted: break
+        case .sliceDone, .halted: break
         case .powerOff: outcome = .poweredOff
         case .reset:
             if parts.noReboot { outcome = .resetWithNoReboot } else { resetMachine() }
@@ -108,14 +109,8 @@ final class RunLoop {
         }
     }
 
-    private var sliceBegan: Nanoseconds = 0
-
     /// Doubles or halves the slice so that it takes about `sliceTime` of the host's.
-    private func adaptSlice() {
-        guard !isVirtual else { return }
-        let now = parts.hostTime()
-        defer { sliceBegan = now }
-        let took = now &- sliceBegan
+    private func adaptSlice(_ took: Nanoseconds) {
         if took < RunLoop.sliceTime / 2, slice < 4_000_000 { slice *= 2 }
         if took > RunLoop.sliceTime * 2, slice > 2_000 { slice /= 2 }
     }
@@ -153,7 +148,9 @@ final class RunLoop {
     /// The guest halted: sleep with the host clock, skip with the virtual one, up to whatever comes first.
     private func rest(until deadline: Nanoseconds?) {
         let now = guestTime
-        let wakes = [deadline, typing.nextTime.map { max($0, now &+ TypingQueue.gap) }, parts.script?.nextGuestTime(now, isVirtual: isVirtual)]
+        let wakes = [
+            deadline, typing.nextTime.map { max($0, now &+ TypingQueue.gap) }, parts.script?.nextGuestTime(now, isVirtual: isVirtual),
+        ]
         let next = wakes.compactMap { $0 }.min()
         guard let clock = parts.hostClock else {
             if deadline != nil { return }  // the board has skipped the halt itself
@@ -169,7 +166,8 @@ final class RunLoop {
         var sleep = next.map { $0 > time ? $0 - time : 0 } ?? RunLoop.longestSleep
         // Show what the guest did just before it halted, and look for what a script waits for.
         if ranSinceFrame, looksAtScreen, let fetched = frameFetched {
-            let due = fetched &+ RunLoop.frameInterval, elapsed = hostElapsed
+            let due = fetched &+ RunLoop.frameInterval
+            let elapsed = hostElapsed
             sleep = min(sleep, due > elapsed ? due - elapsed : 0)
         }
         if parts.script?.isFinished == false { sleep = min(sleep, RunLoop.longestSleep / 10) }
@@ -204,7 +202,8 @@ final class RunLoop {
         report.outcome = outcome.word
         report.exitStatus = outcome.exitStatus
         if !typing.untypable.isEmpty {
-            parts.diagnose("These characters are not on the \(typing.layout.name) keyboard and were not typed: \(String(typing.untypable)).")
+            parts.diagnose(
+                "These characters are not on the \(typing.layout.name) keyboard and were not typed: \(String(typing.untypable)).")
         }
         return RunningMachine.Ending(outcome: outcome, report: report, frame: pc.textFrame(), pixels: pc.pixels())
     }

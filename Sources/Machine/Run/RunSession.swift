@@ -37,11 +37,12 @@ public final class RunSession: Sendable {
         try settings.validate()
         self.settings = settings
         self.diagnose = diagnose
-        let hurry = Flag(), line = Line()
+        let hurry = Flag()
+        let line = Line()
         self.hurry = hurry
 
         var parts = RunParts()
-        parts.name = settings.name
+        parts.name = settings.displayName
         parts.script = try RunSession.script(settings)
         let bios = try RunSession.bios(settings)
         let vgaBIOS = try FirmwareFiles.load(FirmwareFiles.vgaName)
@@ -49,7 +50,8 @@ public final class RunSession: Sendable {
         let media = try MediaShelf(settings)
         parts.media = media.paths
         if settings.clock == .host { parts.hostClock = HostClock() }
-        let board = RunSession.board(settings, bios: bios, vgaBIOS: vgaBIOS, media: media, kernel: parts.kernel != nil, clock: parts.hostClock)
+        let board = RunSession.board(
+            settings, bios: bios, vgaBIOS: vgaBIOS, media: media, kernel: parts.kernel != nil, clock: parts.hostClock)
         let pc: PC
         do {
             pc = try PC(board)

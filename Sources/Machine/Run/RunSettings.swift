@@ -3,7 +3,12 @@ import Primitives
 
 /// Everything that `vitrine run` can be told about one machine (contract: `vitrine run`).
 public struct RunSettings: Equatable, Sendable {
-    public enum BootDevice: Character, Sendable { case floppy = "a", disk = "c", cdrom = "d", network = "n" }
+    public enum BootDevice: Character, Sendable {
+        case floppy = "a"
+        case disk = "c"
+        case cdrom = "d"
+        case network = "n"
+    }
     public enum Engine: String, Sendable, CaseIterable { case auto, translator, interpreter }
     public enum Clock: String, Sendable, CaseIterable {
         /// Guest time follows host time.
@@ -21,9 +26,10 @@ public struct RunSettings: Equatable, Sendable {
         }
     }
 
-    public static let memoryRangeMiB = 1...3072
+    public static let memoryRangeMiB = 1...BoardSettings.maximumRAMMiB
 
-    public var name = "vitrine"
+    /// What the front end calls the machine; empty: what it starts from.
+    public var name = ""
     public var floppy: String?
     /// IDE primary master, primary slave, secondary slave.
     public var disks: [String] = []
@@ -56,6 +62,14 @@ public struct RunSettings: Equatable, Sendable {
 
     public init() {}
 
+    /// `name`, or the file name of the kernel or the first medium without its extension.
+    public var displayName: String {
+        if !name.isEmpty { return name }
+        let file = (kernel ?? floppy ?? cdrom ?? disks.first ?? "PC").split(separator: "/").last.map(String.init) ?? "PC"
+        guard let dot = file.lastIndex(of: "."), dot != file.startIndex else { return file }
+        return String(file[..<dot])
+    }
+
     /// The date that the guest sees at power-on with the virtual clock when `--rtc` is absent: 2000-01-01 00:00 UTC.
     public static let fixedDate: Int64 = 946_684_800
 
@@ -74,15 +88,19 @@ public struct RunSettings: Equatable, Sendable {
             throw .usage("--memory takes \(range.lowerBound) to \(range.upperBound) MiB, not \(memoryMiB).")
         }
         guard cpus == 1 else {
-            throw .usage(cpus < 1 ? "--cpus takes a number from 1 on, not \(cpus)." : "--cpus \(cpus): machines have one processor in this version.")
+            throw .usage(
+                cpus < 1 ? "--cpus takes a number from 1 on, not \(cpus)." : "--cpus \(cpus): machines have one processor in this version.")
         }
-        guard engine != .translator else { throw .usage("--engine translator: this version has the interpreter only; use auto or interpreter.") }
+        guard engine != .translator else {
+            throw .usage("--engine translator: this version has the interpreter only; use auto or interpreter.")
+        }
         guard disks.count <= 3 else { throw .usage("--disk is given \(disks.count) times; there is room for 3 disks beside the CD drive.") }
         let images = [floppy, cdrom].compactMap { $0 } + disks
         for (index, image) in images.enumerated() where !disposable && images[..<index].contains(image) {
             throw .usage("'\(image)' is put into two drives at once; that works with --disposable only.")
         }
-        for path in images + [kernel, initrd, bios, script, screenText, stats].compactMap({ $0 }) where path.isEmpty || path.utf8.contains(0) {
+        for path in images + [kernel, initrd, bios, script, screenText, stats].compactMap({ $0 })
+        where path.isEmpty || path.utf8.contains(0) {
             throw .usage("An option that names a file has an empty name.")
         }
     }
@@ -91,7 +109,9 @@ public struct RunSettings: Equatable, Sendable {
         guard Set(boot).count == boot.count else { throw .usage("--boot names the same device twice.") }
         guard kernel != nil || initrd == nil else { throw .usage("--initrd needs --kernel.") }
         guard kernel != nil || append == nil else { throw .usage("--append needs --kernel.") }
-        guard kernel == nil || boot.isEmpty else { throw .usage("--kernel and --boot contradict each other: the kernel is what is started.") }
+        guard kernel == nil || boot.isEmpty else {
+            throw .usage("--kernel and --boot contradict each other: the kernel is what is started.")
+        }
     }
 
     private func validatePorts() throws(MachineError) {

@@ -118,7 +118,9 @@ public struct Script: Sendable {
             return .stop
         default:
             throw .usage(
-                "'\(name)' is not a command; there are wait-for, wait-for-serial, type, type-serial, keys, screen, screenshot, wait and stop.")
+                "'\(name)' is not a command; there are wait-for, wait-for-serial, type, type-serial, keys, screen, screenshot, "
+                    + "wait and stop."
+            )
         }
     }
 
@@ -130,7 +132,8 @@ public struct Script: Sendable {
 
     /// A time in seconds, 0 to about 31 years.
     private static func time(_ text: String) -> Double? {
-        guard let first = text.first, first.isASCII, first.isNumber || first == ".", let value = Double(text), value.isFinite, value >= 0, value <= 1e9
+        guard let first = text.first, first.isASCII, first.isNumber || first == ".", let value = Double(text), value.isFinite, value >= 0,
+            value <= 1e9
         else { return nil }
         return value
     }
@@ -190,7 +193,8 @@ public struct Script: Sendable {
             case UInt8(ascii: "r"): result.append(0x0D)
             case UInt8(ascii: "b"): result.append(0x08)
             case UInt8(ascii: "\\"): result.append(byte)
-            case UInt8(ascii: "x") where at + 1 < bytes.count && UInt8(String(decoding: bytes[at...at + 1], as: UTF8.self), radix: 16) != nil:
+            case UInt8(ascii: "x")
+            where at + 1 < bytes.count && UInt8(String(decoding: bytes[at...at + 1], as: UTF8.self), radix: 16) != nil:
                 result.append(UInt8(String(decoding: bytes[at...at + 1], as: UTF8.self), radix: 16) ?? 0)
                 at += 2
             default: result += [byte, escape]

@@ -82,7 +82,7 @@ import Testing
     }
 
     @Test("random accesses of a guest gone wild never trap") func fuzz() throws {
-        var random = SplitMix(seed: 1)
+        var random = BoardRandom(seed: 1)
         for round in 0..<4 {
             let bench = try Bench { $0.debugConsolePorts = [0x402, 0xE9]; $0.debugExitPort = 0x501; $0.bootHook = true }
             if round > 0 { bench.setUpPowerManagement() }
@@ -90,8 +90,11 @@ import Testing
                 let value = UInt32(truncatingIfNeeded: random.next())
                 let size = 1 << Int(random.next() % 3)
                 let choice = random.next() % 8
-                let hot: [Port] = [0x20, 0x40, 0x60, 0x70, 0x80, 0x00, 0xC0, 0xCF8, 0x3C0, 0x3D0, 0x3F0, 0x1F0, 0x170, 0x3F8, 0x510, 0x600, 0x700, 0xAFE0]
-                let port = choice < 6 ? hot[Int(random.next() % UInt64(hot.count))] &+ Port(random.next() % 16) : Port(truncatingIfNeeded: value >> 7)
+                let hot: [Port] = [
+                    0x20, 0x40, 0x60, 0x70, 0x80, 0x00, 0xC0, 0xCF8, 0x3C0, 0x3D0, 0x3F0, 0x1F0, 0x170, 0x3F8, 0x510, 0x600, 0x700, 0xAFE0,
+                ]
+                let near = hot[Int(random.next() % UInt64(hot.count))] &+ Port(random.next() % 16)
+                let port = choice < 6 ? near : Port(truncatingIfNeeded: value >> 7)
                 let windows: [Physical] = [0xFEE0_0000, 0xFEC0_0000, 0xA_0000, 0xFEE0_0FF8, 0xFEC0_0FFC, 0xB_FFFC]
                 let address = windows[Int(random.next() % UInt64(windows.count))] &+ random.next() % 0x400
                 switch random.next() % 8 {
@@ -99,7 +102,8 @@ import Testing
                 case 2, 3: bench.pc.writePort(port, size: size, value)
                 case 4:
                     bench.selectConfig([0, 1, 1, 1, 2][Int(value % 5)], Int(value >> 3 & 3), Int(random.next() & 0xFF))
-                    bench.pc.writePort(0xCFC + Port(value >> 8 & 3), size: 1 << Int(random.next() % 3), UInt32(truncatingIfNeeded: random.next()))
+                    let data = UInt32(truncatingIfNeeded: random.next())
+                    bench.pc.writePort(0xCFC + Port(value >> 8 & 3), size: 1 << Int(random.next() % 3), data)
                 case 5: _ = bench.pc.readMMIO(address, size: 1 << Int(random.next() % 4))
                 case 6: bench.pc.writeMMIO(address, size: 1 << Int(random.next() % 4), random.next())
                 default: _ = bench.pc.writeMSR(0x1B, random.next() & 0xF_FEE0_0900)
@@ -114,7 +118,7 @@ import Testing
 }
 
 /// A small seeded generator, so that a failure comes back.
-struct SplitMix {
+struct BoardRandom {
     var state: UInt64
     init(seed: UInt64) { state = seed }
     mutating func next() -> UInt64 {

@@ -17,7 +17,7 @@ import Testing
             bench.out(0x40, 0x04)  // 1193 ticks: a millisecond
             bench.engine.interruptsEnabled = true
             bench.engine.onInterrupt = { _, bus in bus.writePort(0x20, size: 1, 0x20) }
-            var left: Int64 = slice == 1 ? 100_000 : 100_000
+            var left: Int64 = 100_000
             while left > 0 {
                 let before = bench.pc.retired
                 #expect(bench.pc.run(instructions: min(slice, left)) == .sliceDone)

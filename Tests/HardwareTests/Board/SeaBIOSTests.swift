@@ -72,3 +72,33 @@ struct SeaBIOSTests {
         #expect(result.stop == .bootHook(1), "\(result.log)")
     }
 }
+
+@Suite("board · random firmware") struct RandomFirmwareTests {
+    /// Random bytes jump anywhere, write any port and any register window; the machine may stop, it never traps or hangs.
+    @Test("random bytes as BIOS stop or run on, and two runs agree", arguments: 0..<24) func random(seed: Int) throws {
+        var digests: [String] = []
+        for _ in 0..<2 {
+            var random = BoardRandom(seed: UInt64(seed) &* 7919 &+ 1)
+            var bios = [UInt8](repeating: 0, count: 64 << 10)
+            for i in bios.indices { bios[i] = UInt8(truncatingIfNeeded: random.next() >> 33) }
+            // Without these most images triple-fault within a few instructions: a stack, interrupts and I/O first.
+            let start: [UInt8] = [0xFA, 0x31, 0xC0, 0x8E, 0xD0, 0xBC, 0x00, 0x7C, 0xBA, UInt8(seed), 0x00, 0xFB]
+            for (i, byte) in start.enumerated() { bios[0xFFF0 - 64 + i] = byte }
+            bios[0xFFF0] = 0xEB
+            bios[0xFFF1] = UInt8(bitPattern: -66)
+            var settings = BoardSettings(bios: bios)
+            settings.ramMiB = 4
+            settings.tripleFaultResets = seed % 2 == 0
+            let pc = try PC(settings)
+            loop: for _ in 0..<20 {
+                switch pc.run(instructions: 20_000) {
+                case .sliceDone: break
+                case .halted, .powerOff, .reset, .shutdown, .debugExit, .bootHook: break loop
+                }
+            }
+            #expect(pc.retired <= 400_000)
+            digests.append(pc.digest())
+        }
+        #expect(digests[0] == digests[1])
+    }
+}

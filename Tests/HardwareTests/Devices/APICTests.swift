@@ -49,7 +49,9 @@ import Testing
         #expect(lapic.takeEnded() == [0x40])
     }
 
-    @Test("the timer counts down at the divided rate, once or periodically", arguments: [(0x3, 16), (0x0, 2), (0xB, 1), (0xA, 128)] as [(UInt64, UInt64)])
+    @Test(
+        "the timer counts down at the divided rate, once or periodically",
+        arguments: [(0x3, 16), (0x0, 2), (0xB, 1), (0xA, 128)] as [(UInt64, UInt64)])
     func timer(divide: UInt64, factor: UInt64) throws {
         var (lapic, wires) = try enabled()
         lapic.writeMemory(0xFEE0_03E0, size: 4, divide, &wires)

@@ -362,7 +362,7 @@ private final class Floppy {
 
     @Test("random port traffic never traps and never reaches beyond the medium", arguments: 0..<8)
     func fuzz(seed: Int) throws {
-        var random = SplitMix(seed: UInt64(seed))
+        var random = DriveRandom(seed: UInt64(seed))
         let sizes = [320, 720, 2400, 2880, 5760, 17]
         let medium = MemoryMedium(sectors: sizes[seed % sizes.count])
         let rig = try DriveRig(FDC())
@@ -386,18 +386,5 @@ private final class Floppy {
         }
         #expect(!medium.violated)
         #expect(rig.chip.command.count <= 9 && rig.chip.result.count <= 10)
-    }
-}
-
-/// Sebastiano Vigna's SplitMix64: random numbers that a seed reproduces.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-    init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 &+ 1 }
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

@@ -15,11 +15,14 @@ import Testing
         return (pm, wires)
     }
 
-    @Test("the timer is 3.579545 MHz to the tick over days, and 24 bits wide", arguments: [0, 1, 999_999_999, 1_000_000_000, 86_400_000_000_000] as [UInt64])
+    @Test(
+        "the timer is 3.579545 MHz to the tick over days, and 24 bits wide",
+        arguments: [0, 1, 999_999_999, 1_000_000_000, 86_400_000_000_000] as [UInt64])
     func timer(now: Nanoseconds) throws {
         var (pm, wires) = try ready()
         wires.now = now
-        let expected = UInt32(truncatingIfNeeded: UInt64(Double(now) * 0) &+ now / 1_000_000_000 * 3_579_545 &+ now % 1_000_000_000 * 3_579_545 / 1_000_000_000) & 0xFF_FFFF
+        let ticks = now / 1_000_000_000 * 3_579_545 + now % 1_000_000_000 * 3_579_545 / 1_000_000_000
+        let expected = UInt32(truncatingIfNeeded: ticks) & 0xFF_FFFF
         #expect(pm.readWide(0x608, size: 4, &wires) == expected)
         #expect(PowerManagement.timer(.max) <= 0xFF_FFFF)
     }
@@ -52,7 +55,9 @@ import Testing
         #expect(pm.read(0x600, &wires) & 1 == 0)
     }
 
-    @Test("SLP_EN with the type of S5 asks for power-off; other types do nothing", arguments: [(0, true), (2, true), (1, false), (5, false)])
+    @Test(
+        "SLP_EN with the type of S5 asks for power-off; other types do nothing",
+        arguments: [(0, true), (2, true), (1, false), (5, false)])
     func sleep(type: Int, off: Bool) throws {
         var (pm, wires) = try ready()
         pm.writeWide(0x604, size: 2, UInt32(type << 10 | 1 << 13), &wires)

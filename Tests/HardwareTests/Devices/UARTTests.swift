@@ -68,8 +68,7 @@ import Testing
         uart.write(0x3FA, 0x41, &wires)  // trigger at 4
         uart.write(0x3F9, 0x01, &wires)
         #expect(uart.receive([1, 2, 3, 4, 5], &wires) == 5)
-        let character: Nanoseconds = 10 * 1_000_000_000 / 115_200 - 9 * 0
-        #expect(uart.deadline == character * 9 / 9)
+        #expect(uart.deadline == 10 * 1_000_000_000 / 115_200, "ten bits at divisor 1")
         for n in 1...4 {
             wires.now = uart.deadline ?? 0
             uart.fire(&wires)

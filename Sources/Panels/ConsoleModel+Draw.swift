@@ -1,0 +1,81 @@
+import Hardware
+import Machine
+import Terminal
+
+// The picture.
+extension ConsoleModel {
+    /// The whole terminal at a time.
+    public func draw(at time: UInt64) -> Surface {
+        var surface = Surface(width: size.width, height: size.height)
+        guard !TooSmallPanel.applies(size) else {
+            TooSmallPanel.draw(on: &surface)
+            return surface
+        }
+        drawGuest(at: time, on: &surface)
+        StatusBar(statusContent).draw(row: size.height - 1, on: &surface)
+        let area = guestArea, border = theme.border, shadow = theme.shadow
+        switch overlay {
+        case .list(let panel):
+            surface.cursor = nil
+            panel.draw(in: area, border: border, shadow: shadow, on: &surface)
+        case .menu(let panel):
+            surface.cursor = nil
+            panel.draw(in: area, border: border, shadow: shadow, on: &surface)
+        case .dialog(let panel): panel.draw(in: area, border: border, shadow: shadow, on: &surface)
+        case nil:
+            if whichKey {
+                let entries = keymap.bindings("host").filter { $0.target != .nothing }.map { (key: $0.label, title: describe($0).title) }
+                WhichKeyPanel(entries: entries, host: host.label).draw(in: area, border: border, shadow: shadow, on: &surface)
+                surface.cursor = nil
+            }
+        }
+        return surface
+    }
+
+    private func drawGuest(at time: UInt64, on surface: inout Surface) {
+        let area = guestArea, prefix = host.label
+        switch view.frame.mode {
+        case .text:
+            if view.frame.cells.isEmpty {
+                NoticePanel.starting(view.name).draw(in: area, border: theme.border, on: &surface)
+            } else {
+                ScreenPanel(frame: view.frame, look: look, origin: origin, blinkIsOn: blinkIsOn(at: time)).draw(in: area, on: &surface)
+            }
+        case .graphics(let width, let height, let name):
+            let keys = keymap.label(for: ActionID.sendKeys.rawValue, in: "host").map { "\(prefix) \($0)" } ?? ""
+            NoticePanel.graphics(width: width, height: height, name: name, help: keys).draw(in: area, border: theme.border, on: &surface)
+        case .blank:
+            let note = isCaptured ? "" : "You have the keyboard: \(statusContent.captureKey) gives it to the guest."
+            NoticePanel.blank(release: note).draw(in: area, border: theme.border, on: &surface)
+        }
+    }
+
+    var statusContent: StatusBar.Content {
+        var content = StatusBar.Content()
+        content.name = view.name
+        content.state = view.state
+        content.captured = isCaptured
+        content.prefix = prefixSince != nil
+        content.host = host.label
+        content.releaseKey = keymap.label(for: ActionID.release.rawValue, in: "host") ?? "?"
+        content.helpKey = keymap.label(for: ActionID.help.rawValue, in: "host") ?? "?"
+        content.captureKey = keymap.label(for: ActionID.capture.rawValue, in: "console") ?? "?"
+        let context = prefixSince != nil ? "host" : "console"
+        let hints: [ActionID] =
+            prefixSince != nil
+            ? [.release, .sendKeys, .pause, .help, .menu, .copyScreen] : [.help, .menu, .quit, .palette, .pause, .sendKeys]
+        content.hints = hints.compactMap { id in keymap.label(for: id.rawValue, in: context).map { ($0, id) } }
+        content.lights = view.keyboardLEDs & 7
+        if let typing {
+            content.typed = (typing.done(view), typing.text.count)
+        } else if view.typingLeft > 0 {
+            content.typed = (max(0, view.typingTotal - view.typingLeft), view.typingTotal)
+        }
+        content.mouse = guestMouse
+        content.view = viewNote
+        content.held = keyboard.held.map { $0 == .leftCtrl ? "Ctrl" : $0 == .leftAlt ? "Alt" : "Shift" }.joined(separator: "+")
+        content.guestFont = view.frame.mode == .text && !view.frame.fontIsStandard
+        content.toast = toast?.text
+        return content
+    }
+}

@@ -1,0 +1,277 @@
+import Hardware
+import Machine
+import Terminal
+
+// Where keys, pastes and the mouse go.
+extension ConsoleModel {
+    mutating func key(_ event: KeyEvent) {
+        if overlay != nil { return overlayKey(event) }
+        if prefixSince != nil { return prefixKey(event) }
+        if event.kind != .release, isHost(event), event.kind == .press || !isCaptured { return beginPrefix() }
+        if now < panUntil, event.kind != .release, continuesPan(event) { return }
+        if isCaptured { return guestKey(event) }
+        guard event.kind != .release, !event.isModifier else { return }
+        consoleKey(event)
+    }
+
+    /// The host key, by what it makes or by its position.
+    private func isHost(_ event: KeyEvent) -> Bool {
+        if case .named(let name) = host.key, name.modifier != nil { return event.key == host.key }
+        return Chord(event) == host || Chord.position(of: event) == host
+    }
+
+    private mutating func beginPrefix() {
+        // The modifiers of the host key itself have reached the guest; they must not stay down there.
+        if isCaptured { releaseKeys() }
+        prefixSince = now
+        whichKey = false
+    }
+
+    private mutating func endPrefix() {
+        prefixSince = nil
+        whichKey = false
+        sequence = []
+    }
+
+    // MARK: The guest has the keyboard
+
+    private mutating func guestKey(_ event: KeyEvent) {
+        if typing != nil {
+            guard event.kind != .release, !event.isModifier else { return }
+            if event.key == .named(.esc) { return stopTyping() }
+            say("A text is being typed: Esc stops it.")
+            return effects.append(.beep)
+        }
+        guard view.state != .paused else {
+            guard event.kind == .press, !event.isModifier else { return }
+            let key = keymap.label(for: ActionID.pause.rawValue, in: "host") ?? ""
+            return say("Paused. \(host.label) \(key) resumes.")
+        }
+        guard let changes = keyboard.take(event) else {
+            if event.kind == .press { say("The guest's keyboard (\(keyboard.layout.name)) has no key for this.") }
+            return
+        }
+        send(changes)
+        if isPanned, event.kind == .press, !event.isModifier {
+            isPanned = false
+            followCursor()
+        }
+    }
+
+    // MARK: After the host key
+
+    private mutating func prefixKey(_ event: KeyEvent) {
+        guard event.kind == .press else { return }
+        if event.isModifier, !isHost(event) { return }
+        var candidates = [Chord(event)]
+        if let position = Chord.position(of: event) { candidates.append(position) }
+        // The host key twice is the host key, however the keymap spells it.
+        if isHost(event) {
+            endPrefix()
+            return run(.sendHostKey)
+        }
+        for chord in candidates {
+            switch keymap.match(sequence + [chord], in: "host") {
+            case .found(let binding):
+                endPrefix()
+                return run(binding)
+            case .prefix:
+                sequence.append(chord)
+                (sequenceUntil, prefixSince) = (now + 2000, now)
+                return
+            case .none: continue
+            }
+        }
+        // Never sent on: a slip after the host key must not reach the guest.
+        sequence = []
+        whichKey = true
+        effects.append(.beep)
+    }
+
+    private mutating func continuesPan(_ event: KeyEvent) -> Bool {
+        guard case .found(let binding) = keymap.match([Chord(event)], in: "host"), case .action(let name) = binding.target,
+            let id = ActionID(rawValue: name), [.panUp, .panDown, .panLeft, .panRight].contains(id)
+        else {
+            panUntil = 0
+            return false
+        }
+        run(id)
+        return true
+    }
+
+    // MARK: The user has the keyboard
+
+    private mutating func consoleKey(_ event: KeyEvent) {
+        if typing != nil, event.key == .named(.esc) { return stopTyping() }
+        var chord = Chord(event)
+        if sequence.isEmpty, chord.modifiers == .alt,
+            case .named(.esc) = keymap.bindings("console").first(where: { $0.keys.count == 2 })?.keys[0].key,
+            keymap.match([chord], in: "console") == .none
+        {
+            // Esc and a digit typed fast arrive as Alt and the digit.
+            sequence = [Chord(.named(.esc))]
+            chord.modifiers = []
+        }
+        switch keymap.match(sequence + [chord], in: "console") {
+        case .found(let binding):
+            sequence = []
+            run(binding)
+        case .prefix:
+            sequence.append(chord)
+            sequenceUntil = now + 1000
+        case .none:
+            let first = sequence.isEmpty
+            sequence = []
+            guard first else { return consoleKey(event) }
+            if let position = Chord.position(of: event), case .found(let binding) = keymap.match([position], in: "console") {
+                return run(binding)
+            }
+            let capture = keymap.label(for: ActionID.capture.rawValue, in: "console") ?? "?"
+            let quit = keymap.label(for: ActionID.quit.rawValue, in: "console") ?? "?"
+            say("You have the keyboard: \(capture) gives it to the guest, \(quit) quits.")
+        }
+    }
+
+    // MARK: Lists, menus, dialogs
+
+    private var overlayContext: String {
+        switch overlay {
+        case .menu: "menu"
+        case .dialog: "dialog"
+        default: "list"
+        }
+    }
+
+    private mutating func overlayKey(_ event: KeyEvent) {
+        guard event.kind != .release, !event.isModifier else { return }
+        let chord = Chord(event)
+        if case .found(let binding) = keymap.match([chord], in: overlayContext), case .action(let name) = binding.target,
+            let id = ActionID(rawValue: name)
+        {
+            return answer(
+                withOverlay { overlay, area in
+                    switch overlay {
+                    case .list(var panel):
+                        panel.setPage(area)
+                        let answer = panel.command(id)
+                        return (.list(panel), answer)
+                    case .menu(var panel):
+                        let answer = panel.command(id)
+                        return (.menu(panel), answer)
+                    case .dialog(var panel):
+                        let answer = panel.command(id)
+                        return (.dialog(panel), answer)
+                    }
+                })
+        }
+        // The host key closes what is open: it is the way out of everything.
+        if isHost(event) { return answer(.close) }
+        guard case .character(let scalar) = chord.key, chord.modifiers.isEmpty, Width.of(scalar) > 0 else { return effects.append(.beep) }
+        answer(
+            withOverlay { overlay, _ in
+                switch overlay {
+                case .list(var panel):
+                    let answer = panel.text(scalar)
+                    return (.list(panel), answer)
+                case .menu(var panel):
+                    let answer = panel.text(scalar)
+                    return (.menu(panel), answer)
+                case .dialog(var panel):
+                    let answer = panel.text(scalar)
+                    return (.dialog(panel), answer)
+                }
+            })
+    }
+
+    private mutating func withOverlay(_ body: (Overlay, Rect) -> (Overlay, OverlayAnswer)) -> OverlayAnswer {
+        guard let current = overlay else { return .stay }
+        let (changed, answer) = body(current, guestArea)
+        overlay = changed
+        return answer
+    }
+
+    private mutating func answer(_ answer: OverlayAnswer) {
+        switch answer {
+        case .stay: break
+        case .beep: effects.append(.beep)
+        case .close: overlay = nil
+        case .request(let request):
+            overlay = nil
+            perform(request)
+        }
+    }
+
+    mutating func paste(_ text: String) {
+        if case .dialog(var panel) = overlay {
+            let result = panel.paste(text)
+            overlay = .dialog(panel)
+            return answer(result)
+        }
+        guard overlay == nil else { return effects.append(.beep) }
+        if prefixSince != nil { prefixSince = nil }
+        guard typing == nil else { return effects.append(.beep) }
+        // The modifiers of the terminal's own paste key must not be held while the text is typed.
+        if isCaptured { releaseKeys() }
+        requestTyping(text)
+    }
+
+    // MARK: Mouse
+
+    mutating func mouse(_ event: MouseEvent) {
+        if overlay != nil { return overlayMouse(event) }
+        if event.row == size.height - 1, event.kind == .press {
+            let bar = StatusBar(statusContent)
+            if let id = bar.action(column: event.column, width: size.width) {
+                prefixSince = nil
+                run(id)
+            }
+            return
+        }
+        if guestMouse { return forwardMouse(event) }
+        if event.kind == .press, event.button == 0, !isCaptured, uiMouse { run(.capture) }
+    }
+
+    private mutating func overlayMouse(_ event: MouseEvent) {
+        let step: ActionID? = event.kind == .wheelUp ? .listUp : event.kind == .wheelDown ? .listDown : nil
+        guard step != nil || (event.kind == .press && event.button == 0) else { return }
+        answer(
+            withOverlay { overlay, area in
+                switch overlay {
+                case .list(var panel):
+                    let answer = step.map { panel.command($0) } ?? panel.click(column: event.column, row: event.row, in: area)
+                    return (.list(panel), answer)
+                case .menu(var panel):
+                    let answer = step.map { panel.command($0) } ?? panel.click(column: event.column, row: event.row, in: area)
+                    return (.menu(panel), answer)
+                case .dialog(var panel):
+                    guard step == nil else { return (overlay, .stay) }
+                    let answer = panel.click(column: event.column, row: event.row, in: area)
+                    return (.dialog(panel), answer)
+                }
+            })
+    }
+
+    /// Cells to counts of a PS/2 mouse: 8 a column, 16 a row. At the left and top edges the guest's pointer is driven home, so that
+    /// both pointers agree again.
+    private mutating func forwardMouse(_ event: MouseEvent) {
+        let place = ScreenPanel(frame: view.frame, look: look, origin: origin).place(in: guestArea)
+        var dx = 0, dy = 0, wheel = 0
+        if let last = lastMouse {
+            dx = (event.column - last.column) * 8
+            dy = (event.row - last.row) * 16
+        }
+        lastMouse = (event.column, event.row)
+        if event.column <= place.x { dx = -255 }
+        if event.row <= place.y { dy = -255 }
+        let bit: UInt8 = event.button == 0 ? 1 : event.button == 1 ? 4 : event.button == 2 ? 2 : 0
+        switch event.kind {
+        case .press: mouseButtons |= bit
+        case .release: mouseButtons &= ~bit
+        case .wheelUp: wheel = -1
+        case .wheelDown: wheel = 1
+        case .move: break
+        }
+        guard event.kind != .move || dx != 0 || dy != 0 else { return }
+        post(.mouse(dx: max(-255, min(255, dx)), dy: max(-255, min(255, dy)), buttons: mouseButtons, wheel: wheel))
+    }
+}

@@ -1,0 +1,156 @@
+import Terminal
+
+/// A question with buttons, or a line to fill in.
+public struct DialogPanel: Equatable, Sendable {
+    public struct Button: Equatable, Sendable {
+        public var title: String
+        /// nil closes.
+        public var request: Request?
+        public init(_ title: String, _ request: Request? = nil) {
+            self.title = title
+            self.request = request
+        }
+    }
+    public enum Input: Equatable, Sendable {
+        case none
+        /// One line of text; Enter types it into the guest.
+        case text
+        /// One letter, taken at once.
+        case sysRqLetter
+    }
+
+    public let title: String
+    public let lines: [String]
+    public let danger: Bool
+    public private(set) var buttons: [Button]
+    public private(set) var selected: Int
+    public let input: Input
+    public private(set) var value: String
+
+    /// The first button is the default: for anything that destroys, the one that does nothing.
+    public init(title: String, lines: [String], danger: Bool = false, buttons: [Button], input: Input = .none, value: String = "") {
+        self.title = title
+        self.lines = lines
+        self.danger = danger
+        self.buttons = buttons
+        self.input = input
+        self.value = value
+        selected = 0
+    }
+
+    public mutating func command(_ id: ActionID) -> OverlayAnswer {
+        switch id {
+        case .nextButton: selected = buttons.isEmpty ? 0 : (selected + 1) % buttons.count
+        case .previousButton: selected = buttons.isEmpty ? 0 : (selected + buttons.count - 1) % buttons.count
+        case .accept:
+            guard buttons.indices.contains(selected) else { return .close }
+            if input == .text, case .type? = buttons[selected].request {
+                return value.isEmpty ? .beep : .request(.type(value))
+            }
+            return buttons[selected].request.map { .request($0) } ?? .close
+        case .cancel: return .close
+        case .backspace:
+            guard input == .text, !value.isEmpty else { return .beep }
+            value.removeLast()
+        case .clearText: value = ""
+        default: return .beep
+        }
+        return .stay
+    }
+
+    public mutating func text(_ scalar: Unicode.Scalar) -> OverlayAnswer {
+        switch input {
+        case .text:
+            value.unicodeScalars.append(scalar)
+            return .stay
+        case .sysRqLetter: return .request(.sysRq(Character(scalar)))
+        case .none:
+            // A button by its first letter would make one key destroy; it only moves there.
+            let letter = Character(scalar).lowercased()
+            guard let i = buttons.firstIndex(where: { $0.title.lowercased().hasPrefix(letter) }) else { return .beep }
+            selected = i
+            return .stay
+        }
+    }
+
+    /// A paste goes into the line.
+    public mutating func paste(_ text: String) -> OverlayAnswer {
+        guard input == .text else { return .beep }
+        value += text
+        return .stay
+    }
+
+    private var buttonsWidth: Int { buttons.reduce(0) { $0 + Width.of($1.title) + 6 } }
+
+    private func box(in area: Rect) -> Rect {
+        let wide = max(lines.map { Width.of($0) }.max() ?? 0, buttonsWidth, Width.of(title) + 4, input == .text ? 56 : 0) + 4
+        return area.centred(width: wide, height: lines.count + (input == .text ? 2 : 0) + (buttons.isEmpty ? 2 : 4))
+    }
+
+    public func draw(in area: Rect, border: BorderStyle, shadow: Bool, on surface: inout Surface) {
+        let box = box(in: area), inside: Role = danger ? .dialogDanger : .dialog
+        if shadow { Shadow.draw(box, on: &surface) }
+        surface.box(
+            box, border: border, frame: danger ? .dialogDanger : .dialogBorder, inside: inside, title: title,
+            titled: danger ? .dialogDanger : .dialogTitle)
+        for (i, line) in lines.enumerated() where i < box.height - 2 {
+            surface.put(line, inside, column: box.x + 2, row: box.y + 1 + i, limit: box.width - 4)
+        }
+        surface.cursor = nil
+        if input == .text {
+            let row = box.y + 1 + lines.count, room = max(1, box.width - 4)
+            surface.fill(Rect(x: box.x + 2, y: row, width: room, height: 1), .input)
+            // Line ends show as a sign; the tail of a long text is what one edits.
+            let oneLine = String(value.map { $0.isNewline ? "¶" : $0 })
+            var tail = Substring(oneLine)
+            while Width.of(tail) > room - 1 { tail = tail.dropFirst() }
+            let x = surface.put(String(tail), .input, column: box.x + 2, row: row, limit: room)
+            surface.cursor = Surface.Cursor(column: min(x, box.right - 3), row: row, shape: .bar)
+        }
+        for (i, place) in places(box).enumerated() {
+            surface.put("  \(buttons[i].title)  ", i == selected ? .buttonSelected : .button, column: place.x, row: place.y)
+            if i == selected { surface.put("▸", .buttonSelected, column: place.x, row: place.y) }
+        }
+    }
+
+    private func places(_ box: Rect) -> [Rect] {
+        var x = box.x + max(1, (box.width - buttonsWidth + 2) / 2)
+        return buttons.map { button in
+            let width = Width.of(button.title) + 4
+            defer { x += width + 2 }
+            return Rect(x: x, y: box.bottom - 2, width: width, height: 1)
+        }
+    }
+
+    public mutating func click(column: Int, row: Int, in area: Rect) -> OverlayAnswer {
+        for (i, place) in places(box(in: area)).enumerated() where place.contains(column: column, row: row) {
+            selected = i
+            return command(.accept)
+        }
+        return .stay
+    }
+}
+
+/// What the host key can be followed by, in columns above the bar.
+public struct WhichKeyPanel {
+    public let entries: [(key: String, title: String)]
+    public let host: String
+
+    public func draw(in area: Rect, border: BorderStyle, shadow: Bool, on surface: inout Surface) {
+        let keyWidth = entries.map { Width.of($0.key) }.max() ?? 0, titleWidth = entries.map { Width.of($0.title) }.max() ?? 0
+        let cellWidth = keyWidth + titleWidth + 4
+        let columns = max(1, min(entries.count, (area.width - 4) / max(1, cellWidth)))
+        let rows = (entries.count + columns - 1) / columns
+        let width = min(area.width, columns * cellWidth + 3), height = min(area.height, rows + 2)
+        let box = Rect(x: (area.width - width) / 2, y: area.bottom - height, width: width, height: height)
+        surface.box(
+            box, border: border, frame: .panelBorderFocus, inside: .panel, title: "\(host) and then", titled: .panelTitle)
+        for (i, entry) in entries.enumerated() {
+            let row = box.y + 1 + i % rows, column = box.x + 2 + i / rows * cellWidth
+            guard row < box.bottom - 1 else { continue }
+            surface.put(entry.key, .listKey, column: column, row: row, limit: box.right - 2 - column)
+            let x = column + keyWidth + 1
+            surface.put(entry.title, .panel, column: x, row: row, limit: box.right - 2 - x)
+        }
+    }
+}

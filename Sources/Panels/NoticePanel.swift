@@ -1,0 +1,67 @@
+import Hardware
+import Terminal
+
+/// What stands in the guest's place when there is no text to show.
+public struct NoticePanel {
+    public let lines: [String]
+    public let title: String
+
+    /// The display is off.
+    public static func blank(release: String) -> NoticePanel {
+        NoticePanel(lines: ["The guest has switched its display off.", "A key may wake it. \(release)"], title: "Display off")
+    }
+
+    public static func graphics(width: Int, height: Int, name: String, help: String) -> NoticePanel {
+        let mode = name.isEmpty ? "\(width)x\(height)" : name
+        return NoticePanel(
+            lines: [
+                "The guest is in graphics mode \(mode): not drawn yet.",
+                "Keys still reach it. The screen comes back when the guest",
+                "returns to a text mode, for example on its own consoles",
+                "(\(help) Send keys, Ctrl-Alt-F1), after a",
+                "reset, or when it boots with its text console",
+                "(Linux: nomodeset vga=normal).",
+            ], title: "Graphics")
+    }
+
+    public static func starting(_ name: String) -> NoticePanel { NoticePanel(lines: ["\(name) is being powered on."], title: "Starting") }
+
+    public func draw(in area: Rect, border: BorderStyle, on surface: inout Surface) {
+        surface.fill(area, .desktop)
+        let width = (lines.map { Width.of($0) }.max() ?? 0) + 4
+        let box = area.centred(width: width, height: lines.count + 2)
+        surface.box(box, border: border, frame: .panelBorder, inside: .panel, title: title, titled: .panelTitle)
+        for (i, line) in lines.enumerated() where i < box.height - 2 {
+            surface.put(line, .panel, column: box.x + 2, row: box.y + 1 + i, limit: box.width - 4)
+        }
+    }
+}
+
+/// The terminal cannot hold the console: both sizes, the offending numbers marked.
+public struct TooSmallPanel {
+    public static let needed = Size(width: 40, height: 8)
+
+    public static func applies(_ size: Size) -> Bool { size.width < needed.width || size.height < needed.height }
+
+    public static func draw(on surface: inout Surface) {
+        surface.fill(surface.bounds, .ui)
+        let heading = "Terminal size too small:", need = "Needed for the console:"
+        guard surface.height >= 5, surface.width >= 23 else {
+            // Hardly room for anything: the sizes alone.
+            surface.put("\(surface.width)x\(surface.height), needs \(needed.width)x\(needed.height)", .stateError, column: 0, row: 0)
+            return
+        }
+        let top = (surface.height - 5) / 2
+        let width = surface.width
+        let centre = { (text: String) -> Int in max(0, (width - Width.of(text)) / 2) }
+        surface.put(heading, .ui, column: centre(heading), row: top)
+        let have = "Width = \(surface.width) Height = \(surface.height)"
+        var x = surface.put("Width = ", .ui, column: centre(have), row: top + 1)
+        x = surface.put("\(surface.width)", surface.width < needed.width ? .stateError : .stateRunning, column: x, row: top + 1)
+        x = surface.put(" Height = ", .ui, column: x, row: top + 1)
+        surface.put("\(surface.height)", surface.height < needed.height ? .stateError : .stateRunning, column: x, row: top + 1)
+        surface.put(need, .ui, column: centre(need), row: top + 3)
+        let want = "Width = \(needed.width) Height = \(needed.height)"
+        surface.put(want, .ui, column: centre(want), row: top + 4)
+    }
+}

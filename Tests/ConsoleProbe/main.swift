@@ -1,0 +1,68 @@
+import CannedMachine
+import Console
+import Foundation
+import Hardware
+import Machine
+
+// The console around a canned machine, for the end-to-end tests. Not shipped.
+//
+//     consoleprobe [--scene NAME] [--log FILE] [--theme NAME] [--keymap NAME] [--host KEY] [--data FOLDER]
+//                  [--ascii] [--mono] [--no-probe] [--released] [--crash-on-f11 segv|abort|trap] [--say TEXT]
+
+var options = ConsoleOptions()
+var scene = CannedMachine.Scene.prompt
+var log: String?
+var crash: String?
+var say: String?
+var arguments = CommandLine.arguments.dropFirst()
+
+@MainActor func value() -> String { arguments.popFirst() ?? "" }
+
+while let argument = arguments.popFirst() {
+    switch argument {
+    case "--scene": scene = CannedMachine.Scene(rawValue: value()) ?? .prompt
+    case "--log": log = value()
+    case "--theme": options.theme = value()
+    case "--keymap": options.keymap = value()
+    case "--host": options.hostKey = value()
+    case "--data": options.dataFolder = value()
+    case "--ascii": options.ascii = true
+    case "--mono": options.mono = true
+    case "--no-probe": options.probe = false
+    case "--released": options.captures = false
+    case "--crash-on-f11": crash = value()
+    case "--say": say = value()
+    default:
+        FileHandle.standardError.write(Data("consoleprobe: unknown option \(argument)\n".utf8))
+        exit(64)
+    }
+}
+
+let machine = CannedMachine(scene: scene, logPath: log) { [crash, say] key in
+    if key == .f12, let say { FileHandle.standardError.write(Data((say + "\n").utf8)) }
+    guard key == .f11, let crash else { return }
+    switch crash {
+    case "segv": raise(SIGSEGV)
+    case "abort": abort()
+    default:
+        let empty: [Int] = []
+        exit(Int32(truncatingIfNeeded: empty[key.rawValue.count]))
+    }
+}
+
+let result = runConsole(machine: machine, options: options)
+func tell(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
+
+switch result {
+case .ended(let outcome):
+    tell("ended: \(outcome)")
+    exit(outcome.exitStatus)
+case .signalled(let number): exit(128 + number)
+case .hangup: exit(129)
+case .unusable(let sentence):
+    tell(sentence)
+    exit(2)
+case .badData(let sentence):
+    tell(sentence)
+    exit(66)
+}

@@ -1,0 +1,49 @@
+import CannedMachine
+import Foundation
+import Machine
+import Panels
+import Terminal
+import Testing
+
+let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+let shipped = DataFolders(folders: [repository])
+
+/// The shipped keymap and theme, a canned machine's view.
+func sampleModel(scene: CannedMachine.Scene = .prompt, captured: Bool = true, keymap name: String = "default") throws -> ConsoleModel {
+    let vocabulary = Keymap.Vocabulary(actions: Set(ActionID.allCases.map(\.rawValue)), contexts: Set(Action.contexts))
+    let keymap = try shipped.keymap(name, vocabulary: vocabulary)
+    var settings = ConsoleModel.Settings(
+        theme: try shipped.theme("borland"), keymap: keymap,
+        layout: try shipped.layout(keymap.guestLayout, positions: KeyPositions.names), themeNames: ["borland", "dark", "light", "mono"])
+    settings.capturesAtStart = captured
+    var model = ConsoleModel(settings)
+    _ = model.update(CannedMachine(scene: scene).view(), at: 0)
+    return model
+}
+
+/// Compares text with a file under `Golden`; `UPDATE_GOLDEN=1` writes it.
+func expectGolden(_ text: String, _ name: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
+    let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Golden/\(name).txt")
+    if ProcessInfo.processInfo.environment["UPDATE_GOLDEN"] == "1" {
+        try Data((text + "\n").utf8).write(to: file)
+        return
+    }
+    let wanted = (try? String(contentsOf: file, encoding: .utf8)) ?? ""
+    guard wanted != text + "\n" else { return }
+    let (a, b) = (
+        wanted.split(separator: "\n", omittingEmptySubsequences: false),
+        (text + "\n").split(separator: "\n", omittingEmptySubsequences: false)
+    )
+    var difference = ""
+    for i in 0..<max(a.count, b.count) where (i < a.count ? a[i] : "") != (i < b.count ? b[i] : "") {
+        if i < a.count { difference += "\n-\(a[i])" }
+        if i < b.count { difference += "\n+\(b[i])" }
+    }
+    Issue.record("\(name) differs from its golden file (UPDATE_GOLDEN=1 rewrites it):\(difference)", sourceLocation: sourceLocation)
+}
+
+/// Text plane, then ink plane.
+func planes(_ surface: Surface) -> String {
+    let cursor = surface.cursor.map { "cursor \($0.column),\($0.row) \($0.shape)" } ?? "no cursor"
+    return surface.text + "\n--- inks\n" + surface.inks + "\n--- \(cursor)"
+}
