@@ -66,6 +66,8 @@ final class ConsoleLoop {
         }
         if let substitute = screen.substitute {
             model.notify("TERM unknown: \(substitute) used", at: ConsoleLoop.clock())
+        } else if screen.lacksGlyphs {
+            model.notify("Set LANG=C.UTF-8 for line graphics", at: ConsoleLoop.clock())
         }
         while result == nil { turn() }
         settle()
@@ -88,6 +90,11 @@ final class ConsoleLoop {
             refreshView()
         }
         let after = ConsoleLoop.clock()
+        // What the machine complains about is worth a line at once; all of it is shown at the end.
+        if let line = CrashGuard.shared.freshErrorLine("vitrine: ") {
+            model.notify(line, at: after, milliseconds: 8000)
+            dirty = true
+        }
         if let deadline = model.nextDeadline(after: now), after >= deadline {
             carryOut(model.tick(at: after))
             dirty = true

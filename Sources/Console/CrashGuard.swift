@@ -16,6 +16,8 @@ struct CrashGuard: @unchecked Sendable {
         /// The real standard error, and the file that collects what is written there meanwhile; -1: not diverted.
         var realError: Int32 = -1
         var collected: Int32 = -1
+        /// Bytes of it that have been looked at.
+        var looked = 0
         var installed = false
     }
 
@@ -100,6 +102,22 @@ struct CrashGuard: @unchecked Sendable {
         }
         state.pointee.realError = real
         state.pointee.collected = file
+        state.pointee.looked = 0
+    }
+
+    /// The last whole line that has come since the last call and begins with a prefix.
+    func freshErrorLine(_ prefix: String) -> String? {
+        guard state.pointee.realError >= 0 else { return nil }
+        var info = stat()
+        guard fstat(state.pointee.collected, &info) == 0, info.st_size > state.pointee.looked else { return nil }
+        // The file's own position belongs to those who write.
+        let start = max(state.pointee.looked, info.st_size - 4096)
+        var bytes = [UInt8](repeating: 0, count: info.st_size - start)
+        let n = pread(state.pointee.collected, &bytes, bytes.count, start)
+        guard n > 0, let end = bytes[..<n].lastIndex(of: 0x0A) else { return nil }
+        state.pointee.looked = start + end + 1
+        return String(decoding: bytes[..<end], as: UTF8.self).split(separator: "\n").last { $0.hasPrefix(prefix) }
+            .map { String($0.dropFirst(prefix.count)) }
     }
 
     /// Gives standard error back and shows what was collected (of much only the last 256 KiB).

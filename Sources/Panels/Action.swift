@@ -1,3 +1,5 @@
+import Hardware
+
 /// Every command of the console by the name that keymaps use.
 public enum ActionID: String, CaseIterable, Sendable {
     case help, menu, palette, quit, redraw, suspend
@@ -12,6 +14,7 @@ public enum ActionID: String, CaseIterable, Sendable {
     case reset = "machine.reset"
     case acpiOff = "machine.acpi-off"
     case powerOff = "machine.power-off"
+    case drives = "drives.menu"
     case panUp = "pan.up"
     case panDown = "pan.down"
     case panLeft = "pan.left"
@@ -64,6 +67,7 @@ public struct Action: Sendable {
         add(.reset, "Reset…", "Reset", "Presses the reset button. Unsaved guest data is lost.")
         add(.acpiOff, "ACPI shutdown", "Shutdown", "Presses the power button; the guest shuts itself down if it knows how.")
         add(.powerOff, "Power off…", "Power off", "Pulls the plug. Unsaved guest data is lost.")
+        add(.drives, "Drives…", "Drives", "Puts floppies and CDs in and takes them out.")
         add(.copyScreen, "Copy screen", "Copy", "The guest's screen as text to the clipboard (OSC 52, tmux).")
         add(.panUp, "Pan up", "Up", "Shows what is above, when the terminal is smaller than the guest's screen.")
         add(.panDown, "Pan down", "Down", "Shows what is below.")
@@ -118,6 +122,11 @@ public enum Request: Equatable, Sendable {
     /// Typed without a further question.
     case typeNow(String)
     case theme(String)
+    /// A drive was chosen; what to do with it comes next.
+    case drive(Bay)
+    /// The path is what the dialog's line holds.
+    case insert(Bay, String)
+    case eject(Bay)
     case nothing
 }
 

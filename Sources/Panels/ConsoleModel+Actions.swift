@@ -42,6 +42,13 @@ extension ConsoleModel {
         case .type(let text): requestTyping(text)
         case .typeNow(let text): startTyping(text)
         case .theme(let name): effects.append(.loadTheme(name))
+        case .drive(let bay): askMedium(bay)
+        case .insert(let bay, let path):
+            post(.insert(bay, path: path))
+            inserting = (bay, path, now + 300)
+        case .eject(let bay):
+            post(.eject(bay))
+            say("\(driveName(bay)) is empty.")
         case .nothing: break
         }
     }
@@ -79,6 +86,11 @@ extension ConsoleModel {
                 DialogPanel(
                     title: "Type text", lines: ["Type or paste what the guest shall get as keystrokes:"],
                     buttons: [.init("Type it", .type("")), .init("Cancel")], input: .text))
+        case .drives:
+            let items = ConsoleModel.removable.map { bay in
+                ListPanel.Item(driveName(bay), key: view.media[bay].map { fileName($0) } ?? "empty", .drive(bay))
+            }
+            overlay = .list(ListPanel(title: "Drives", hint: "Enter changes the medium  Esc closes", items: items))
         case .copyScreen:
             guard view.frame.mode == .text else { return say("There is no text on the screen to copy.") }
             let text = ScreenPanel.text(view.frame)
@@ -164,6 +176,44 @@ extension ConsoleModel {
         panUntil = now + 1000
     }
 
+    // MARK: Drives
+
+    /// Drives whose media can be changed while the machine runs: both floppies, the CD.
+    static let removable: [Bay] = [.floppyA, .floppyB, .ide1Master]
+
+    private func driveName(_ bay: Bay) -> String {
+        switch bay {
+        case .floppyA: "Floppy A"
+        case .floppyB: "Floppy B"
+        case .ide1Master: "CD"
+        case .ide0Master: "Disk 1"
+        case .ide0Slave: "Disk 2"
+        case .ide1Slave: "Disk 3"
+        }
+    }
+
+    /// The machine tells by its view whether it took the medium.
+    mutating func checkInserted() {
+        guard let (bay, path, _) = inserting else { return }
+        inserting = nil
+        if view.media[bay] == path {
+            say("\(driveName(bay)): \(fileName(path))")
+        } else if toast == nil {
+            say("\(driveName(bay)) did not take '\(fileName(path))'.")
+        }
+    }
+
+    private func fileName(_ path: String) -> String { path.split(separator: "/").last.map { String($0) } ?? path }
+
+    private mutating func askMedium(_ bay: Bay) {
+        let now = view.media[bay].map { "\(driveName(bay)) holds \(fileName($0))." } ?? "\(driveName(bay)) is empty."
+        var buttons = [DialogPanel.Button("Insert", .insert(bay, ""))]
+        if view.media[bay] != nil { buttons.append(.init("Eject", .eject(bay))) }
+        overlay = .dialog(
+            DialogPanel(
+                title: driveName(bay), lines: [now, "File to put in:"], buttons: buttons + [.init("Cancel")], input: .text))
+    }
+
     // MARK: Words for menus
 
     /// A title that says what the command would do now.
@@ -181,7 +231,7 @@ extension ConsoleModel {
         case .release: isCaptured
         case .copyScreen: view.frame.mode == .text
         case .panUp, .panDown, .panLeft, .panRight, .panFollow: viewNote != nil
-        case .pause, .reset, .acpiOff, .powerOff, .sendKeys, .typeText: view.state == .running || view.state == .paused
+        case .pause, .reset, .acpiOff, .powerOff, .drives, .sendKeys, .typeText: view.state == .running || view.state == .paused
         default: true
         }
     }
@@ -200,7 +250,7 @@ extension ConsoleModel {
             }
         }
         return [
-            .init("Machine", items([.pause, .reset, .acpiOff, .powerOff, nil, .suspend, .quit])),
+            .init("Machine", items([.pause, .reset, .acpiOff, .powerOff, nil, .drives, nil, .suspend, .quit])),
             .init("Input", items([isCaptured ? .release : .capture, .sendKeys, .sendHostKey, .typeText, .guestMouse])),
             .init("View", items([.copyScreen, .chooseTheme, .redraw, nil, .panUp, .panDown, .panLeft, .panRight, .panFollow])),
             .init("Help", items([.help, .palette])),

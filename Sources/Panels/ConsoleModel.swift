@@ -84,6 +84,8 @@ public struct ConsoleModel: Sendable {
     /// The machine was told to end; we wait no longer than this.
     var finishAt: UInt64?
     var finished = false
+    /// A medium on its way into a drive, and until when it should be there.
+    var inserting: (bay: Bay, path: String, until: UInt64)?
     var effects: [Effect] = []
     /// Time of the call that runs.
     var now: UInt64 = 0
@@ -145,6 +147,7 @@ public struct ConsoleModel: Sendable {
         if let since = prefixSince, !whichKey, time >= since + UInt64(keymap.hostTimeoutMilliseconds) { whichKey = true }
         if let toast, time >= toast.until { self.toast = nil }
         if !sequence.isEmpty, time >= sequenceUntil { sequence = [] }
+        if let inserting, time >= inserting.until { checkInserted() }
         if let finishAt, time >= finishAt { finish(view.outcome ?? .poweredOffByUser) }
         stepTyping()
         return drain()
@@ -184,6 +187,7 @@ public struct ConsoleModel: Sendable {
         if let toast { at(toast.until) }
         if !sequence.isEmpty { at(sequenceUntil) }
         if let finishAt { at(finishAt) }
+        if let inserting { at(inserting.until) }
         if typing != nil { at(time + 30) }
         if !keysOut.isEmpty { at(max(time + 1, keyClock &- min(keyClock, ConsoleModel.keyBurst))) }
         if ScreenPanel.blinks(view.frame, look), view.state != .paused { at((time / ConsoleModel.blink + 1) * ConsoleModel.blink) }

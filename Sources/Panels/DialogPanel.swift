@@ -44,8 +44,11 @@ public struct DialogPanel: Equatable, Sendable {
         case .previousButton: selected = buttons.isEmpty ? 0 : (selected + buttons.count - 1) % buttons.count
         case .accept:
             guard buttons.indices.contains(selected) else { return .close }
-            if input == .text, case .type? = buttons[selected].request {
-                return value.isEmpty ? .beep : .request(.type(value))
+            // What asks for the line gets it.
+            switch buttons[selected].request {
+            case .type? where input == .text: return value.isEmpty ? .beep : .request(.type(value))
+            case .insert(let bay, _)? where input == .text: return value.isEmpty ? .beep : .request(.insert(bay, value))
+            default: break
             }
             return buttons[selected].request.map { .request($0) } ?? .close
         case .cancel: return .close
@@ -73,10 +76,14 @@ public struct DialogPanel: Equatable, Sendable {
         }
     }
 
-    /// A paste goes into the line.
+    /// A paste goes into the line; a path with the line end that some programs copy along loses it.
     public mutating func paste(_ text: String) -> OverlayAnswer {
         guard input == .text else { return .beep }
-        value += text
+        if case .insert? = buttons.first?.request {
+            value += text.filter { !$0.isNewline }
+        } else {
+            value += text
+        }
         return .stay
     }
 

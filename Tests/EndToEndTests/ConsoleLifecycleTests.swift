@@ -59,14 +59,16 @@ import Testing
     @Test("what was written to standard error meanwhile is shown afterwards, not over the guest")
     func standardError() throws {
         // Here standard error is the terminal itself.
-        let t = try Tmux(command: "TERM=tmux-256color \"$PROBE\" --say 'a word from the engine'; echo DONE; exec cat")
+        let t = try Tmux(command: "TERM=tmux-256color \"$PROBE\" --say 'vitrine: a word from the engine'; echo DONE; exec cat")
         #expect(try t.isUp())
         try t.keys("F12")
         try t.keys("y")
         #expect(try t.sees("C:\\>y"))
-        #expect(!(try t.screen().contains("a word")))
+        // In the bar, for a while, and nowhere over the guest.
+        #expect(try t.sees(" a word from the engine"))
+        #expect(!(try t.screen().contains("vitrine:")))
         try t.keys("C-]", "o", "Tab", "Enter")
-        #expect(try t.sees("a word from the engine"))
+        #expect(try t.sees("vitrine: a word from the engine"))
     }
 
     @Test("stopped and continued by the shell: cooked in between, captured again afterwards")

@@ -170,6 +170,28 @@ private struct Bench {
         #expect(bench.keys.count == 3)
     }
 
+    @Test("a floppy is put in by its path and taken out by name")
+    func drives() throws {
+        var bench = try Bench()
+        bench.host()
+        try bench.press(.drives, in: "host")
+        #expect(bench.screen.contains("Floppy A") && bench.screen.contains("empty"))
+        try bench.press(.accept, in: "list")
+        bench.take(bench.model.handle(.paste("/tmp/disk two.img\n"), at: bench.now))
+        try bench.press(.accept, in: "dialog")
+        #expect(bench.keys == ["insert floppyA /tmp/disk two.img"])
+        bench.wait(400)
+        #expect(bench.bar.contains("did not take"), "the machine has not said that it is there")
+        bench.machine.change { $0.media[.floppyA] = "/tmp/disk two.img" }
+        bench.take(bench.model.update(bench.machine.view(), at: bench.now))
+        bench.model.run(.drives)
+        #expect(bench.screen.contains("disk two.img"))
+        try bench.press(.accept, in: "list")
+        try bench.press(.nextButton, in: "dialog")
+        try bench.press(.accept, in: "dialog")
+        #expect(bench.keys.last == "eject floppyA")
+    }
+
     @Test("40-column modes take two columns a cell when the theme says so, lines unbroken")
     func wide() throws {
         var model = try sampleModel(scene: .forty)

@@ -15,7 +15,7 @@ import Testing
     }
 
     @Test(
-        "what lies over it, at 80x25", arguments: [ActionID.help, .menu, .palette, .sendKeys, .powerOff, .quit, .typeText, .chooseTheme],
+        "what lies over it, at 80x25", arguments: [ActionID.help, .menu, .palette, .sendKeys, .powerOff, .quit, .typeText, .chooseTheme, .drives],
         [true, false])
     func overlays(id: ActionID, captured: Bool) throws {
         var model = try sampleModel(captured: captured)

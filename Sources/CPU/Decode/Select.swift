@@ -34,6 +34,10 @@ extension Decoder {
                 op.kind = immediate ? .imul_rmi32 : .imul_rm32
             }
             emit(op)
+        case .mul where size == 2: wideArithmetic(&op, .mul_r32)
+        case .imul where size == 2: wideArithmetic(&op, .imul_r32)
+        case .div where size == 2: wideArithmetic(&op, .div_r32)
+        case .idiv where size == 2: wideArithmetic(&op, .idiv_r32)
         case .movzx, .movsx:
             let fromByte = row.operands.1 == .eb
             if size == 1 && !fromByte {
@@ -182,6 +186,13 @@ extension Decoder {
         case .fs: 4
         default: 5
         }
+    }
+
+    /// EDX:EAX with a 32-bit register or memory operand.
+    private mutating func wideArithmetic(_ op: inout Op, _ kind: Kind) {
+        if !op.isRegisterForm { memory(&op, 4, write: false) }
+        op.kind = kind.offset(op.isRegisterForm ? 0 : 1)
+        emit(op)
     }
 
     private mutating func arithmetic(_ op: inout Op, _ row: OpcodeRow, _ size: Int) {
@@ -403,7 +414,9 @@ extension Decoder {
         case .cmp_rr32: return step < 0 ? nil : Kind.cmp_rr32_jz.offset(step)
         case .cmp_ri32: return step < 0 ? nil : Kind.cmp_ri32_jz.offset(step)
         case .cmp_ri8: return step < 0 ? nil : Kind.cmp_ri8_jz.offset(step)
-        case .test_rr32: return condition == 4 || condition == 5 ? Kind.test_rr32_jz.offset(condition - 4) : condition == 8 || condition == 9 ? Kind.test_rr32_js.offset(condition - 8) : nil
+        case .test_rr32:
+            if condition == 4 || condition == 5 { return Kind.test_rr32_jz.offset(condition - 4) }
+            return condition == 8 || condition == 9 ? Kind.test_rr32_js.offset(condition - 8) : nil
         case .test_rr8: return condition == 4 || condition == 5 ? Kind.test_rr8_jz.offset(condition - 4) : nil
         case .dec_r32: return condition == 5 ? .dec_r32_jnz : nil
         default: return nil

@@ -118,7 +118,10 @@ extension Core {
             let bytes = Int(count &* size)
             // An overlapping forward copy repeats the pattern between the pointers; memmove would not.
             if to > from && to < from + bytes {
-                for i in 0..<Int(count) { to.storeBytes(of: from.loadUnaligned(fromByteOffset: i &* Int(size), as: T.self), toByteOffset: i &* Int(size), as: T.self) }
+                for i in 0..<Int(count) {
+                    let at = i &* Int(size)
+                    to.storeBytes(of: from.loadUnaligned(fromByteOffset: at, as: T.self), toByteOffset: at, as: T.self)
+                }
             } else {
                 memmove(to, from, bytes)
             }

@@ -253,7 +253,8 @@ struct Core {
     /// Offset within the segment of the memory operand, wrapped to the address size.
     @inline(__always)
     func effectiveOffset(_ o: UnsafePointer<Op>) -> UInt64 {
-        let sum = reg(o.pointee.base, UInt64.self) &+ (reg(o.pointee.index, UInt64.self) &<< UInt64(o.pointee.scale)) &+ UInt64(bitPattern: Int64(o.pointee.disp))
+        let index = reg(o.pointee.index, UInt64.self) &<< UInt64(o.pointee.scale)
+        let sum = reg(o.pointee.base, UInt64.self) &+ index &+ UInt64(bitPattern: Int64(o.pointee.disp))
         return sum & o.pointee.addressMask
     }
 

@@ -1,14 +1,6 @@
 import CPU
 import Primitives
 
-public enum IDEDriveKind: String, Codable, Sendable {
-    case none
-    /// ATA hard disk.
-    case disk
-    /// ATAPI CD/DVD-ROM drive.
-    case cd
-}
-
 /// Vitrine HARDDISK and CD-ROM, the drive at one end of an IDE cable: registers, data port and sequence; commands in `ATADisk`, `ATAPICD`.
 ///
 /// Source: *ATA/ATAPI-6* (T13/1410D), chapters 7 and 9 (protocols); *SFF-8020i* for the packet drive.
@@ -294,4 +286,13 @@ struct IDEDrive: Codable, Equatable, Sendable {
         /// A byte by DMA: 250 MB/s.
         static let dmaByte: Nanoseconds = 4
     }
+}
+
+/// What sits at one end of an IDE cable.
+public enum IDEDriveKind: String, Codable, Sendable {
+    case none
+    /// ATA hard disk.
+    case disk
+    /// ATAPI CD/DVD-ROM drive.
+    case cd
 }

@@ -259,6 +259,34 @@ main:
         mov word [tss + 16], T2 + 1
         FAULT3 "call gate to a stack on an absent page", PF_, 2, call T3:0
 .never: PAGE 10, 7
+        IDTGATE 0x60, T1, .never, 0xEE
+        PAGE 10, 0
+        FAULT3 "interrupt gate to a stack on an absent page", PF_, 2, int 0x60
+        PAGE 10, 5
+        SETCR0 0, CR0_WP
+        FAULT3 "interrupt gate to a stack on a read-only page", PF_, 3, int 0x60
+        SETCR0 CR0_WP, 0
+        mov dword [tss + 12], VA(11) + 8
+        PAGE 10, 0
+        FAULT3 "call gate to a stack half on an absent page", PF_, 2, call T3:0
+        PAGE 10, 7
+        ; a task on absent pages: nothing is switched
+        DESC T6, VA(10) + 0x800, 0x67, 0x89, 0
+        PAGE 10, 0
+        PFAULT "JMP to a TSS on an absent page", 0, VA(10) + 0x800, jmp T6:0
+        movzx eax, byte [gdt + T6 + 5]
+        CHECK "it is still available", eax, 0x89
+        movzx eax, byte [gdt + TSS + 5]
+        CHECK "and the old one busy", eax, 0x8B
+        PAGE 10, 7
+        PAGE 11, 0
+        DESC T6, VA(11) - 0x40, 0x67, 0x89, 0
+        FAULT "JMP to a TSS half on an absent page", PF_, 0, jmp T6:0
+        FAULT "CALL to a TSS half on an absent page", PF_, 0, call T6:0
+        movzx eax, byte [gdt + T6 + 5]
+        CHECK "it is available still", eax, 0x89
+        PAGE 11, 7
+        IDTBACK 0x60
         ; user code on pages
         PAGE 12, 7
         mov dword [VA(12)], 0x40CD          ; int 0x40

@@ -287,6 +287,55 @@ main:
         nop
         CHECK "NMI inside its handler waits for IRET", dword [depth], 1
         CHECK "and comes then", dword [nmis], 2
+
+        ; ---- near transfers beyond the limit of CS: the fault is the transfer's, nothing has moved ----
+        DESC T6, limited, 0xFF, A_CODE, 4
+%macro BEYOND 2                 ; name, offset in `limited`
+        mov eax, 0x100
+        mov ecx, 5
+        push dword 0x100
+        TRY
+        or eax, eax
+        jmp T6:%2
+        ENDTRY
+        GOT {%1, " beyond the limit"}, GP, 0
+        CHECK {%1, " beyond the limit: EIP"}, dword [exc_eip], %2
+        mov edi, [exc_esp]
+        sub edi, [snap_esp]
+        CHECK {%1, " beyond the limit: ESP"}, edi, 0
+        CHECK {%1, " beyond the limit: ECX"}, ecx, 5
+        add esp, 4
+%endmacro
+        BEYOND "JMP short", 0x00
+        BEYOND "JMP near", 0x10
+        BEYOND "JNZ taken", 0x20
+        BEYOND "LOOP", 0x30
+        BEYOND "CALL near", 0x40
+        BEYOND "RET near", 0x50
+        BEYOND "JMP EAX", 0x60
+        BEYOND "CALL EAX", 0x70
+        BEYOND "RET near with parameters", 0x80
+        TRY
+        jmp T6:0x90
+        ENDTRY
+        GOT "JZ not taken to beyond the limit", DONE, NONE
+        TRY
+        jmp T6:0xA0
+        ENDTRY
+        GOT "a jump to the last byte of the limit", GP, 0
+        CHECK "whose next instruction is beyond", dword [exc_eip], 0x100
+        ; 16-bit operands cut EIP
+        mov eax, 0x12340000 + 0x90
+        TRY
+        jmp T6:0xB0
+        ENDTRY
+        GOT "JMP AX cuts EIP to 16 bits", DONE, NONE
+        push word 0x90
+        TRY
+        jmp T6:0xC0
+        ENDTRY
+        GOT "16-bit RET cuts EIP to 16 bits", DONE, NONE
+        add esp, 2
         ret
 .ipi:   inc dword [ss:seen]
         push eax
@@ -321,6 +370,37 @@ routine: call .here
 either: db 0xB8, 1, 0, 0xEB, 1          ; mov eax, 0x01EB0001 / mov ax, 1; jmp short + 1
         db 0xCB                         ; retf
         db 0x66, 0xCB                   ; 32-bit retf in 16-bit code
+        align 16
+limited:
+        jmp short $ - 0x10              ; below 0: beyond, too
+        times 0x10 - ($ - limited) nop
+        jmp near limited + 0x100
+        times 0x20 - ($ - limited) nop
+        jnz short $ - 0x30              ; ZF is clear: see BEYOND
+        times 0x30 - ($ - limited) nop
+        loop $ - 0x40
+        times 0x40 - ($ - limited) nop
+        call limited + 0x100
+        times 0x50 - ($ - limited) nop
+        ret
+        times 0x60 - ($ - limited) nop
+        jmp eax
+        times 0x70 - ($ - limited) nop
+        call eax
+        times 0x80 - ($ - limited) nop
+        ret 8
+        times 0x90 - ($ - limited) nop
+        cmp esp, 0
+        jz near limited + 0x100
+        int DONE
+        times 0xA0 - ($ - limited) nop
+        jmp short limited + 0xFF
+        times 0xB0 - ($ - limited) nop
+        jmp ax
+        times 0xC0 - ($ - limited) nop
+        o16 ret
+        times 0x100 - ($ - limited) nop
+
 section .data
 align 8
 want:   dd 0
