@@ -66,6 +66,8 @@ final class ConsoleLoop {
         }
         if let substitute = screen.substitute {
             model.notify("TERM unknown: \(substitute) used", at: ConsoleLoop.clock())
+        } else if screen.lacksGlyphs {
+            model.notify("Set LANG=C.UTF-8 for line graphics", at: ConsoleLoop.clock())
         }
         while result == nil { turn() }
         settle()

@@ -12,7 +12,11 @@ final class CursesScreen {
     /// Private control sequences are harmless on this terminal.
     let takesPrivateModes: Bool
 
+    /// The locale has no line graphics, though nobody asked for 7 bits.
+    let lacksGlyphs: Bool
+
     private let screen: OpaquePointer
+    private let files: [UnsafeMutablePointer<FILE>]
     private var window: UnsafeMutablePointer<WINDOW>
     private var table: InkTable
     private var pairs = [Int32](repeating: 0, count: Ink.count)
@@ -27,6 +31,7 @@ final class CursesScreen {
         setlocale(LC_ALL, "")
         let utf8 = nl_langinfo(nl_item(cw_codeset())).map { String(cString: $0) == "UTF-8" } ?? false
         glyphs = utf8 && !options.ascii ? .full : .ascii
+        lacksGlyphs = !utf8 && !options.ascii
         use_tioctl(true)
         guard let input = fdopen(dup(0), "r"), let output = fdopen(dup(1), "w") else {
             throw ScreenError(sentence: "The terminal cannot be opened.")
@@ -59,6 +64,7 @@ final class CursesScreen {
                     : "The terminal '\(name)' is not known here; install the package ncurses-term, or set TERM=xterm-256color.")
         }
         self.screen = screen
+        files = [input, output]
         substitute = used == name ? nil : used
         takesPrivateModes = !(name.hasPrefix("linux") || name.hasPrefix("vt"))
         guard let cup = tigetstr("cup"), Int(bitPattern: cup) != -1, let window = newwin(0, 0, 0, 0) else {
@@ -112,6 +118,7 @@ final class CursesScreen {
     func close() {
         delwin(window)
         delscreen(screen)
+        for file in files { fclose(file) }
     }
 
     /// After a stop: the next refresh enters the screen again.

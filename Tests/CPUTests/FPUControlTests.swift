@@ -153,13 +153,10 @@ import Testing
         let opcode = rig.c.v.pointee.fpu.opcode
         #expect(opcode == 0x505)
         rig.c.t.pointee.instructionRIP = 0x77
-        try rig.fpu(0xD9, 0xD0)
         try rig.fpu(0xD9, 7, at: 0x1000)
         try rig.fpu(0xD9, 5, at: 0x1000)
         try rig.fpu(0xDF, 0xE0)
         try rig.fpu(0xDB, 0xE2)
-        try rig.fpu(0xD9, 0xF7)
-        try rig.fpu(0xD9, 0xF6)
         #expect(rig.c.v.pointee.fpu.opcode == opcode && rig.c.v.pointee.fpu.instructionPointer == 0x89_ABCD)
         try rig.fpu(0xD9, 0xE0)
         #expect(rig.c.v.pointee.fpu.opcode == 0x1E0 && rig.c.v.pointee.fpu.instructionPointer == 0x77)

@@ -11,7 +11,9 @@ final class FakeTerminal: Sendable {
 
     private let master: Int32
     private let pid: pid_t
-    private let state = Mutex(State())
+    /// Shared with the reading thread, which must not keep the terminal itself alive.
+    private final class Shared: Sendable { let state = Mutex(State()) }
+    private let shared = Shared()
     let log: URL
     private let folder: URL
 
@@ -52,18 +54,18 @@ final class FakeTerminal: Sendable {
         var child: pid_t = 0
         guard posix_spawn(&child, probe, &actions, &attributes, &argv, &envp) == 0 else { throw POSIXError(.ENOENT) }
         pid = child
-        let thread = Thread { [self] in
+        let thread = Thread { [master, shared] in
             var buffer = [UInt8](repeating: 0, count: 65536)
             while true {
                 let n = read(master, &buffer, buffer.count)
                 guard n > 0 else { break }
-                let replies = state.withLock { state in
+                let replies = shared.state.withLock { state in
                     state.output += buffer[0..<n]
                     return FakeTerminal.replies(&state, answers)
                 }
-                if !replies.isEmpty { send(replies) }
+                if !replies.isEmpty { FakeTerminal.send(replies, to: master) }
             }
-            state.withLock { $0.ended = true }
+            shared.state.withLock { $0.ended = true }
         }
         thread.start()
     }
@@ -95,16 +97,18 @@ final class FakeTerminal: Sendable {
         return result
     }
 
-    func send(_ text: String) {
+    func send(_ text: String) { FakeTerminal.send(text, to: master) }
+
+    private static func send(_ text: String, to master: Int32) {
         let bytes = Array(text.utf8)
         _ = write(master, bytes, bytes.count)
     }
 
     func terminate() { kill(pid, SIGTERM) }
 
-    var output: String { state.withLock { String(decoding: $0.output, as: UTF8.self) } }
-    var outputCount: Int { state.withLock { $0.output.count } }
-    var hasEnded: Bool { state.withLock { $0.ended } }
+    var output: String { shared.state.withLock { String(decoding: $0.output, as: UTF8.self) } }
+    var outputCount: Int { shared.state.withLock { $0.output.count } }
+    var hasEnded: Bool { shared.state.withLock { $0.ended } }
 
     func sees(_ text: String, _ seconds: Double = 10) -> Bool { eventually(seconds) { output.contains(text) } }
 

@@ -324,10 +324,14 @@ struct Decoder {
                 live = false
             case .add_rr8, .or_rr8, .and_rr8, .sub_rr8, .xor_rr8, .cmp_rr8, .add_ri8, .or_ri8, .and_ri8, .sub_ri8, .xor_ri8, .cmp_ri8, .cmp_rr32,
                 .cmp_ri32, .test_rr32, .test_ri32, .test_rr8, .test_ri8, .neg_r32, .test_rr32_jz, .test_rr32_jnz, .test_rr32_js, .test_rr32_jns,
-                .test_rr8_jz, .test_rr8_jnz:
+                .test_rr8_jz, .test_rr8_jnz, .imul_rr32, .imul_rri32, .mul_r32, .imul_r32:
                 live = false
             case let kind where kind.rawValue >= Kind.cmp_rr32_jz.rawValue && kind.rawValue <= Kind.cmp_ri32_jg.rawValue: live = false
             case let kind where kind.rawValue >= Kind.cmp_ri8_jz.rawValue && kind.rawValue <= Kind.cmp_ri8_jg.rawValue: live = false
+            case .add_rm32, .or_rm32, .and_rm32, .sub_rm32, .xor_rm32:
+                // The load may fault: the flags before it are wanted then.
+                if !live { ops[i].kind = withoutFlags(ops[i].kind) }
+                live = true
             case .inc_r32: if !live { ops[i].kind = .inc_r32n }
             case .dec_r32: if !live { ops[i].kind = .dec_r32n }
             case .mov_rr8, .mov_rr16, .mov_rr32, .mov_ri8, .mov_ri16, .mov_ri32, .lea32, .nop, .movzx_r32r8, .movzx_r32r16, .movsx_r32r8, .movsx_r32r16,
@@ -346,6 +350,11 @@ struct Decoder {
         case .and_rr32: .and_rr32n
         case .sub_rr32: .sub_rr32n
         case .xor_rr32: .xor_rr32n
+        case .add_rm32: .add_rm32n
+        case .or_rm32: .or_rm32n
+        case .and_rm32: .and_rm32n
+        case .sub_rm32: .sub_rm32n
+        case .xor_rm32: .xor_rm32n
         case .add_ri32: .add_ri32n
         case .or_ri32: .or_ri32n
         case .and_ri32: .and_ri32n

@@ -34,6 +34,10 @@ extension Decoder {
                 op.kind = immediate ? .imul_rmi32 : .imul_rm32
             }
             emit(op)
+        case .mul where size == 2: wideArithmetic(&op, .mul_r32)
+        case .imul where size == 2: wideArithmetic(&op, .imul_r32)
+        case .div where size == 2: wideArithmetic(&op, .div_r32)
+        case .idiv where size == 2: wideArithmetic(&op, .idiv_r32)
         case .movzx, .movsx:
             let fromByte = row.operands.1 == .eb
             if size == 1 && !fromByte {
@@ -182,6 +186,13 @@ extension Decoder {
         case .fs: 4
         default: 5
         }
+    }
+
+    /// EDX:EAX with a 32-bit register or memory operand.
+    private mutating func wideArithmetic(_ op: inout Op, _ kind: Kind) {
+        if !op.isRegisterForm { memory(&op, 4, write: false) }
+        op.kind = kind.offset(op.isRegisterForm ? 0 : 1)
+        emit(op)
     }
 
     private mutating func arithmetic(_ op: inout Op, _ row: OpcodeRow, _ size: Int) {

@@ -333,6 +333,14 @@ func execute(_ c: Core, _ first: BlockPointer) -> Fault? {
             case .imul_rm32: c.setReg(o.pointee.a, multiply(c, c.reg(o.pointee.a, UInt32.self), try c.load(address(c, o), UInt32.self)))
             case .imul_rri32: c.setReg(o.pointee.a, multiply(c, c.reg(o.pointee.b, UInt32.self), immediate(o, UInt32.self)))
             case .imul_rmi32: c.setReg(o.pointee.a, multiply(c, try c.load(address(c, o), UInt32.self), immediate(o, UInt32.self)))
+            case .mul_r32: mul(c, c.reg(o.pointee.b, UInt32.self))
+            case .mul_m32: mul(c, try c.load(address(c, o), UInt32.self))
+            case .imul_r32: imul(c, c.reg(o.pointee.b, UInt32.self))
+            case .imul_m32: imul(c, try c.load(address(c, o), UInt32.self))
+            case .div_r32: try div(c, c.reg(o.pointee.b, UInt32.self))
+            case .div_m32: try div(c, try c.load(address(c, o), UInt32.self))
+            case .idiv_r32: try idiv(c, c.reg(o.pointee.b, UInt32.self))
+            case .idiv_m32: try idiv(c, try c.load(address(c, o), UInt32.self))
             case .nop: break
             case .cbw: c.ax = UInt16(truncatingIfNeeded: Int8(bitPattern: c.al))
             case .cwde: c.eax = UInt32(truncatingIfNeeded: Int16(bitPattern: c.ax))
@@ -595,8 +603,9 @@ func execute(_ c: Core, _ first: BlockPointer) -> Fault? {
 /// Linear address of a memory operand in a flat segment, or the one that `segAddr` left.
 @inline(__always)
 private func address(_ c: Core, _ o: OpPointer) -> UInt64 {
-    (c.reg(o.pointee.base, UInt64.self) &+ (c.reg(o.pointee.index, UInt64.self) &<< UInt64(o.pointee.scale))
-        &+ UInt64(bitPattern: Int64(o.pointee.disp))) & c.t.pointee.addressMask
+    // 32 bits wrap by themselves.
+    UInt64(
+        c.reg(o.pointee.base, UInt32.self) &+ (c.reg(o.pointee.index, UInt32.self) &<< UInt32(o.pointee.scale)) &+ UInt32(bitPattern: o.pointee.disp))
 }
 
 @inline(__always)

@@ -49,6 +49,7 @@ enum Kind: UInt16 {
     case shift_ri8, shift_ri16, shift_ri32, shift_rc8, shift_rc16, shift_rc32, shift_mi8, shift_mi16, shift_mi32, shift_mc8,
         shift_mc16, shift_mc32
     case imul_rr32, imul_rm32, imul_rri32, imul_rmi32
+    case mul_r32, mul_m32, imul_r32, imul_m32, div_r32, div_m32, idiv_r32, idiv_m32
     // Small ones
     case nop, cbw, cwde, cwd, cdq, clc, stc, cmc, cld, std, set_r, set_m, cmov_rr32, cmov_rm32, bt_rr32, bt_ri32
     // Branches; `wide` is the linked block

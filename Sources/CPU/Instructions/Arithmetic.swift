@@ -33,12 +33,16 @@ func mul(_ c: Core, _ o: OpPointer) throws(Fault) {
         c.ax = UInt16(truncatingIfNeeded: wide)
         c.setReg(16, UInt16(truncatingIfNeeded: wide >> 16))
         c.setShiftFlags(UInt16(truncatingIfNeeded: wide), carry: wide > 0xFFFF, overflow: wide > 0xFFFF)
-    default:
-        let wide = UInt64(c.eax) &* UInt64(try c.loadRM(o, UInt32.self))
-        c.eax = UInt32(truncatingIfNeeded: wide)
-        c.edx = UInt32(truncatingIfNeeded: wide >> 32)
-        c.setShiftFlags(UInt32(truncatingIfNeeded: wide), carry: wide > 0xFFFF_FFFF, overflow: wide > 0xFFFF_FFFF)
+    default: mul(c, try c.loadRM(o, UInt32.self))
     }
+}
+
+@inline(__always)
+func mul(_ c: Core, _ operand: UInt32) {
+    let wide = UInt64(c.eax) &* UInt64(operand)
+    c.eax = UInt32(truncatingIfNeeded: wide)
+    c.edx = UInt32(truncatingIfNeeded: wide >> 32)
+    c.setShiftFlags(UInt32(truncatingIfNeeded: wide), carry: wide > 0xFFFF_FFFF, overflow: wide > 0xFFFF_FFFF)
 }
 
 /// IMUL r/m (one operand), and the 16-bit forms of the others (`wide` = 1: two operands, 2: three).
@@ -61,13 +65,17 @@ func imul(_ c: Core, _ o: OpPointer) throws(Fault) {
         c.setReg(16, UInt16(truncatingIfNeeded: wide >> 16))
         let over = wide != Int32(Int16(truncatingIfNeeded: wide))
         c.setShiftFlags(UInt16(truncatingIfNeeded: wide), carry: over, overflow: over)
-    default:
-        let wide = Int64(Int32(bitPattern: c.eax)) &* Int64(Int32(bitPattern: try c.loadRM(o, UInt32.self)))
-        c.eax = UInt32(truncatingIfNeeded: wide)
-        c.edx = UInt32(truncatingIfNeeded: wide >> 32)
-        let over = wide != Int64(Int32(truncatingIfNeeded: wide))
-        c.setShiftFlags(UInt32(truncatingIfNeeded: wide), carry: over, overflow: over)
+    default: imul(c, try c.loadRM(o, UInt32.self))
     }
+}
+
+@inline(__always)
+func imul(_ c: Core, _ operand: UInt32) {
+    let wide = Int64(Int32(bitPattern: c.eax)) &* Int64(Int32(bitPattern: operand))
+    c.eax = UInt32(truncatingIfNeeded: wide)
+    c.edx = UInt32(truncatingIfNeeded: wide >> 32)
+    let over = wide != Int64(Int32(truncatingIfNeeded: wide))
+    c.setShiftFlags(UInt32(truncatingIfNeeded: wide), carry: over, overflow: over)
 }
 
 /// DIV r/m. Throws #DE when the divisor is 0 or the quotient does not fit; nothing is changed then.
@@ -85,14 +93,18 @@ func div(_ c: Core, _ o: OpPointer) throws(Fault) {
         let (q, r) = dividend.quotientAndRemainder(dividingBy: divisor)
         c.ax = UInt16(truncatingIfNeeded: q)
         c.setReg(16, UInt16(truncatingIfNeeded: r))
-    default:
-        let divisor = UInt64(try c.loadRM(o, UInt32.self))
-        let dividend = UInt64(c.edx) << 32 | UInt64(c.eax)
-        guard divisor != 0, dividend / divisor <= 0xFFFF_FFFF else { throw .divideError }
-        let (q, r) = dividend.quotientAndRemainder(dividingBy: divisor)
-        c.eax = UInt32(truncatingIfNeeded: q)
-        c.edx = UInt32(truncatingIfNeeded: r)
+    default: try div(c, try c.loadRM(o, UInt32.self))
     }
+}
+
+@inline(__always)
+func div(_ c: Core, _ divisor: UInt32) throws(Fault) {
+    // The quotient fits when the high half is below the divisor, which also rules out 0.
+    let (high, low) = (c.edx, c.eax)
+    guard high < divisor else { throw .divideError }
+    let (q, r) = divisor.dividingFullWidth((high, low))
+    c.eax = q
+    c.edx = r
 }
 
 /// IDIV r/m. Throws #DE like DIV.
@@ -113,14 +125,18 @@ func idiv(_ c: Core, _ o: OpPointer) throws(Fault) {
         guard q == Int64(Int16(truncatingIfNeeded: q)) else { throw .divideError }
         c.ax = UInt16(truncatingIfNeeded: q)
         c.setReg(16, UInt16(truncatingIfNeeded: r))
-    default:
-        let divisor = Int64(Int32(bitPattern: try c.loadRM(o, UInt32.self)))
-        let dividend = Int64(bitPattern: UInt64(c.edx) << 32 | UInt64(c.eax))
-        // The one 64-bit division that overflows on the host.
-        guard divisor != 0, !(dividend == .min && divisor == -1) else { throw .divideError }
-        let (q, r) = dividend.quotientAndRemainder(dividingBy: divisor)
-        guard q == Int64(Int32(truncatingIfNeeded: q)) else { throw .divideError }
-        c.eax = UInt32(truncatingIfNeeded: q)
-        c.edx = UInt32(truncatingIfNeeded: r)
+    default: try idiv(c, try c.loadRM(o, UInt32.self))
     }
+}
+
+@inline(__always)
+func idiv(_ c: Core, _ operand: UInt32) throws(Fault) {
+    let divisor = Int64(Int32(bitPattern: operand))
+    let dividend = Int64(bitPattern: UInt64(c.edx) << 32 | UInt64(c.eax))
+    // The one 64-bit division that overflows on the host.
+    guard divisor != 0, !(dividend == .min && divisor == -1) else { throw .divideError }
+    let (q, r) = dividend.quotientAndRemainder(dividingBy: divisor)
+    guard q == Int64(Int32(truncatingIfNeeded: q)) else { throw .divideError }
+    c.eax = UInt32(truncatingIfNeeded: q)
+    c.edx = UInt32(truncatingIfNeeded: r)
 }

@@ -154,7 +154,7 @@ extension Core {
     @inline(__always)
     func inc<T: FixedWidthInteger & UnsignedInteger>(_ x: T) -> T {
         let r = x &+ 1
-        keepCarry(r, carries: x & ~r)
+        keepCarry(r, carries: x & ~r, overflows: ~x & r)
         return r
     }
 
@@ -162,19 +162,18 @@ extension Core {
     @inline(__always)
     func dec<T: FixedWidthInteger & UnsignedInteger>(_ x: T) -> T {
         let r = x &- 1
-        keepCarry(r, carries: ~x & r)
+        keepCarry(r, carries: ~x & r, overflows: x & ~r)
         return r
     }
 
     @inline(__always)
-    private func keepCarry<T: FixedWidthInteger & UnsignedInteger>(_ result: T, carries: T) {
-        // INC and DEC have one operand 1: the carry vector above misses bit 0's own term, which only AF's chain passes through.
-        let c = carry
-        let low = carries & 8
-        let top = UInt64(truncatingIfNeeded: carries &>> T(truncatingIfNeeded: T.bitWidth - 2))
-        let overflow = (top ^ (top &>> 1)) & 1
+    private func keepCarry<T: FixedWidthInteger & UnsignedInteger>(_ result: T, carries: T, overflows: T) {
+        // The arithmetic shift copies CF to bit 62, so that CF and OF = 0 stand there; OF then flips it.
+        let kept = UInt64(bitPattern: Int64(bitPattern: v.pointee.lazyAux) &>> 1) & 0xC000_0000_0000_0000
+        let top = UInt64(truncatingIfNeeded: overflows)
+        let overflow = (T.bitWidth == 64 ? top &>> 1 : top &<< UInt64(63 &- T.bitWidth)) & 0x4000_0000_0000_0000
         v.pointee.lazyResult = signExtended(result)
-        v.pointee.lazyAux = (c &<< 63) | ((c ^ overflow) &<< 62) | UInt64(truncatingIfNeeded: low)
+        v.pointee.lazyAux = (kept ^ overflow) | UInt64(truncatingIfNeeded: carries & 8)
     }
 
     @inline(__always)
