@@ -789,7 +789,7 @@ final class Generator {
         case .lods: uses = [(6, Seg.ds)]
         default: uses = [(7, Seg.es)]
         }
-        // With both operands outside, the makers differ in which faults.
+        // With two operands that fault, unmapped or misaligned, the makers differ in which does.
         let outside = uses.filter { register, segment in
             guard let at = dataPlace(segment, narrow ? self.register(register) & 0xFFFF : self.register(register)) else { return true }
             return down ? at < length : at + length > Layout.dataBytes
@@ -797,7 +797,7 @@ final class Generator {
         for (register, segment) in uses {
             let value = narrow ? self.register(register) & 0xFFFF : self.register(register)
             if let at = dataPlace(segment, value), down ? at >= length : at + length <= Layout.dataBytes { continue }
-            if outside.count == 1 && chance.percent(4) { continue }
+            if outside.count == 1 && guest.eflags & EFlags.ac == 0 && chance.percent(4) { continue }
             guard let start = window(segment, narrow: narrow) else { return nil }
             let place: Int
             if chance.percent(4) {

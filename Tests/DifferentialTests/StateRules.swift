@@ -6,7 +6,7 @@ enum StateRules {
         "bit 4 of a page fault's error code: the host has NX, the Pentium Pro does not",
         "CR2 of FNSTENV, FLDENV, FNSAVE and FRSTOR: the page only, their order of accesses is the maker's",
         "ARPL: no faulting operands; LOCK with VERR, VERW and MOV CR: not generated (AMD's write only changes, and take the prefix)",
-        "CMPS and MOVS with both operands unmapped: not generated; which of the two faults first is the maker's",
+        "CMPS and MOVS with two operands that fault: not generated; which of the two comes first is the maker's",
         "PUSHA, POPA and RETF that fault in the middle: not generated; AMD's processors have done a part of them then",
         "IRET with NT set: not generated; the host is in long mode, where it raises #GP(0) instead of a task switch",
         "RF: pushed by faults only; the exit of a test is none on the host",
