@@ -33,11 +33,11 @@ private enum MSR {
 }
 
 extension Core {
-    private func has(_ feature: UInt32) -> Bool { t.pointee.processor.model.features & feature != 0 }
+    private func has(_ feature: CPUFeatures) -> Bool { t.pointee.processor.model.has(feature) }
 
     /// nil: no such register, #GP(0).
     func readMSR(_ index: UInt32) -> UInt64? {
-        typealias F = CPUModel.Feature
+        typealias F = CPUFeatures
         switch index {
         case MSR.tsc where has(F.tsc): return timeStamp
         case MSR.apicBase where has(F.apic): return t.pointee.processor.bus.readMSR(index)
@@ -59,7 +59,7 @@ extension Core {
 
     /// False: no such register or a reserved bit, #GP(0); nothing changed.
     func writeMSR(_ index: UInt32, _ value: UInt64) -> Bool {
-        typealias F = CPUModel.Feature
+        typealias F = CPUFeatures
         let processor = t.pointee.processor
         switch index {
         case MSR.tsc where has(F.tsc): v.pointee.tscOffset = value &- processor.model.ticks(processor.bus.now())
