@@ -30,6 +30,12 @@ enum VectorMap {
 
     /// One byte of immediate follows the address.
     static func hasImmediate(_ form: UInt16) -> Bool { false }
+
+    /// The index of the address is the number of a vector register.
+    static func isVSIB(_ form: UInt16) -> Bool { false }
+
+    /// Nothing may follow it in a block.
+    static func endsBlock(_ form: UInt16) -> Bool { false }
 }
 
 /// Executes a SIMD instruction: `sub` is the form, `a` and `b` are register numbers 0–15 (reg, and r/m in the register form); `imm` holds the
