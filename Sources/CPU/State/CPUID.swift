@@ -78,6 +78,9 @@ public struct CPUModel: Equatable, Sendable {
     /// Bits of XCR0 that exist: x87, SSE, AVX.
     public var xcr0Mask: UInt64 { has(.xsave) ? 3 | (has(.avx) ? 4 : 0) : 0 }
 
+    /// Address bits of page-table entries.
+    var frameMask: UInt64 { ((1 << physicalBits) - 1) & ~0xFFF }
+
     /// Linear addresses are sign-extended from bit 47, or are 32 bits wide.
     var linearBits: UInt32 { has(.lm) ? 48 : 32 }
 
