@@ -16,7 +16,7 @@ public struct RunReport: Codable, Equatable, Sendable {
     /// Of processor, RAM and chips.
     public var stateDigest = ""
     public var memoryMiB = 0
-    /// One of: power-off, user, debug-exit, reset, script-stop, script-failed, instruction-limit, timeout, guru-meditation, failed.
+    /// One of: power-off, user, debug-exit, reset, script-stop, script-failed, instruction-limit, timeout, guru-meditation, refused, failed.
     public var outcome = ""
     public var exitStatus: Int32 = 0
 
@@ -55,6 +55,7 @@ extension RunOutcome {
         case .instructionLimit: "instruction-limit"
         case .timeout: "timeout"
         case .guru: "guru-meditation"
+        case .refused: "refused"
         case .failed: "failed"
         }
     }
@@ -64,7 +65,7 @@ extension RunOutcome {
         switch self {
         case .scriptFailed(let text): text
         case .guru(let sentence): "Guru Meditation: \(sentence)\(sentence.hasSuffix(".") ? "" : ".")"
-        case .failed(let sentence): sentence
+        case .refused(let sentence), .failed(let sentence): sentence
         case .timeout: "The time limit was reached."
         default: nil
         }
