@@ -120,7 +120,7 @@ final class RunLoop {
         do {
             try kernel.place(in: pc.memory)
         } catch {
-            outcome = .failed(error.description)
+            outcome = error.kind == .badInput ? .refused(error.description) : .failed(error.description)
         }
     }
 
