@@ -26,6 +26,7 @@ final class VectorHost: @unchecked Sendable {
     static let origin = 128
 
     static let shared = VectorHost()
+    static var isAble: Bool { CPUModel.level3.missingOnHost.isEmpty && shared != nil }
 
     private let code: UnsafeMutableRawPointer
     private let start: UInt

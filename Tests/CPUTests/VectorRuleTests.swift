@@ -4,7 +4,7 @@ import Testing
 @testable import CPU
 
 /// Which SIMD instructions exist when, and what they do at the edges: exceptions, page ends, models, state images.
-@Suite("SIMD rules") struct VectorRuleTests {
+@Suite("SIMD rules", .enabled(if: CPUModel.level3.missingOnHost.isEmpty, "skipped: the host lacks instructions of x86-64-v3")) struct VectorRuleTests {
     // 66 0F FE C1 paddd xmm0, xmm1; 0F 58 C1 addps; C5 F9 FE C1 vpaddd xmm0, xmm0, xmm1
     static let paddd: [UInt8] = [0x66, 0x0F, 0xFE, 0xC1], addps: [UInt8] = [0x0F, 0x58, 0xC1], vpaddd: [UInt8] = [0xC5, 0xF9, 0xFE, 0xC1]
 
@@ -300,6 +300,11 @@ import Testing
         #expect(VectorMap.mnemonic(form, vex: false) == "paddd")
         #expect(VectorMap.mnemonic(form, vex: true) == "vpaddd")
         #expect(VectorMap.lookUp(VectorEncoding(map: 1, prefix: 0, opcode: 0x84, modrm: 0), .level3) == .none)
+    }
+
+    @Test("the scratch area lies behind the engine's own fields") func scratch() {
+        #expect(MemoryLayout<Transient>.size <= Core.vectorScratchOffset - Core.transientOffset)
+        #expect(Core.vectorScratchOffset + 256 <= Core.tlbOffset)
     }
 
     @Test("models that need what the host lacks are known") func host() {

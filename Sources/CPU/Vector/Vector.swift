@@ -139,9 +139,8 @@ extension Op {
 extension VectorAction {
     var usesRoutine: Bool {
         switch self {
-        case .compute, .computeFloat, .flags, .toGeneral, .fromGeneral, .stringMask, .stringIndex, .halfStore, .mmx, .mmxPairs, .mmxShuffle, .mmxToSingle, .mmxToDouble,
-            .vectorToMMX, .crc32, .pdep, .pext:
-            true
+        case .mmx, .mmxPairs, .mmxShuffle, .mmxToSingle, .mmxToDouble, .vectorToMMX, .crc32, .pdep, .pext: true
+        case .compute, .computeFloat, .flags, .toGeneral, .fromGeneral, .stringMask, .stringIndex, .halfStore: true
         default: false
         }
     }
