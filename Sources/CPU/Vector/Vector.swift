@@ -239,11 +239,17 @@ extension Core {
         if _fastPath(entry.pointee.read == (linear &+ UInt64(bytes &- 1)) & ~0xFFF) {
             let p = UnsafeMutableRawPointer(bitPattern: entry.pointee.addend &+ UInt(truncatingIfNeeded: linear)).unsafelyUnwrapped
             if bytes >= 16 { return p }
+            if bytes >= 4 {
+                // A scalar, zero-extended in one store so that the routine's load of 16 bytes is forwarded.
+                let value = bytes == 8 ? p.loadUnaligned(as: UInt64.self) : UInt64(p.loadUnaligned(as: UInt32.self))
+                vectorScratch.storeBytes(of: SIMD2(value, 0), as: SIMD2<UInt64>.self)
+                return vectorScratch
+            }
         }
         return try stageVector(linear, bytes)
     }
 
-    /// Copies a memory operand into the scratch area, zero-extended to 16 bytes. One store, so that the routine's load is forwarded.
+    /// Copies a memory operand into the scratch area, zero-extended to 16 bytes.
     @inline(never)
     func stageVector(_ linear: UInt64, _ bytes: Int) throws(Fault) -> UnsafeMutableRawPointer {
         let place = vectorScratch
