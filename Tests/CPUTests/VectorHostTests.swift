@@ -68,7 +68,9 @@ struct VectorHostTests {
     @Test("VEX, 128 bits") func vex128() throws { try compare(60) { $0.vex && !$0.long } }
     @Test("VEX, 256 bits") func vex256() throws { try compare(60) { $0.long } }
     /// Without DPPS and DPPD, whose terms are not looked at: see Vector.swift.
-    @Test("unmasked exceptions: flags, #XM, destination") func unmasked() throws { try compare(150, unmasked: true) { $0.row.isFloat && !$0.row.mnemonic.hasPrefix("dpp") } }
+    @Test("unmasked exceptions: flags, #XM, destination") func unmasked() throws {
+        try compare(150, unmasked: true) { $0.row.isFloat && !$0.row.mnemonic.hasPrefix("dpp") }
+    }
     @Test("misaligned operands fault where they must") func misaligned() throws {
         try compare(12, aligned: false) { $0.row.memoryOperand != nil && !$0.row.registerOnly && !$0.row.isGather && $0.row.action != .ldmxcsr }
     }
