@@ -260,7 +260,6 @@ struct Decoder {
             resolveAddress(&op, .nop)
             op.kind = .vector
             emit(op)
-            if VectorMap.endsBlock(form) { end() }
         }
         return true
     }

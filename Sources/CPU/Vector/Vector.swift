@@ -1,7 +1,8 @@
 // Dispatch of SIMD instructions. Source: SDM Vol. 2A, "Exception Specifications" (classes 1–13, legacy SIMD and MMX); Vol. 1, chapters on SSE to AVX2
 // and FMA, "SIMD Floating-Point Exception Conditions"; Vol. 3A, "System Programming for Instruction Set Extensions".
 //
-// Not implemented: with an unmasked underflow exception, DPPS and DPPD look for tiny results in the sum only, not in its terms.
+// Not implemented: with an unmasked underflow exception, DPPS and DPPD look for tiny results in the sum only, not in its terms. When an unmasked overflow
+// or underflow raises #XM, PE is that of the masked response, not of the result with an unbounded exponent.
 
 /// A resolved SIMD operation, kept in `Op.wide`: the action in bits 57–63, the check before it in 54–56, "aligned operand" in 53, "general register
 /// of 64 bits" in 52, "uses MXCSR" in 51, log2 of the bytes of the memory operand in 47–49, the routine's address in 0–46.
@@ -67,7 +68,7 @@ func executeVector(_ c: Core, _ o: OpPointer) throws(Fault) {
     case .storeQuad, .storeHigh, .merge4, .merge8, .loadLow, .loadHigh, .highToLow, .lowToHigh, .insert, .extract, .extractWord, .extract128,
         .broadcast128, .zeroUpper, .zeroAll:
         try c.vectorMove(o, word)
-    case .flags, .toGeneral, .fromGeneral, .stringMask, .stringIndex, .halfStore, .computeGuarded: try c.vectorSpecial(o, word)
+    case .flags, .toGeneral, .fromGeneral, .stringMask, .stringIndex, .halfStore: try c.vectorSpecial(o, word)
     case .maskLoad4, .maskLoad8, .maskStore4, .maskStore8, .byteMaskStore, .gather44, .gather48, .gather84, .gather88: try c.vectorMasked(o, word)
     case .mmx, .mmxPairs, .mmxShuffle, .mmxAlign, .mmxInsert, .mmxExtract, .mmxMask, .mmxMaskStore, .movntq, .movq2dq, .movdq2q, .mmxToSingle, .mmxToDouble,
         .vectorToMMX:
@@ -138,9 +139,8 @@ extension Op {
 extension VectorAction {
     var usesRoutine: Bool {
         switch self {
-        case .compute, .computeFloat, .flags, .toGeneral, .fromGeneral, .stringMask, .stringIndex, .halfStore, .mmx, .mmxPairs, .mmxShuffle, .mmxToSingle, .mmxToDouble,
-            .vectorToMMX, .crc32, .pdep, .pext:
-            true
+        case .mmx, .mmxPairs, .mmxShuffle, .mmxToSingle, .mmxToDouble, .vectorToMMX, .crc32, .pdep, .pext: true
+        case .compute, .computeFloat, .flags, .toGeneral, .fromGeneral, .stringMask, .stringIndex, .halfStore: true
         default: false
         }
     }
@@ -239,11 +239,17 @@ extension Core {
         if _fastPath(entry.pointee.read == (linear &+ UInt64(bytes &- 1)) & ~0xFFF) {
             let p = UnsafeMutableRawPointer(bitPattern: entry.pointee.addend &+ UInt(truncatingIfNeeded: linear)).unsafelyUnwrapped
             if bytes >= 16 { return p }
+            if bytes >= 4 {
+                // A scalar, zero-extended in one store so that the routine's load of 16 bytes is forwarded.
+                let value = bytes == 8 ? p.loadUnaligned(as: UInt64.self) : UInt64(p.loadUnaligned(as: UInt32.self))
+                vectorScratch.storeBytes(of: SIMD2(value, 0), as: SIMD2<UInt64>.self)
+                return vectorScratch
+            }
         }
         return try stageVector(linear, bytes)
     }
 
-    /// Copies a memory operand into the scratch area, zero-extended to 16 bytes. One store, so that the routine's load is forwarded.
+    /// Copies a memory operand into the scratch area, zero-extended to 16 bytes.
     @inline(never)
     func stageVector(_ linear: UInt64, _ bytes: Int) throws(Fault) -> UnsafeMutableRawPointer {
         let place = vectorScratch

@@ -3,7 +3,7 @@ enum VectorAction: UInt8, CaseIterable {
     /// Not resolved yet.
     case none
     // On XMM and YMM registers, by a routine of `HostVector`
-    case compute, computeFloat, computeGuarded
+    case compute, computeFloat
     case flags, toGeneral, fromGeneral, stringMask, stringIndex, halfStore
     // The same without a routine
     case load, store, storeQuad, storeHigh, merge4, merge8, loadLow, loadHigh, highToLow, lowToHigh

@@ -135,12 +135,11 @@ enum VectorMap {
 
     private static func row(_ form: UInt16) -> VectorRow? { Int(form) < rows.count ? rows[Int(form)] : nil }
 
-    /// Decode-time answers by form: bit 0 immediate, 1 VSIB, 2 ends the block.
+    /// Decode-time answers by form: bit 0 immediate, 1 VSIB. None ends a block: what XSETBV and LDMXCSR change is looked at when an instruction runs.
     private static let traits: [UInt8] = rows.map { row in
         var bits: UInt8 = row.hasImmediate ? 1 : 0
         switch row.action {
         case .gather44, .gather48, .gather84, .gather88: bits |= 2
-        case .xsetbv: bits |= 4
         default: break
         }
         return bits
@@ -151,9 +150,6 @@ enum VectorMap {
 
     /// The index of the address is a vector register (VSIB).
     static func isVSIB(_ form: UInt16) -> Bool { traits[Int(form)] & 2 != 0 }
-
-    /// The block ends after it.
-    static func endsBlock(_ form: UInt16) -> Bool { traits[Int(form)] & 4 != 0 }
 
     /// What a disassembler prints; VEX forms of SSE instructions begin with `v`.
     static func mnemonic(_ form: UInt16, vex: Bool) -> String {

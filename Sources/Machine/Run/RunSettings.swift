@@ -118,9 +118,11 @@ public struct RunSettings: Equatable, Sendable {
             throw .usage(
                 cpus < 1 ? "--cpus takes a number from 1 on, not \(cpus)." : "--cpus \(cpus): machines have one processor in this version.")
         }
-        guard CPUModel.named(cpuModel) != nil else {
+        guard let model = CPUModel.named(cpuModel) else {
             throw .usage("--cpu-model '\(cpuModel)' is not known; there are \(RunSettings.cpuModels.joined(separator: ", ")).")
         }
+        let missing = model.missingOnHost
+        if !missing.isEmpty { throw .usage("--cpu-model '\(cpuModel)' needs \(missing.joined(separator: ", ")), which this computer does not have.") }
         guard engine != .translator else {
             throw .usage("--engine translator: this version has the interpreter only; use auto or interpreter.")
         }
