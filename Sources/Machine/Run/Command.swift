@@ -41,6 +41,8 @@ public enum RunOutcome: Equatable, Sendable {
     case timeout
     /// Guru Meditation: one plain sentence.
     case guru(String)
+    /// An input turned out not to be what it should be when the machine used it: one sentence.
+    case refused(String)
     case failed(String)
 
     public var exitStatus: Int32 {
@@ -50,6 +52,7 @@ public enum RunOutcome: Equatable, Sendable {
         case .scriptFailed: 4
         case .timeout: 124
         case .guru: 3
+        case .refused: MachineError.Kind.badInput.rawValue
         case .failed: 1
         }
     }
