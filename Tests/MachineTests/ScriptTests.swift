@@ -81,9 +81,11 @@ import Testing
     @Test(
         "a mistake is reported with the script's name and the line",
         arguments: [
-            "frobnicate", "wait", "wait x", "wait -1", "wait inf", "wait nan", "wait-for", "wait-for (", "wait-for \"\"", "wait-for-serial",
+            "frobnicate", "balloon", "balloon x", "balloon -1", "balloon 99999999",
+            "wait", "wait x", "wait -1", "wait inf", "wait nan", "wait-for", "wait-for (", "wait-for \"\"", "wait-for-serial",
             "type",
-            "type-serial", "type-console", "wait-for-console", "balloon", "balloon x", "balloon -1", "balloon 99999999", "keys", "keys ctrl-frob", "screen", "screenshot", "stop now", "WAIT 3", "wait-for [z-a] 3",
+            "type-serial", "type-console", "wait-for-console",
+            "keys", "keys ctrl-frob", "screen", "screenshot", "stop now", "WAIT 3", "wait-for [z-a] 3",
         ])
     func mistakes(line: String) {
         let error = #expect(throws: MachineError.self) { try Script("stop\n\(line)\n", name: "boot.txt") }
