@@ -24,8 +24,12 @@ extension PC {
         var files = settings.fwCfgFiles
         func offer(_ name: String, _ bytes: [UInt8]) { if files[name] == nil { files[name] = bytes } }
         offer("etc/boot-fail-wait", [0xFF, 0xFF, 0xFF, 0xFF])  // no bootable device: say so and wait, do not reboot
-        // S3 and S4 off (bit 7), S4 type 2: firmware takes them out of its ACPI tables.
+        // S3 and S4 off (bit 7), S4 type 2: for firmware that makes ACPI tables itself.
         offer("etc/system-states", [128, 0, 0, 1, 2, 128])
+        let acpi = ACPITables(processors: settings.cpus, lowRAMBytes: low, serialPorts: settings.serialPorts)
+        let smbios = SMBIOS(processors: settings.cpus, model: settings.processor, ramMiB: settings.ramMiB)
+        for (name, bytes) in acpi.files { offer(name, bytes) }
+        for (name, bytes) in smbios.files { offer(name, bytes) }
         if settings.bootHook {
             offer(BootROM.fileName, BootROM.image)
             offer("bootorder", Array("\(BootROM.bootOrderLine)\n\0".utf8))

@@ -23,6 +23,9 @@ extension PC {
     /// The ACPI power button, pressed and released.
     public func powerButton() { call(place.pm, PowerManagement.self) { $0.pressPowerButton(&$1) } }
 
+    /// The ACPI sleep button.
+    public func sleepButton() { call(place.pm, PowerManagement.self) { $0.pressSleepButton(&$1) } }
+
     /// Media in the bays. Before the first instruction they also decide which drives are fitted and what CMOS RAM says of them.
     public var media: MediaBays {
         get { wires.media }
