@@ -13,6 +13,7 @@ extension PC {
         if !settings.debugConsolePorts.isEmpty { list.append(DebugPort(consoles: settings.debugConsolePorts)) }
         if let port = settings.debugExitPort { list.append(DebugExit(port: port)) }
         if settings.bootHook { list.append(BootHook()) }
+        for index in 1..<max(settings.cpus, 1) { list.append(LAPIC(index: UInt8(index))) }
         return list
     }
 
@@ -60,7 +61,9 @@ extension PC {
 
     /// Positions in the list of the chips that the wiring needs by type.
     struct Places {
-        let pic, rtc, dma, keyboard, a20, coprocessor, lapic, ioapic, hostBridge, piix3, ide, pm, vga: Int
+        let pic, rtc, dma, keyboard, a20, coprocessor, ioapic, hostBridge, piix3, ide, pm, vga: Int
+        /// One for each processor, in their order.
+        let lapics: [Int]
         /// COM1–COM4.
         let serial: [Int]
         /// A call of the chip may change what it drives without a line of its own.
@@ -79,7 +82,7 @@ extension PC {
             keyboard = find(KeyboardController.self)
             a20 = find(A20Gate.self)
             coprocessor = find(CoprocessorError.self)
-            lapic = find(LAPIC.self)
+            lapics = devices.indices.filter { devices[$0] is LAPIC }
             ioapic = find(IOAPIC.self)
             hostBridge = find(HostBridge.self)
             piix3 = find(PIIX3.self)
@@ -87,7 +90,7 @@ extension PC {
             pm = find(PowerManagement.self)
             vga = find(VGA.self)
             serial = devices.indices.filter { devices[$0] is UART }
-            let settling = [pic, lapic, ioapic]
+            let settling = [pic, ioapic] + lapics
             settles = devices.indices.map { settling.contains($0) }
         }
     }

@@ -31,7 +31,7 @@ extension PC {
         get { wires.media }
         set {
             wires.media = newValue
-            guard engine.retired == 0 else { return }
+            guard retired == 0 else { return }
             chip(place.ide, IDE.self) { $0 = IDE(drives: IDE.drives(for: newValue)) }
             writeCMOS()
             refreshDeadlines()

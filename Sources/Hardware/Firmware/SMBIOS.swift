@@ -65,7 +65,7 @@ struct SMBIOS {
     private mutating func addProcessor(_ n: Int, _ model: CPUModel) {
         let megahertz = model.tscHertz / 1_000_000
         var body: [UInt8] = [1, 3, 1, 2]  // socket, central processor, family: other, manufacturer
-        body += AML.little(UInt64(model.signature), 4) + AML.little(UInt64(model.features), 4)
+        body += AML.little(UInt64(model.signature), 4) + AML.little(UInt64(model.basicFeatures), 4)
         body += [3, 0] + AML.little(0, 2) + AML.little(megahertz, 2) + AML.little(megahertz, 2)  // version; voltage, clock: unknown
         body += [0x41, 1] + [UInt8](repeating: 0xFF, count: 6)  // populated and enabled; upgrade: other; no cache handles
         body += [0, 0, 0, 1, 1, 1] + AML.little(0, 2) + AML.little(1, 2)  // one core, one thread; characteristics, family: other
