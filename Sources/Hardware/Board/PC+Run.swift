@@ -8,9 +8,17 @@ extension PC {
         switch settings.clock {
         case .virtual: return retired &* PC.nanosecondsPerInstruction &+ skipped
         case .host(let time):
-            latestHostTime = max(latestHostTime, time())
-            return latestHostTime
+            let now = paced.advance(host: time(), retired: retired, deadline: nextDeadline)
+            // Time stands at the deadline until the chip has been called.
+            if now >= nextDeadline { engine.requestExit() }
+            return now
         }
+    }
+
+    /// Host clock: time passes for processors that all sleep. Before anything that comes from outside, which is now.
+    func passHostTime() {
+        guard case .host(let time) = settings.clock, engines.allSatisfy(\.isIdle) else { return }
+        paced.pass(host: time(), deadline: nextDeadline)
     }
 
     /// Instructions retired since power-on by all processors.
@@ -103,6 +111,7 @@ extension PC {
     /// All processors halt: with the virtual clock time passes to the next deadline; nil: go on.
     private func sleep(_ skippedHere: inout Nanoseconds) -> PCStop? {
         nextDeadline = deadlines.min() ?? .max
+        passHostTime()
         if nextDeadline == .max { return .halted(until: nil) }
         let reached = now()
         guard nextDeadline > reached else { return nil }

@@ -67,8 +67,8 @@ public final class PC {
     var nextDeadline: Nanoseconds = .max
     /// Virtual clock: time passed in HLT, on top of the instructions'.
     var skipped: Nanoseconds = 0
-    /// Host clock: the latest time handed out.
-    var latestHostTime: Nanoseconds = 0
+    /// Host clock: guest time as it follows the host's.
+    var paced = PacedTime()
     /// Host clock: instructions in 1024 ns, a running average.
     var hostRate: UInt64 = 100
 
