@@ -157,6 +157,9 @@ extension Decoder {
             }
         case .cmpxchg8b where register: emitUndefined(&op)
         case .cmpxchg8b where size == 3 && !has(.cx16): emitUndefined(&op)
+        case .fxsave where register && op.modrm >= 0xE8, .fxrstor where register && op.modrm >= 0xE8:
+            op.kind = .nop
+            emit(op)
         case .jmpf, .callf, .bound, .cmpxchg8b, .sgdt, .sidt, .lgdt, .lidt, .invlpg, .fxsave, .fxrstor:
             if register && row.operands.0 != .ap { return emitUndefined(&op) }
             emitSlow(&op, row.mnemonic, ends: row.mnemonic != .bound && row.mnemonic != .cmpxchg8b)

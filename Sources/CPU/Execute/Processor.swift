@@ -87,6 +87,7 @@ public final class Processor {
         state.dr[6] = 0xFFFF_0FF0
         state.dr[7] = 0x400
         state.retired = retired
+        state.random ^= UInt64(apicID) &* 0x9E37_79B9_7F4A_7C15  // no two processors draw the same numbers
         core.v.pointee = state
         setBudget(0)
         core.t.pointee.nmi = false
@@ -109,7 +110,7 @@ public final class Processor {
         (new.kernelGSBase, new.tscAux, new.tscOffset) = (old.kernelGSBase, old.tscAux, old.tscOffset)
         (new.mtrrDefType, new.mtrrVariable, new.mtrrFixed) = (old.mtrrDefType, old.mtrrVariable, old.mtrrFixed)
         (new.microcodeRevision, new.miscEnable) = (old.microcodeRevision, old.miscEnable)
-        (new.eventSelect, new.eventCount) = (old.eventSelect, old.eventCount)
+        (new.eventSelect, new.eventCount, new.random) = (old.eventSelect, old.eventCount, old.random)
         new.waitingForStartup = waiting
         core.v.pointee = new
         core.modeChanged()

@@ -89,7 +89,7 @@ public struct VCPU: Sendable {
     public var miscEnable: UInt64 = 1
     /// x87/MMX state; registers as 10-byte images in 16-byte slots, physical register order (not stack order).
     public var fpu = FPUState()
-    /// XMM/YMM/ZMM-low lanes: 16 registers of 32 bytes (filled in with SSE/AVX).
+    /// XMM/YMM/ZMM-low lanes: 16 registers of 32 bytes.
     public var vector = InlineArray<64, UInt64>(repeating: 0)
     public var mxcsr: UInt32 = 0x1F80
     /// Fills the gap before the next field: digests and comparisons see every byte of the block.
@@ -97,6 +97,8 @@ public struct VCPU: Sendable {
     /// Retired instructions since power-on: every instruction 1, each REP iteration 1 (a REP that runs zero times: 1),
     /// a faulting instruction 0 and the delivery of its exception 1, a halted vCPU 0.
     public var retired: UInt64 = 0
+    /// The generator behind RDRAND.
+    public var random: UInt64 = 0x5EED_0F0C_A1CA_D0E5
 
     public init() {}
 }

@@ -15,15 +15,17 @@ public struct RunReport: Codable, Equatable, Sendable {
     public var clock = ""
     /// Of processor, RAM and chips.
     public var stateDigest = ""
+    /// Where the processor stood: selector and offset of the next instruction, hexadecimal.
+    public var position = ""
     public var memoryMiB = 0
-    /// One of: power-off, user, debug-exit, reset, script-stop, script-failed, instruction-limit, timeout, guru-meditation, failed.
+    /// One of: power-off, user, debug-exit, reset, script-stop, script-failed, instruction-limit, timeout, guru-meditation, refused, failed.
     public var outcome = ""
     public var exitStatus: Int32 = 0
 
     public init() {}
 
     enum CodingKeys: String, CodingKey {
-        case instructions, mips, engine, clock, outcome
+        case instructions, mips, engine, clock, outcome, position
         case hostSeconds = "host_seconds"
         case cpuSeconds = "cpu_seconds"
         case guestSeconds = "guest_seconds"
@@ -55,6 +57,7 @@ extension RunOutcome {
         case .instructionLimit: "instruction-limit"
         case .timeout: "timeout"
         case .guru: "guru-meditation"
+        case .refused: "refused"
         case .failed: "failed"
         }
     }
@@ -64,7 +67,7 @@ extension RunOutcome {
         switch self {
         case .scriptFailed(let text): text
         case .guru(let sentence): "Guru Meditation: \(sentence)\(sentence.hasSuffix(".") ? "" : ".")"
-        case .failed(let sentence): sentence
+        case .refused(let sentence), .failed(let sentence): sentence
         case .timeout: "The time limit was reached."
         default: nil
         }
