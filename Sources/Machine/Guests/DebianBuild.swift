@@ -64,9 +64,9 @@ public struct DebianBuild {
         try checkSpace()
         // Whoever left this behind is gone: we have the lock.
         let work = "\(folder)/.\(name).work"
-        remove(work)
+        tidy(work)
         guard mkdir(work, 0o700) == 0 else { throw .failed("The folder '\(work)' cannot be made: \(WholeFile.reason()).") }
-        defer { remove(work) }
+        defer { tidy(work) }
         return try make(in: work, progress, cancelled)
     }
 
@@ -90,13 +90,14 @@ public struct DebianBuild {
             (.fileSystem, "fakeroot", disk.fileSystem(from: tree, owners: owners, image: draft)),
         ]
         guard mkdir(tree, 0o755) == 0 else { throw .failed("The folder '\(tree)' cannot be made: \(WholeFile.reason()).") }
+        let scratch = try makeScratch(in: work)
         for (step, tool, arguments) in steps {
             enter(step)
             if step == .fileSystem {
                 unlink(tar)
                 try makeHole(draft)
             }
-            switch try self.tool(tool).run(arguments, line: listen, cancelled: cancelled) {
+            switch try self.tool(tool, scratch: scratch).run(arguments, line: listen, cancelled: cancelled) {
             case .exited(0): break
             case .exited(let status): throw failure(tool, "ended with status \(status)", said)
             case .killed(let signal): throw failure(tool, "was killed by signal \(signal)", said)
@@ -114,12 +115,46 @@ public struct DebianBuild {
         return .built
     }
 
-    private func tool(_ name: String) throws(MachineError) -> HostTool {
+    private func tool(_ name: String, scratch: String) throws(MachineError) -> HostTool {
         var environment = environment
-        // Room for a whole system, where other users of the host may look: the packages' scripts run under other numbers than ours.
-        if environment["TMPDIR"] == nil { environment["TMPDIR"] = "/var/tmp" }
+        environment["TMPDIR"] = scratch
         guard let tool = HostTool(name, environment: environment) else { throw .badInput("The program '\(name)' is missing.") }
         return tool
+    }
+
+    // MARK: - Scratch folder
+
+    private static let scratchPrefix = "vitrine-debian."
+    private var scratchPlace: String { environment["TMPDIR"] ?? "/var/tmp" }
+
+    /// A folder for a whole system, where other users of the host may write: what the packages' scripts make belongs to the numbers that
+    /// the user namespace stands for. A link in the work folder leads to it.
+    private func makeScratch(in work: String) throws(MachineError) -> String {
+        var template = Array("\(scratchPlace)/\(DebianBuild.scratchPrefix)XXXXXX".utf8CString)
+        guard mkdtemp(&template) != nil else { throw .failed("No folder can be made in '\(scratchPlace)': \(WholeFile.reason()).") }
+        let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        guard chmod(path, 0o1777) == 0, symlink(path, work + "/scratch") == 0 else {
+            rmdir(path)
+            throw .failed("The folder '\(path)' cannot be used: \(WholeFile.reason()).")
+        }
+        return path
+    }
+
+    /// Removes the work folder, and the scratch folder that it leads to. What belongs to other numbers is removed from within a user
+    /// namespace; `mmdebstrap` does that itself unless it was killed.
+    private func tidy(_ work: String) {
+        if let scratch = try? FileManager.default.destinationOfSymbolicLink(atPath: work + "/scratch"),
+            scratch.split(separator: "/").last?.hasPrefix(DebianBuild.scratchPrefix) == true
+        {
+            if let left = try? FileManager.default.contentsOfDirectory(atPath: scratch), !left.isEmpty,
+                let helper = HostTool("mmdebstrap", environment: environment)
+            {
+                // Complains about what is ours; that is removed below.
+                _ = try? helper.run(["--unshare-helper", "rm", "-rf", "--one-file-system", scratch], line: { _ in }, cancelled: { nil })
+            }
+            remove(scratch)
+        }
+        remove(work)
     }
 
     /// Boot loader into the disk; kernel and initial RAM disk out of it.
@@ -175,7 +210,7 @@ public struct DebianBuild {
     }
 
     private func checkSpace() throws(MachineError) {
-        for (path, mebibytes) in [(folder, 3072), (environment["TMPDIR"] ?? "/var/tmp", 1536)] {
+        for (path, mebibytes) in [(folder, 3072), (scratchPlace, 1536)] {
             var facts = statvfs()
             guard statvfs(path, &facts) == 0 else { continue }
             let free = (UInt64(facts.f_bavail) * UInt64(facts.f_frsize)) >> 20

@@ -11,7 +11,7 @@ struct HostTool {
     }
 
     /// How long a cancelled program may tidy up before it is killed.
-    static let graceSeconds = 20
+    static let graceSeconds = 30
 
     let path: String
     var environment: [String: String]
