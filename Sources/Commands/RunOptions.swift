@@ -46,6 +46,9 @@ struct MachineOptions: ParsableArguments {
     var memory: Int?
     @Option(help: ArgumentHelp("Processors.", valueName: "n"))
     var cpus = 1
+    @Option(
+        help: ArgumentHelp("Processor model: \(RunSettings.cpuModels.joined(separator: ", ")).", valueName: "name"))
+    var cpuModel: String?
     @Option(help: ArgumentHelp("auto, translator or interpreter.", valueName: "engine"), transform: OptionValue.engine)
     var engine = RunSettings.Engine.auto
     @Option(
@@ -62,6 +65,7 @@ struct MachineOptions: ParsableArguments {
         settings.bios = bios
         settings.memoryMiB = memory ?? settings.memoryMiB
         settings.cpus = cpus
+        settings.cpuModel = cpuModel ?? settings.cpuModel
         settings.engine = engine
         settings.clock = clock
         settings.rtcSeconds = rtc

@@ -9,6 +9,7 @@ import Synchronization
 ///
 /// Unchecked: a test looks at it only when the machine's thread has ended.
 final class FakePC: GuestPC, @unchecked Sendable {
+    var position: String { "" }
     /// Guest time of one instruction, nanoseconds.
     static let instruction: Nanoseconds = 1_000
 

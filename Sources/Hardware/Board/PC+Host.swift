@@ -37,6 +37,12 @@ extension PC {
 
     // MARK: Output
 
+    /// CS and the offset of the next instruction, hexadecimal, for reports.
+    public var position: String {
+        guard let state = processor?.state else { return "" }
+        return "\(String(state.seg[Seg.cs].selector, radix: 16)):\(String(state.rip, radix: 16))"
+    }
+
     /// What the guest wrote to serial ports, printer and debug consoles since the last call, in order.
     public func drainOutput() -> [(HostStream, [UInt8])] {
         defer { output.removeAll(keepingCapacity: true) }

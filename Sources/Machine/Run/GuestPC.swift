@@ -9,6 +9,8 @@ public typealias GuestStop = PCStop
 ///
 /// All calls come from the machine's thread.
 public protocol GuestPC: AnyObject {
+    /// CS and offset of the next instruction, for reports.
+    var position: String { get }
     /// Runs at most so many instructions, exactly.
     func run(instructions: Int64) -> GuestStop
     func reset()

@@ -197,6 +197,7 @@ final class RunLoop {
         report.mips = elapsed > 0 ? Double(pc.retired) / Double(elapsed) * 1e3 : 0
         report.engine = parts.engineName
         report.clock = isVirtual ? "virtual" : "host"
+        report.position = pc.position
         report.stateDigest = parts.wantsDigest ? pc.digest() : ""
         report.memoryMiB = parts.memoryMiB
         report.outcome = outcome.word

@@ -1,3 +1,4 @@
+import CPU
 import Foundation
 import Hardware
 import Primitives
@@ -132,6 +133,7 @@ public final class RunSession: Sendable {
         var board = BoardSettings(bios: bios, vgaBIOS: vgaBIOS)
         board.ramMiB = settings.memoryMiB
         board.cpus = settings.cpus
+        if let model = CPUModel.named(settings.cpuModel) { board.processor = model }
         // Without a wish: a floppy in the drive is there to be started, then the CD, then the disk.
         board.bootOrder = settings.boot.isEmpty ? "acd" : String(settings.boot.map(\.rawValue))
         board.rtcEpochSeconds = settings.rtcSeconds ?? (clock == nil ? RunSettings.fixedDate : Int64(time(nil)))

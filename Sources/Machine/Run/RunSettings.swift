@@ -1,3 +1,4 @@
+import CPU
 import Hardware
 import Primitives
 
@@ -26,6 +27,8 @@ public struct RunSettings: Equatable, Sendable {
         }
     }
 
+    /// Processor models by name, from the oldest.
+    public static let cpuModels = CPUModel.all.map(\.name)
     public static let memoryRangeMiB = 1...BoardSettings.maximumRAMMiB
 
     /// What the front end calls the machine; empty: what it starts from.
@@ -42,6 +45,8 @@ public struct RunSettings: Equatable, Sendable {
     public var bios: String?
     public var memoryMiB = 128
     public var cpus = 1
+    /// One of `cpuModels`.
+    public var cpuModel = CPUModel.pentiumPro.name
     public var engine = Engine.auto
     public var clock = Clock.host
     /// Start of the guest's clock, seconds since 1970-01-01 00:00 UTC; nil: the host's time now (virtual clock: a fixed date).
@@ -90,6 +95,9 @@ public struct RunSettings: Equatable, Sendable {
         guard cpus == 1 else {
             throw .usage(
                 cpus < 1 ? "--cpus takes a number from 1 on, not \(cpus)." : "--cpus \(cpus): machines have one processor in this version.")
+        }
+        guard CPUModel.named(cpuModel) != nil else {
+            throw .usage("--cpu-model '\(cpuModel)' is not known; there are \(RunSettings.cpuModels.joined(separator: ", ")).")
         }
         guard engine != .translator else {
             throw .usage("--engine translator: this version has the interpreter only; use auto or interpreter.")
