@@ -3,7 +3,8 @@ import Primitives
 /// RDMSR and WRMSR.
 ///
 /// Source: SDM Vol. 4, "MSRs in the P6 Family Processors", "Architectural MSRs"; Vol. 3A, "Memory Cache Control" (MTRR, PAT).
-/// Not implemented: machine check, performance counters, last-branch records. Memory types are stored, not acted on.
+/// Not implemented: machine check, last-branch records. Memory types are stored, not acted on. The P6 family's performance counters can
+/// be written and read, and count nothing.
 private enum MSR {
     static let tsc: UInt32 = 0x10, platformID: UInt32 = 0x17, apicBase: UInt32 = 0x1B, powerOn: UInt32 = 0x2A
     static let updateTrigger: UInt32 = 0x79, updateSignature: UInt32 = 0x8B, mtrrCap: UInt32 = 0xFE
@@ -21,6 +22,14 @@ private enum MSR {
         case 0x258: 1
         case 0x259: 2
         case 0x268...0x26F: Int(index - 0x268) + 3
+        default: nil
+        }
+    }
+    /// Numbers of PerfCtr0 and 1, PerfEvtSel0 and 1, in the order of `VCPU.performance`.
+    static func performance(_ index: UInt32) -> Int? {
+        switch index {
+        case 0xC1, 0xC2: Int(index - 0xC1)
+        case 0x186, 0x187: Int(index - 0x186) + 2
         default: nil
         }
     }
@@ -63,8 +72,15 @@ extension Core {
         case MSR.gsBase where has(F.lm): return v.pointee.seg[Seg.gs].base
         case MSR.kernelGSBase where has(F.lm): return v.pointee.kernelGSBase
         case MSR.tscAux where has(F.rdtscp): return v.pointee.tscAux
+        case 0xC1, 0xC2, 0x186, 0x187: return performanceRegister(index).map { v.pointee.performance[$0] }
         default: return nil
         }
+    }
+
+    /// Later processors have others, announced by CPUID leaf 10, which is absent here.
+    private func performanceRegister(_ index: UInt32) -> Int? {
+        let model = t.pointee.processor.model
+        return model.signature >> 8 & 0xF == 6 && !model.has(.lm) ? MSR.performance(index) : nil
     }
 
     /// False: no such register or a reserved bit, #GP(0); nothing changed.
@@ -94,6 +110,11 @@ extension Core {
         case 0x250...0x26F where has(F.mtrr):
             guard let number = MSR.fixedRange(index), MSR.areMemoryTypes(value, pat: false) else { return false }
             v.pointee.mtrrFixed[number] = value
+        case 0xC1, 0xC2, 0x186, 0x187:
+            guard let number = performanceRegister(index) else { return false }
+            // A counter takes its 40 bits from the 32 that are written, sign and all.
+            let counter = UInt64(bitPattern: Int64(Int32(truncatingIfNeeded: value))) & 0xFF_FFFF_FFFF
+            v.pointee.performance[number] = number < 2 ? counter : value & 0xFFFF_FFFF
         case MSR.efer: return writeEFER(value)
         case MSR.star...MSR.sfmask where has(F.lm), MSR.fsBase...MSR.kernelGSBase where has(F.lm): return writeLongMode(index, value)
         case MSR.tscAux where has(F.rdtscp):

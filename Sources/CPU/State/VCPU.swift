@@ -84,6 +84,8 @@ public struct VCPU: Sendable {
     public var mtrrFixed = InlineArray<11, UInt64>(repeating: 0)
     public var microcodeRevision: UInt64 = 0
     public var miscEnable: UInt64 = 1
+    /// PerfCtr0, PerfCtr1, PerfEvtSel0, PerfEvtSel1 of the P6 family.
+    public var performance = InlineArray<4, UInt64>(repeating: 0)
     /// x87/MMX state; registers as 10-byte images in 16-byte slots, physical register order (not stack order).
     public var fpu = FPUState()
     /// XMM/YMM/ZMM-low lanes: 16 registers of 32 bytes (filled in with SSE/AVX).

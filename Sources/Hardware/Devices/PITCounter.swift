@@ -130,9 +130,14 @@ extension PIT {
         // MARK: Reading
 
         /// What the counting element shows, in the guest's coding.
+        ///
+        /// On a real bus an access takes longer than a tick: software that writes a count and reads it back finds it loaded, and Linux
+        /// counts on that (quick_pit_calibrate). Here both may fall between two ticks, so a count that is due at the next one shows.
         var shown: UInt16 {
             var value = element
-            if mode == 3 {
+            if loadAt != nil {
+                value = mode == 3 ? reload & ~1 : reload
+            } else if mode == 3 {
                 value = out && odd ? (element == 0 ? 0 : (element - 1) * 2) : element * 2
             }
             value %= modulus

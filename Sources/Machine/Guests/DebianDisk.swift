@@ -152,8 +152,9 @@ public struct DebianDisk: Equatable, Sendable {
             "mkdir -p \"$1\(DebianDisk.grub)\" && cd \"$1/usr/lib/grub/i386-pc\" && cp *.mod *.lst boot.img \"$1\(DebianDisk.grub)/\"",
             "chroot \"$1\" grub-mkimage -O i386-pc -o \(DebianDisk.grub)/core.img -p '(,msdos1)/boot/grub' "
                 + "biosdisk part_msdos ext2 normal configfile linux minicmd ls cat echo reboot halt",
-            "mkdir -p \"$1/var/lib/vitrine\" && chroot \"$1\" sh -c 'find /usr -xdev -type f -print0 | LC_ALL=C sort -z "
-                + "| xargs -0 sha256sum >/var/lib/vitrine/usr.sha256'",
+            // mmdebstrap's own files, which keep services from being started, are gone in the end.
+            "mkdir -p \"$1/var/lib/vitrine\" && chroot \"$1\" sh -c 'find /usr -xdev -type f ! -name policy-rc.d ! -name \"*.REAL\" -print0 "
+                + "| LC_ALL=C sort -z | xargs -0 sha256sum >/var/lib/vitrine/usr.sha256'",
         ]
     }
 }
