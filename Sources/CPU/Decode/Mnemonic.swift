@@ -5,7 +5,7 @@ enum Mnemonic: UInt16, CaseIterable {
     case add, or, adc, sbb, and, sub, xor, cmp, test
     case inc, dec, neg, not, mul, imul, div, idiv
     case rol, ror, rcl, rcr, shl, shr, sal, sar, shld, shrd
-    case mov, movzx, movsx, lea, xchg, bswap, cmov, set, xlat, nop
+    case mov, movzx, movsx, movsxd, lea, xchg, bswap, cmov, set, xlat, nop
     case push, pop, pusha, popa, pushf, popf, enter, leave
     case jmp, call, ret, jcc, loop, loope, loopne, jcxz
     case jmpf, callf, retf, iret, int, int3, into, int1, bound, ud2
@@ -16,7 +16,7 @@ enum Mnemonic: UInt16, CaseIterable {
     case les, lds, lss, lfs, lgs, movSeg, movFromSeg, pushSeg, popSeg
     case lgdt, lidt, sgdt, sidt, lldt, ltr, sldt, str, smsw, lmsw, clts, verr, verw, lar, lsl, arpl
     case movToCR, movFromCR, movToDR, movFromDR, invlpg, invd, wbinvd
-    case cpuid, rdtsc, rdpmc, rdmsr, wrmsr, sysenter, sysexit, rsm
+    case cpuid, rdtsc, rdpmc, rdmsr, wrmsr, sysenter, sysexit, syscall, sysret, swapgs, rdtscp, rsm
     case wait, fpu, mmx, emms, fxsave, fxrstor
 
     var text: String {

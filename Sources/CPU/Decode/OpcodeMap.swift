@@ -21,6 +21,8 @@ struct OpcodeRow {
 struct OpcodeMap: @unchecked Sendable {
     /// 0x000–0x0FF one byte, 0x100–0x1FF after 0F, then groups of eight.
     let rows: [OpcodeRow]
+    /// The same for 64-bit mode.
+    let rows64: [OpcodeRow]
     static let shared = OpcodeMap()
 
     private static let text = """
@@ -262,7 +264,9 @@ struct OpcodeMap: @unchecked Sendable {
         0F01/7 invlpg m
         0F02 lar gv ew
         0F03 lsl gv ew
+        0F05 syscall
         0F06 clts
+        0F07 sysret
         0F08 invd
         0F09 wbinvd
         0F0B ud2
@@ -325,6 +329,9 @@ struct OpcodeMap: @unchecked Sendable {
         0FAD shrd ev gv cl
         0FAE/0 fxsave m
         0FAE/1 fxrstor m
+        0FAE/5 fxsave m
+        0FAE/6 fxsave m
+        0FAE/7 fxsave m
         0FAF imul gv ev
         0FB0 cmpxchg eb gb L
         0FB1 cmpxchg ev gv L
@@ -378,6 +385,14 @@ struct OpcodeMap: @unchecked Sendable {
         0FFE mmx pq qq
         """
 
+    /// What 64-bit mode has in place of others. SDM Vol. 2, appendix A, superscripts i64, o64, d64, f64.
+    private static let text64 = """
+        63 movsxd gv ed
+        """
+    /// One-byte opcodes that 64-bit mode does not have; 40–4F and C4, C5 are prefixes there.
+    private static let invalid64: [Int] =
+        [0x06, 0x07, 0x0E, 0x16, 0x17, 0x1E, 0x1F, 0x27, 0x2F, 0x37, 0x3F, 0x60, 0x61, 0x62, 0x82, 0x9A, 0xCE, 0xD4, 0xD5, 0xD6, 0xEA]
+
     /// Operand spellings of the text.
     private static let operandNames: [String: Operand] = [
         "eb": .eb, "ew": .ew, "ev": .ev, "ed": .ed, "m": .m, "mp": .mp, "mq": .mq, "gb": .gb, "gw": .gw, "gv": .gv, "sw": .sw,
@@ -399,57 +414,62 @@ struct OpcodeMap: @unchecked Sendable {
             }
         }
         for line in OpcodeMap.text.split(separator: "\n") { lines.append(String(line)) }
-        for line in lines {
-            let words = line.split(separator: " ")
-            var place = words[0]
-            var digit = -1
-            var span = 1
-            if let slash = place.firstIndex(of: "/") {
-                digit = Int(place[place.index(after: slash)...]) ?? 0
-                place = place[..<slash]
-            } else if place.hasSuffix("+r") {
-                span = 8
-                place = place.dropLast(2)
-            } else if place.hasSuffix("+c") {
-                span = 16
-                place = place.dropLast(2)
-            }
-            let two = place.count == 4
-            var slot = Int(two ? place.dropFirst(2) : place, radix: 16) ?? 0
-            if two { slot += 256 }
-            var row = OpcodeRow()
-            row.mnemonic = names[String(words[1])] ?? .undefined
-            precondition(row.mnemonic != .undefined, "the opcode map names an unknown mnemonic")
-            var operands: [Operand] = []
-            for word in words.dropFirst(2) {
-                if word == "L" {
-                    row.lockable = true
-                } else if let operand = OpcodeMap.operandNames[String(word)] {
-                    operands.append(operand)
-                } else {
-                    preconditionFailure("the opcode map names an unknown operand")
-                }
-            }
-            if operands.count > 0 { row.operands.0 = operands[0] }
-            if operands.count > 1 { row.operands.1 = operands[1] }
-            if operands.count > 2 { row.operands.2 = operands[2] }
-            row.needsModRM = operands.contains { OpcodeMap.usesModRM($0) } || row.mnemonic == .fpu
-            if digit >= 0 {
-                if rows[slot].group < 0 {
-                    rows[slot].group = rows.count
-                    rows[slot].needsModRM = true
-                    rows.append(contentsOf: [OpcodeRow](repeating: OpcodeRow(), count: 8))
-                }
-                row.needsModRM = true
-                rows[rows[slot].group + digit] = row
+        for line in lines { OpcodeMap.parse(line, names, &rows) }
+        self.rows = rows
+        for opcode in OpcodeMap.invalid64 { rows[opcode] = OpcodeRow() }
+        for line in OpcodeMap.text64.split(separator: "\n") { OpcodeMap.parse(String(line), names, &rows) }
+        rows64 = rows
+    }
+
+    private static func parse(_ line: String, _ names: [String: Mnemonic], _ rows: inout [OpcodeRow]) {
+        let words = line.split(separator: " ")
+        var place = words[0]
+        var digit = -1
+        var span = 1
+        if let slash = place.firstIndex(of: "/") {
+            digit = Int(place[place.index(after: slash)...]) ?? 0
+            place = place[..<slash]
+        } else if place.hasSuffix("+r") {
+            span = 8
+            place = place.dropLast(2)
+        } else if place.hasSuffix("+c") {
+            span = 16
+            place = place.dropLast(2)
+        }
+        let two = place.count == 4
+        var slot = Int(two ? place.dropFirst(2) : place, radix: 16) ?? 0
+        if two { slot += 256 }
+        var row = OpcodeRow()
+        row.mnemonic = names[String(words[1])] ?? .undefined
+        precondition(row.mnemonic != .undefined, "the opcode map names an unknown mnemonic")
+        var operands: [Operand] = []
+        for word in words.dropFirst(2) {
+            if word == "L" {
+                row.lockable = true
+            } else if let operand = OpcodeMap.operandNames[String(word)] {
+                operands.append(operand)
             } else {
-                for i in 0..<span {
-                    row.condition = UInt8(i)
-                    rows[slot + i] = row
-                }
+                preconditionFailure("the opcode map names an unknown operand")
             }
         }
-        self.rows = rows
+        if operands.count > 0 { row.operands.0 = operands[0] }
+        if operands.count > 1 { row.operands.1 = operands[1] }
+        if operands.count > 2 { row.operands.2 = operands[2] }
+        row.needsModRM = operands.contains { OpcodeMap.usesModRM($0) } || row.mnemonic == .fpu
+        if digit >= 0 {
+            if rows[slot].group < 0 {
+                rows[slot].group = rows.count
+                rows[slot].needsModRM = true
+                rows.append(contentsOf: [OpcodeRow](repeating: OpcodeRow(), count: 8))
+            }
+            row.needsModRM = true
+            rows[rows[slot].group + digit] = row
+        } else {
+            for i in 0..<span {
+                row.condition = UInt8(i)
+                rows[slot + i] = row
+            }
+        }
     }
 
     static func usesModRM(_ operand: Operand) -> Bool {

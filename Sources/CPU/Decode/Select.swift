@@ -4,6 +4,7 @@ extension Decoder {
         let size = Int(op.flags & 3)
         let bytes = 1 << size
         let register = op.isRegisterForm
+        if !features.isSuperset(of: Decoder.needed(row.mnemonic, op, opcode)) { return emitUndefined(&op) }
         switch row.mnemonic {
         case .add, .or, .adc, .sbb, .and, .sub, .xor, .cmp: arithmetic(&op, row, size)
         case .test:
@@ -25,19 +26,26 @@ extension Decoder {
         case .mov: move(&op, row, size)
         case .inc, .dec, .neg, .not: unary(&op, row, size)
         case .rol, .ror, .rcl, .rcr, .shl, .shr, .sal, .sar: shift(&op, row, size)
-        case .imul where row.operands.0 == .gv && size == 2:
-            let immediate = row.operands.2 != .none
-            if register {
-                op.kind = immediate ? .imul_rri32 : .imul_rr32
-            } else {
-                memory(&op, 4, write: false)
-                op.kind = immediate ? .imul_rmi32 : .imul_rm32
-            }
+        case .imul where row.operands.0 == .gv && size >= 2:
+            let step = row.operands.2 != .none ? 2 : 0
+            if !register { memory(&op, bytes, write: false) }
+            op.kind = (size == 2 ? Kind.imul_rr32 : .imul_rr64).offset(step + (register ? 0 : 1))
             emit(op)
-        case .mul where size == 2: wideArithmetic(&op, .mul_r32)
-        case .imul where size == 2: wideArithmetic(&op, .imul_r32)
-        case .div where size == 2: wideArithmetic(&op, .div_r32)
-        case .idiv where size == 2: wideArithmetic(&op, .idiv_r32)
+        case .mul where size >= 2: wideArithmetic(&op, size == 2 ? .mul_r32 : .mul_r64)
+        case .imul where size >= 2: wideArithmetic(&op, size == 2 ? .imul_r32 : .imul_r64)
+        case .div where size >= 2: wideArithmetic(&op, size == 2 ? .div_r32 : .div_r64)
+        case .idiv where size >= 2: wideArithmetic(&op, size == 2 ? .idiv_r32 : .idiv_r64)
+        case .movsxd:
+            // Without REX.W it widens nothing.
+            if !register { memory(&op, size == 1 ? 2 : 4, write: false) }
+            let kinds: [Kind] = register ? [.mov_rr16, .mov_rr32, .movsx_r64r32] : [.mov_rm16, .mov_rm32, .movsx_r64m32]
+            op.kind = kinds[max(size, 1) - 1]
+            emit(op)
+        case .movsx where size == 3:
+            let fromByte = row.operands.1 == .eb
+            if !register { memory(&op, fromByte ? 1 : 2, write: false) }
+            op.kind = Kind.movsx_r64r8.offset((fromByte ? 0 : 1) + (register ? 0 : 3))
+            emit(op)
         case .movzx, .movsx:
             let fromByte = row.operands.1 == .eb
             if size == 1 && !fromByte {
@@ -52,8 +60,7 @@ extension Decoder {
             emit(op)
         case .lea:
             if register { return emitUndefined(&op) }
-            op.kind = size == 2 && op.addressMask == 0xFFFF_FFFF ? .lea32 : .lea_
-            emit(op)
+            lea(&op, size)
         case .xchg:
             if row.operands.0 == .zv {
                 op.b = 0
@@ -67,20 +74,26 @@ extension Decoder {
             emit(op)
         case .push, .pop: stack(&op, row, size)
         case .leave:
-            if size == 2 && flatStack {
-                op.kind = .leave32f
+            if size == nativeSize && flatStack {
+                op.kind = .leave_f
                 emit(op)
             } else {
                 emitSlow(&op, .leave, ends: false)
             }
         case .nop:
-            op.kind = .nop
+            // 90 with REX.B is XCHG RAX, R8.
+            if opcode == 0x90 && rex & 1 != 0 {
+                (op.a, op.b) = (64, 0)
+                op.kind = Kind.xchg_rr8.sized(size)
+            } else {
+                op.kind = .nop
+            }
             emit(op)
         case .cbw:
-            op.kind = size == 1 ? .cbw : .cwde
+            op.kind = Kind.cbw.offset(size - 1)
             emit(op)
         case .cwd:
-            op.kind = size == 1 ? .cwd : .cdq
+            op.kind = Kind.cwd.offset(size - 1)
             emit(op)
         case .clc: simple(&op, .clc)
         case .stc: simple(&op, .stc)
@@ -97,16 +110,17 @@ extension Decoder {
             }
             op.sub = UInt16(row.condition)
             emit(op)
-        case .cmov where size == 2:
-            if register { op.kind = .cmov_rr32 } else { memory(&op, 4, write: false); op.kind = .cmov_rm32 }
+        case .cmov where size >= 2:
+            if !register { memory(&op, bytes, write: false) }
+            op.kind = (size == 2 ? Kind.cmov_rr32 : .cmov_rr64).offset(register ? 0 : 1)
             op.sub = UInt16(row.condition)
             emit(op)
         case .cmov:
             op.imm = Int32(row.condition)
             emitSlow(&op, .cmov, ends: false)
-        case .bt where register && size == 2:
+        case .bt where register && size >= 2:
             (op.a, op.b) = (op.b, op.a)
-            op.kind = row.operands.1 == .ib ? .bt_ri32 : .bt_rr32
+            op.kind = (size == 2 ? Kind.bt_rr32 : .bt_rr64).offset(row.operands.1 == .ib ? 1 : 0)
             emit(op)
         case .jcc, .jmp, .call, .ret, .loop, .loope, .loopne, .jcxz: branch(&op, row)
         case .fpu:
@@ -132,6 +146,18 @@ extension Decoder {
                 default: 5
                 }
             emitSlow(&op, row.mnemonic, ends: true)
+        case .invlpg where register:
+            // 0F 01 F8 and F9 have no memory operand.
+            switch op.modrm {
+            case 0xF8 where is64: emitSlow(&op, .swapgs, ends: true)
+            case 0xF9 where has(.rdtscp): emitSlow(&op, .rdtscp, ends: false)
+            default: emitUndefined(&op)
+            }
+        case .cmpxchg8b where register: emitUndefined(&op)
+        case .cmpxchg8b where size == 3 && !has(.cx16): emitUndefined(&op)
+        case .fxsave where register && op.modrm >= 0xE8, .fxrstor where register && op.modrm >= 0xE8:
+            op.kind = .nop
+            emit(op)
         case .jmpf, .callf, .bound, .cmpxchg8b, .sgdt, .sidt, .lgdt, .lidt, .invlpg, .fxsave, .fxrstor:
             if register && row.operands.0 != .ap { return emitUndefined(&op) }
             emitSlow(&op, row.mnemonic, ends: row.mnemonic != .bound && row.mnemonic != .cmpxchg8b)
@@ -165,6 +191,44 @@ extension Decoder {
         }
     }
 
+    /// log2 of the word of the code: 2, in 64-bit code 3.
+    private var nativeSize: Int { is64 ? 3 : 2 }
+
+    /// Features without which an instruction is undefined. SIMD has its own table.
+    private static func needed(_ mnemonic: Mnemonic, _ op: Op, _ opcode: UInt8) -> CPUFeatures {
+        switch mnemonic {
+        case .cmov: .cmov
+        case .cmpxchg8b: .cx8
+        case .rdtsc: .tsc
+        case .rdmsr, .wrmsr: .msr
+        case .sysenter, .sysexit: .sep
+        case .syscall, .sysret: .syscall
+        case .rdpmc, .mmx, .emms: .mmx
+        case .fxsave, .fxrstor: .fxsr
+        case .nop where opcode != 0x90: .nopl
+        case .fpu where op.isRegisterForm:
+            switch (opcode, op.modrm) {
+            // FCMOVcc, FUCOMI, FCOMI and their popping forms.
+            case (0xDA, 0xC0...0xDF), (0xDB, 0xC0...0xDF), (0xDB, 0xE8...0xF7), (0xDF, 0xE8...0xF7): [.fpu, .cmov]
+            default: []
+            }
+        default: []
+        }
+    }
+
+    /// LEA: an address that is known now is a constant.
+    private mutating func lea(_ op: inout Op, _ size: Int) {
+        if op.base == 136 {
+            // The micro-operation in front holds it; reading the scratch register is as good.
+            op.kind = size == 3 ? .lea64 : size == 2 ? .lea32 : .lea_
+        } else if size == 3 && op.addressMask == .max {
+            op.kind = .lea64
+        } else {
+            op.kind = size == 2 && op.addressMask == (is64 ? .max : 0xFFFF_FFFF) ? .lea32 : .lea_
+        }
+        emit(op)
+    }
+
     var flatStack: Bool { mode & (Mode.flatSS | Mode.bigStack) == Mode.flatSS | Mode.bigStack }
 
     private mutating func simple(_ op: inout Op, _ kind: Kind) {
@@ -190,7 +254,7 @@ extension Decoder {
 
     /// EDX:EAX with a 32-bit register or memory operand.
     private mutating func wideArithmetic(_ op: inout Op, _ kind: Kind) {
-        if !op.isRegisterForm { memory(&op, 4, write: false) }
+        if !op.isRegisterForm { memory(&op, op.operandBytes, write: false) }
         op.kind = kind.offset(op.isRegisterForm ? 0 : 1)
         emit(op)
     }
@@ -207,7 +271,7 @@ extension Decoder {
             case .xor: .xor_rr8
             default: .cmp_rr8
             }
-        let (rr, rm, mr, ri, mi) = (0, 3, 6, 9, 12)
+        let (rr, rm, mr, ri, mi) = (0, 4, 8, 12, 16)
         switch (row.operands.0, row.operands.1) {
         case (.al, _), (.ax, _):
             op.a = 0
@@ -243,6 +307,7 @@ extension Decoder {
         let register = op.isRegisterForm
         let bytes = 1 << size
         switch (row.operands.0, row.operands.1) {
+        case (.zv, _) where size == 3: op.kind = .mov_rw64
         case (.zb, _), (.zv, _): op.kind = Kind.mov_ri8.sized(size)
         case (.al, _), (.ax, _):
             op.a = 0
@@ -294,7 +359,7 @@ extension Decoder {
             op.kind = group.sized(size)
         } else {
             memory(&op, 1 << size, write: true)
-            op.kind = group.offset(3 + size)
+            op.kind = group.offset(4 + size)
         }
         emit(op)
     }
@@ -311,12 +376,20 @@ extension Decoder {
             default: 7
             }
         let byCL = row.operands.1 == .cl
-        op.imm &= 31
+        op.imm &= size == 3 ? 63 : 31
         if op.isRegisterForm {
             op.a = op.b
-            if size == 2 && number >= 4 {
-                let step = number == 4 ? 0 : number == 5 ? 1 : 2
-                op.kind = byCL ? Kind.shl_rc32.offset(step) : op.imm == 0 ? .nop : Kind.shl_ri32.offset(step)
+            if size >= 2 && number >= 4 {
+                let step = (number == 4 || number == 6 ? 0 : number == 5 ? 1 : 2) + (size == 3 ? Int(Kind.shl_ri64.rawValue - Kind.shl_ri32.rawValue) : 0)
+                // A 32-bit shift by 0 still clears the upper half of the register in 64-bit mode.
+                if byCL || op.imm != 0 {
+                    op.kind = (byCL ? Kind.shl_rc32 : .shl_ri32).offset(step)
+                } else if is64 && size == 2 {
+                    op.b = op.a
+                    op.kind = .mov_rr32
+                } else {
+                    op.kind = .nop
+                }
             } else {
                 op.kind = (byCL ? Kind.shift_rc8 : .shift_ri8).sized(size)
                 op.sub = number
@@ -330,17 +403,17 @@ extension Decoder {
     }
 
     private mutating func stack(_ op: inout Op, _ row: OpcodeRow, _ size: Int) {
-        let flat = flatStack && size == 2
+        let flat = flatStack && size == nativeSize
         switch (row.mnemonic, row.operands.0) {
-        case (.push, .zv): op.kind = flat ? .push_r32f : size == 1 ? .push_r16 : .push_r32
-        case (.push, .iz), (.push, .ibs): op.kind = flat ? .push_i32f : size == 1 ? .push_i16 : .push_i32
-        case (.pop, .zv): op.kind = flat ? .pop_r32f : size == 1 ? .pop_r16 : .pop_r32
+        case (.push, .zv): op.kind = flat ? .push_rf : size == 1 ? .push_r16 : .push_r32
+        case (.push, .iz), (.push, .ibs): op.kind = flat ? .push_if : size == 1 ? .push_i16 : .push_i32
+        case (.pop, .zv): op.kind = flat ? .pop_rf : size == 1 ? .pop_r16 : .pop_r32
         case (.push, _) where flat && op.isRegisterForm:
             op.a = op.b
-            op.kind = .push_r32f
+            op.kind = .push_rf
         case (.push, _) where flat:
-            memory(&op, 4, write: false)
-            op.kind = .push_m32f
+            memory(&op, 1 << size, write: false)
+            op.kind = .push_mf
         default: return emitSlow(&op, row.mnemonic, ends: false)
         }
         emit(op)
@@ -348,59 +421,61 @@ extension Decoder {
 
     private mutating func branch(_ op: inout Op, _ row: OpcodeRow) {
         let relative = row.operands.0 == .jb || row.operands.0 == .jz
-        if relative { target(&op) }
-        let plain = plainBranch(op)
+        var absolute: UInt64 = 0
+        if relative { absolute = target(&op) }
+        // A target two gigabytes away from the block's start, or more, does not fit the operation.
+        let near = !relative || rip &+ UInt64(bitPattern: Int64(op.disp)) == absolute || !is64
+        let plain = plainBranch(op) && near
+        let native = op.flags & 3 == UInt8(nativeSize)
         switch row.mnemonic {
         case .jcc:
-            guard plain else { return slowBranch(&op, row) }
+            guard plain else { return slowBranch(&op, row, absolute) }
             if let kind = fused(Int(row.condition)) { return fuse(kind, op) }
             op.kind = Kind.jo.offset(Int(row.condition))
             return emit(op)
         case .loop, .loope, .loopne, .jcxz:
-            guard plain else { return slowBranch(&op, row) }
-            let wide = op.addressMask == 0xFFFF_FFFF
+            let wide = op.addressMask == (is64 ? .max : 0xFFFF_FFFF)
+            guard plain, wide || op.addressMask == 0xFFFF else { return slowBranch(&op, row, absolute) }
             switch row.mnemonic {
-            case .loop: op.kind = wide ? .loop32 : .loop16
-            case .jcxz: op.kind = wide ? .jcxz32 : .jcxz16
+            case .loop: op.kind = wide ? .loop_w : .loop16
+            case .jcxz: op.kind = wide ? .jcxz_w : .jcxz16
             default:
-                op.kind = wide ? .loopc32 : .loopc16
+                op.kind = wide ? .loopc_w : .loopc16
                 op.sub = row.mnemonic == .loope ? 1 : 0
             }
             return emit(op)
         case .jmp where relative:
-            guard plain else { return slowBranch(&op, row) }
+            guard plain else { return slowBranch(&op, row, absolute) }
             op.kind = .jmp
         case .call where relative:
-            guard plain else { return slowBranch(&op, row) }
-            op.kind = op.flags & 3 == 1 ? .call16 : flatStack ? .call32f : .call32
-        case .ret where row.operands.0 == .none && plain: op.kind = op.flags & 3 == 1 ? .ret16 : flatStack ? .ret32f : .ret32
-        case .jmp where plain && op.flags & 3 == 2:
+            guard plain else { return slowBranch(&op, row, absolute) }
+            op.kind = op.flags & 3 == 1 ? .call16 : flatStack ? .call_f : .call32
+        case .ret where row.operands.0 == .none && plain: op.kind = op.flags & 3 == 1 ? .ret16 : flatStack ? .ret_f : .ret32
+        case .jmp where plain && native:
             if op.isRegisterForm {
                 op.a = op.b
-                op.kind = .jmp_r32
+                op.kind = .jmp_rw
             } else {
-                memory(&op, 4, write: false)
-                op.kind = .jmp_m32
+                memory(&op, op.operandBytes, write: false)
+                op.kind = .jmp_mw
             }
-        case .call where plain && flatStack && op.flags & 3 == 2:
+        case .call where plain && flatStack && native:
             if op.isRegisterForm {
                 op.a = op.b
-                op.kind = .call_r32f
+                op.kind = .call_rf
             } else {
-                memory(&op, 4, write: false)
-                op.kind = .call_m32f
+                memory(&op, op.operandBytes, write: false)
+                op.kind = .call_mf
             }
-        default: return slowBranch(&op, row)
+        default: return slowBranch(&op, row, absolute)
         }
         emit(op)
         end()
     }
 
     /// A near branch with limit check; the absolute target is in `wide` for relative ones.
-    private mutating func slowBranch(_ op: inout Op, _ row: OpcodeRow) {
-        if row.operands.0 == .jb || row.operands.0 == .jz {
-            op.wide = UInt64(UInt32(truncatingIfNeeded: Int64(rip) &+ Int64(op.disp)))
-        }
+    private mutating func slowBranch(_ op: inout Op, _ row: OpcodeRow, _ target: UInt64) {
+        if row.operands.0 == .jb || row.operands.0 == .jz { op.wide = target }
         if row.mnemonic == .jcc { op.imm = Int32(row.condition) }
         emitSlow(&op, row.mnemonic, ends: true)
     }
@@ -413,6 +488,12 @@ extension Decoder {
         switch last {
         case .cmp_rr32: return step < 0 ? nil : Kind.cmp_rr32_jz.offset(step)
         case .cmp_ri32: return step < 0 ? nil : Kind.cmp_ri32_jz.offset(step)
+        case .cmp_rr64: return step < 0 ? nil : Kind.cmp_rr64_jz.offset(step)
+        case .cmp_ri64: return step < 0 ? nil : Kind.cmp_ri64_jz.offset(step)
+        case .test_rr64:
+            if condition == 4 || condition == 5 { return Kind.test_rr64_jz.offset(condition - 4) }
+            return condition == 8 || condition == 9 ? Kind.test_rr64_js.offset(condition - 8) : nil
+        case .dec_r64: return condition == 5 ? .dec_r64_jnz : nil
         case .cmp_ri8: return step < 0 ? nil : Kind.cmp_ri8_jz.offset(step)
         case .test_rr32:
             if condition == 4 || condition == 5 { return Kind.test_rr32_jz.offset(condition - 4) }

@@ -3,7 +3,7 @@ import Primitives
 /// Delivery of interrupts and exceptions through the IVT or the IDT.
 ///
 /// Source: SDM Vol. 3A, chapter "Interrupt and Exception Handling"; Vol. 3B, "8086 Emulation"; Vol. 2, INT n, pseudo code.
-/// Not implemented: virtual-8086 mode extensions (CR4.VME); 64-bit gates.
+/// Not implemented: virtual-8086 mode extensions (CR4.VME). Long mode is in `LongInterrupts.swift`.
 extension Core {
     /// Transfers to the handler of `vector`. `rip` is the return address. Nothing has changed when it throws, except after the
     /// commit point of a task switch: then `rip` and `instructionRIP` are in the new task.
@@ -11,7 +11,9 @@ extension Core {
     /// Selector faults carry EXT unless the program asked for the event.
     func deliver(vector: UInt8, kind: EventKind, errorCode: UInt16?) throws(Fault) {
         do throws(Fault) {
-            if isProtected {
+            if isLong {
+                try deliverLong(vector, kind, errorCode)
+            } else if isProtected {
                 try deliverProtected(vector, kind, errorCode)
             } else {
                 try deliverReal(vector)

@@ -21,9 +21,9 @@ struct Block {
     var crossesPage: Bool
     var isSingle: Bool { mode & Mode.single != 0 }
     /// Near branch targets wrap to the code size.
-    var ripMask: UInt64 { mode & Mode.big != 0 ? 0xFFFF_FFFF : 0xFFFF }
+    var ripMask: UInt64 { mode & Mode.long != 0 ? .max : mode & Mode.big != 0 ? 0xFFFF_FFFF : 0xFFFF }
     /// The next instruction's offset: EIP is 32 bits wide whatever the code size.
-    var nextMask: UInt64 { 0xFFFF_FFFF }
+    var nextMask: UInt64 { mode & Mode.long != 0 ? .max : 0xFFFF_FFFF }
     var nextInHash: UnsafeMutablePointer<Block>?
     var nextOnPage: UnsafeMutablePointer<Block>?
 }
@@ -52,6 +52,8 @@ enum Mode {
     static let single: UInt32 = 64
     /// CPL 3; only in the jump cache's keys.
     static let user: UInt32 = 128
+    /// 64-bit code: CS.L in long mode. `big` and the flat bits are set then.
+    static let long: UInt32 = 256
 }
 
 extension JumpEntry {
@@ -135,7 +137,7 @@ final class BlockCache {
         guard !isFull else { return nil }
         let pageLeft = 4096 - (storage & 0xFFF)
         let code = UnsafeRawBufferPointer(start: memory.base + storage, count: pageLeft)
-        var decoder = Decoder(code: code, rip: rip, mode: mode)
+        var decoder = Decoder(code: code, rip: rip, mode: mode, features: processor.model.features)
         let new = (area + used).assumingMemoryBound(to: Block.self)
         // Where code is rewritten again and again, long blocks would be decoded for nothing.
         let restless = writes[storage >> 12] >= BlockCache.restlessWrites
@@ -148,7 +150,7 @@ final class BlockCache {
     /// A block of one instruction that runs over the end of its page. `bytes` holds it complete.
     func crossing(_ c: Core, storage: Int, rip: UInt64, mode: UInt32, bytes: UnsafeRawBufferPointer) -> BlockPointer {
         // Not cached: its second page may lead elsewhere next time.
-        var decoder = Decoder(code: bytes, rip: rip, mode: mode | Mode.single)
+        var decoder = Decoder(code: bytes, rip: rip, mode: mode | Mode.single, features: processor.model.features)
         decoder.decodeBlock(into: scratch.mutableOps, limit: 6)
         fillHeader(scratch, decoder, storage: storage, rip: rip, mode: mode | Mode.single)
         scratch.pointee.crossesPage = true
@@ -253,8 +255,9 @@ final class BlockCache {
         let ops = block.mutableOps
         var afterAddress = false
         for i in 0..<Int(block.pointee.operations) {
-            let wasAddress = ops[i].kind == .segAddr
-            // The second half of a pair stays: it may be the one that is storing.
+            let kind = ops[i].kind
+            let wasAddress = kind == .segAddr || kind == .segBase || kind == .ripAddr
+            // What follows an address stays: it may be the one that is storing.
             if !afterAddress { ops[i].kind = .bail }
             afterAddress = wasAddress
         }

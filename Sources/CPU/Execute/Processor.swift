@@ -188,6 +188,8 @@ public final class Processor {
     /// must not stop guest time, and with it the host's loop.
     private func fault(_ c: Core, _ fault: Fault) -> String? {
         c.t.pointee.instructionRIP = c.rip
+        // A fetch from a non-canonical address.
+        let fault = fault == .nonCanonical ? Fault.generalProtection : fault
         c.t.pointee.pendingDebug = 0
         c.t.pointee.blockProgress = 0
         c.t.pointee.budget &-= 1
@@ -238,7 +240,8 @@ public final class Processor {
     private func locate(_ c: Core, single: Bool) throws(Fault) -> BlockPointer {
         let cs = c.v.pointee.seg[Seg.cs]
         let rip = c.rip
-        guard rip <= UInt64(cs.limit) else { throw .generalProtection }
+        let long = c.is64
+        guard long || rip <= UInt64(cs.limit) else { throw .generalProtection }
         let linear = (cs.base &+ rip) & c.t.pointee.addressMask
         let mode = c.t.pointee.mode | (single ? Mode.single : 0)
         let entry = c.t.pointee.jumpCache + JumpEntry.index(linear)
@@ -303,7 +306,7 @@ public final class Processor {
             if let pageFault { throw pageFault }
             throw .generalProtection
         }
-        if rip &+ UInt64(block.pointee.bytes) &- 1 > UInt64(c.v.pointee.seg[Seg.cs].limit) { throw .generalProtection }
+        if !c.is64 && rip &+ UInt64(block.pointee.bytes) &- 1 > UInt64(c.v.pointee.seg[Seg.cs].limit) { throw .generalProtection }
         return block
     }
 

@@ -100,13 +100,17 @@ func executeSlow(_ c: Core, _ o: OpPointer) throws(Fault) {
     case .wrmsr: try wrmsr(c, o)
     case .sysenter: try sysenter(c, o)
     case .sysexit: try sysexit(c, o)
+    case .syscall: try syscall(c, o)
+    case .sysret: try sysret(c, o)
+    case .swapgs: try swapgs(c, o)
+    case .rdtscp: try rdtscp(c, o)
     case .rsm: try rsm(c, o)
     case .wait: try fwait(c)
     case .fxsave: try fxsave(c, o)
     case .fxrstor: try fxrstor(c, o)
     // These always have kinds of their own.
     case .add, .or, .adc, .sbb, .and, .sub, .xor, .cmp, .test, .inc, .dec, .neg, .not, .rol, .ror, .rcl, .rcr, .shl, .shr, .sal, .sar, .mov, .movzx,
-        .movsx, .lea, .xchg, .set, .nop, .cbw, .cwd, .clc, .stc, .cmc, .cld, .std, .fpu, .mmx, .emms:
+        .movsx, .movsxd, .lea, .xchg, .set, .nop, .cbw, .cwd, .clc, .stc, .cmc, .cld, .std, .fpu, .mmx, .emms:
         throw .invalidOpcode
     }
 }

@@ -13,6 +13,14 @@ func multiply(_ c: Core, _ x: UInt32, _ y: UInt32) -> UInt32 {
 }
 
 @inline(__always)
+func multiply(_ c: Core, _ x: UInt64, _ y: UInt64) -> UInt64 {
+    let (high, low) = Int64(bitPattern: x).multipliedFullWidth(by: Int64(bitPattern: y))
+    let over = high != Int64(bitPattern: low) &>> 63
+    c.setShiftFlags(low, carry: over, overflow: over)
+    return low
+}
+
+@inline(__always)
 func multiply(_ c: Core, _ x: UInt16, _ y: UInt16) -> UInt16 {
     let wide = Int32(Int16(bitPattern: x)) &* Int32(Int16(bitPattern: y))
     let r = UInt16(truncatingIfNeeded: wide)
@@ -43,6 +51,14 @@ func mul(_ c: Core, _ operand: UInt32) {
     c.eax = UInt32(truncatingIfNeeded: wide)
     c.edx = UInt32(truncatingIfNeeded: wide >> 32)
     c.setShiftFlags(UInt32(truncatingIfNeeded: wide), carry: wide > 0xFFFF_FFFF, overflow: wide > 0xFFFF_FFFF)
+}
+
+@inline(__always)
+func mul(_ c: Core, _ operand: UInt64) {
+    let (high, low) = c.reg(0, UInt64.self).multipliedFullWidth(by: operand)
+    c.setReg(0, low)
+    c.setReg(16, high)
+    c.setShiftFlags(low, carry: high != 0, overflow: high != 0)
 }
 
 /// IMUL r/m (one operand), and the 16-bit forms of the others (`wide` = 1: two operands, 2: three).
@@ -78,6 +94,15 @@ func imul(_ c: Core, _ operand: UInt32) {
     c.setShiftFlags(UInt32(truncatingIfNeeded: wide), carry: over, overflow: over)
 }
 
+@inline(__always)
+func imul(_ c: Core, _ operand: UInt64) {
+    let (high, low) = Int64(bitPattern: c.reg(0, UInt64.self)).multipliedFullWidth(by: Int64(bitPattern: operand))
+    c.setReg(0, low)
+    c.setReg(16, UInt64(bitPattern: high))
+    let over = high != Int64(bitPattern: low) &>> 63
+    c.setShiftFlags(low, carry: over, overflow: over)
+}
+
 /// DIV r/m. Throws #DE when the divisor is 0 or the quotient does not fit; nothing is changed then.
 func div(_ c: Core, _ o: OpPointer) throws(Fault) {
     switch o.pointee.flags & 3 {
@@ -105,6 +130,15 @@ func div(_ c: Core, _ divisor: UInt32) throws(Fault) {
     let (q, r) = divisor.dividingFullWidth((high, low))
     c.eax = q
     c.edx = r
+}
+
+@inline(__always)
+func div(_ c: Core, _ divisor: UInt64) throws(Fault) {
+    let (high, low) = (c.reg(16, UInt64.self), c.reg(0, UInt64.self))
+    guard high < divisor else { throw .divideError }
+    let (q, r) = divisor.dividingFullWidth((high, low))
+    c.setReg(0, q)
+    c.setReg(16, r)
 }
 
 /// IDIV r/m. Throws #DE like DIV.
@@ -139,4 +173,21 @@ func idiv(_ c: Core, _ operand: UInt32) throws(Fault) {
     guard q == Int64(Int32(truncatingIfNeeded: q)) else { throw .divideError }
     c.eax = UInt32(truncatingIfNeeded: q)
     c.edx = UInt32(truncatingIfNeeded: r)
+}
+
+/// 128 by 64 bits: divided as magnitudes, so that nothing can overflow on the host.
+func idiv(_ c: Core, _ operand: UInt64) throws(Fault) {
+    var (high, low) = (c.reg(16, UInt64.self), c.reg(0, UInt64.self))
+    let divisor = Int64(bitPattern: operand).magnitude
+    let negative = Int64(bitPattern: high) < 0
+    if negative {
+        low = 0 &- low
+        high = ~high &+ (low == 0 ? 1 : 0)
+    }
+    guard high < divisor else { throw .divideError }
+    let (q, r) = divisor.dividingFullWidth((high, low))
+    let negativeQuotient = negative != (Int64(bitPattern: operand) < 0)
+    guard q <= (negativeQuotient ? 1 &<< 63 : (1 &<< 63) &- 1) else { throw .divideError }
+    c.setReg(0, negativeQuotient ? 0 &- q : q)
+    c.setReg(16, negative ? 0 &- r : r)
 }

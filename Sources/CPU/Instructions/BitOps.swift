@@ -15,7 +15,11 @@ private func changed<T: FixedWidthInteger>(_ value: T, _ bit: T, _ mnemonic: Mne
 
 /// BT, BTS, BTR, BTC. A register bit offset reaches beyond the memory operand: it moves the address by whole operands.
 func bitTest(_ c: Core, _ o: OpPointer, _ mnemonic: Mnemonic) throws(Fault) {
-    if o.pointee.flags & 3 == 1 { try bitTest(c, o, mnemonic, UInt16.self) } else { try bitTest(c, o, mnemonic, UInt32.self) }
+    switch o.pointee.flags & 3 {
+    case 1: try bitTest(c, o, mnemonic, UInt16.self)
+    case 2: try bitTest(c, o, mnemonic, UInt32.self)
+    default: try bitTest(c, o, mnemonic, UInt64.self)
+    }
 }
 
 @inline(__always)
@@ -30,7 +34,7 @@ private func bitTest<T: FixedWidthInteger & UnsignedInteger>(_ c: Core, _ o: OpP
         c.setCarry(value & bit != 0)
         return
     }
-    let shift: Int64 = T.bitWidth == 16 ? 4 : 5
+    let shift: Int64 = T.bitWidth == 16 ? 4 : T.bitWidth == 32 ? 5 : 6
     let distance = immediate ? 0 : (offset &>> shift) &* Int64(T.bitWidth / 8)
     let place = (c.effectiveOffset(o) &+ UInt64(bitPattern: distance)) & o.pointee.addressMask
     let linear = try c.linear(Int(o.pointee.seg), place, T.bitWidth / 8, write: mnemonic != .bt)
@@ -43,18 +47,27 @@ private func bitTest<T: FixedWidthInteger & UnsignedInteger>(_ c: Core, _ o: OpP
     c.setCarry(value & bit != 0)
 }
 
-/// BSF, BSR.
+/// BSF, BSR. A source of 0 leaves the destination alone, all 64 bits of it.
 func bitScan(_ c: Core, _ o: OpPointer, reverse: Bool) throws(Fault) {
-    let value = o.pointee.flags & 3 == 1 ? UInt32(try c.loadRM(o, UInt16.self)) : try c.loadRM(o, UInt32.self)
+    let value: UInt64
+    switch o.pointee.flags & 3 {
+    case 1: value = UInt64(try c.loadRM(o, UInt16.self))
+    case 2: value = UInt64(try c.loadRM(o, UInt32.self))
+    default: value = try c.loadRM(o, UInt64.self)
+    }
     c.setZero(value == 0)
     guard value != 0 else { return }
-    let position = UInt32(truncatingIfNeeded: reverse ? 31 - value.leadingZeroBitCount : value.trailingZeroBitCount)
-    if o.pointee.flags & 3 == 1 { c.setReg(o.pointee.a, UInt16(position)) } else { c.setReg(o.pointee.a, position) }
+    let position = reverse ? 63 - value.leadingZeroBitCount : value.trailingZeroBitCount
+    if o.pointee.flags & 3 == 1 { c.setReg(o.pointee.a, UInt16(position)) } else { c.setReg(o.pointee.a, UInt64(position)) }
 }
 
-/// BSWAP r32. The 16-bit form is undefined; processors clear the register's low half.
+/// BSWAP r32, r64. The 16-bit form is undefined; processors clear the register's low half.
 func bswap(_ c: Core, _ o: OpPointer) {
-    if o.pointee.flags & 3 == 1 { c.setReg(o.pointee.a, 0 as UInt16) } else { c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt32.self).byteSwapped) }
+    switch o.pointee.flags & 3 {
+    case 1: c.setReg(o.pointee.a, 0 as UInt16)
+    case 2: c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt32.self).byteSwapped)
+    default: c.setReg(o.pointee.a, c.reg(o.pointee.a, UInt64.self).byteSwapped)
+    }
 }
 
 /// CMPXCHG r/m, r: compares the accumulator; the destination is written back in both cases.
@@ -62,7 +75,8 @@ func cmpxchg(_ c: Core, _ o: OpPointer) throws(Fault) {
     switch o.pointee.flags & 3 {
     case 0: try compareExchange(c, o, UInt8.self)
     case 1: try compareExchange(c, o, UInt16.self)
-    default: try compareExchange(c, o, UInt32.self)
+    case 2: try compareExchange(c, o, UInt32.self)
+    default: try compareExchange(c, o, UInt64.self)
     }
 }
 
@@ -87,6 +101,7 @@ private func compareExchange<T: FixedWidthInteger & UnsignedInteger>(_ c: Core, 
 
 /// CMPXCHG8B m64: EDX:EAX against memory, ECX:EBX in. Only ZF changes.
 func cmpxchg8b(_ c: Core, _ o: OpPointer) throws(Fault) {
+    if o.pointee.operandBytes == 8 { return try cmpxchg16b(c, o) }
     let expected = UInt64(c.edx) << 32 | UInt64(c.eax)
     let replacement = UInt64(c.ecx) << 32 | UInt64(c.ebx)
     var old: UInt64 = 0
@@ -101,12 +116,31 @@ func cmpxchg8b(_ c: Core, _ o: OpPointer) throws(Fault) {
     }
 }
 
+/// CMPXCHG16B m128: RDX:RAX against memory, RCX:RBX in.
+/// - Throws: #GP(0) for a misaligned operand.
+private func cmpxchg16b(_ c: Core, _ o: OpPointer) throws(Fault) {
+    let linear = try c.effectiveLinear(o, 16, write: true)
+    if linear & 15 != 0 { throw .generalProtection }
+    // Aligned: one page. It is proved writable before anything is compared; the operand is written back in both cases.
+    try c.probeWrite(linear, 8)
+    let low = try c.load(linear, UInt64.self), high = try c.load(linear &+ 8, UInt64.self)
+    let equal = low == c.reg(0, UInt64.self) && high == c.reg(16, UInt64.self)
+    try c.store(linear, equal ? c.reg(24, UInt64.self) : low)
+    try c.store(linear &+ 8, equal ? c.reg(8, UInt64.self) : high)
+    c.setZero(equal)
+    if !equal {
+        c.setReg(0, low)
+        c.setReg(16, high)
+    }
+}
+
 /// XADD r/m, r.
 func xadd(_ c: Core, _ o: OpPointer) throws(Fault) {
     switch o.pointee.flags & 3 {
     case 0: try exchangeAdd(c, o, UInt8.self)
     case 1: try exchangeAdd(c, o, UInt16.self)
-    default: try exchangeAdd(c, o, UInt32.self)
+    case 2: try exchangeAdd(c, o, UInt32.self)
+    default: try exchangeAdd(c, o, UInt64.self)
     }
 }
 

@@ -1,10 +1,25 @@
 /// Near transfers that need the CS limit checked, or whose operand size is not the code's. SDM Vol. 2A, "Jcc", "JMP", "CALL", "RET", "LOOP".
 extension Core {
-    /// Sets (E)IP. Throws #GP(0) beyond the CS limit.
+    /// Throws #GP(0) for a target beyond the CS limit, or a non-canonical one in 64-bit mode.
+    @inline(__always)
+    fileprivate func checkTarget(_ target: UInt64) throws(Fault) {
+        guard is64 ? isCanonical(target) : target <= UInt64(v.pointee.seg[Seg.cs].limit) else { throw .generalProtection }
+    }
+
+    /// Sets (E)IP.
     @inline(__always)
     fileprivate func jumpNear(_ target: UInt64) throws(Fault) {
-        guard target <= UInt64(v.pointee.seg[Seg.cs].limit) else { throw .generalProtection }
+        try checkTarget(target)
         rip = target
+    }
+
+    /// The r/m operand of a near JMP or CALL.
+    fileprivate func targetRM(_ o: OpPointer) throws(Fault) -> UInt64 {
+        switch o.pointee.flags & 3 {
+        case 1: UInt64(try loadRM(o, UInt16.self))
+        case 2: UInt64(try loadRM(o, UInt32.self))
+        default: try loadRM(o, UInt64.self)
+        }
     }
 }
 
@@ -21,28 +36,35 @@ func loopSlow(_ c: Core, _ o: OpPointer, _ mnemonic: Mnemonic) throws(Fault) {
     }
     let count = (c.reg(8, UInt64.self) &- 1) & mask
     let taken = count != 0 && (mnemonic == .loop || c.zf == (mnemonic == .loope))
-    if taken && o.pointee.wide > UInt64(c.v.pointee.seg[Seg.cs].limit) { throw .generalProtection }
+    if taken { try c.checkTarget(o.pointee.wide) }
     if mask == 0xFFFF { c.setReg(8, UInt16(truncatingIfNeeded: count)) } else { c.setReg(8, count) }
     if taken { c.rip = o.pointee.wide }
 }
 
 func jmpNear(_ c: Core, _ o: OpPointer, relative: Bool) throws(Fault) {
     if relative { return try c.jumpNear(o.pointee.wide) }
-    try c.jumpNear(o.pointee.flags & 3 == 1 ? UInt64(c.loadRM(o, UInt16.self)) : UInt64(c.loadRM(o, UInt32.self)))
+    try c.jumpNear(c.targetRM(o))
 }
 
 func callNear(_ c: Core, _ o: OpPointer, relative: Bool) throws(Fault) {
-    let small = o.pointee.flags & 3 == 1
-    let target = relative ? o.pointee.wide : small ? UInt64(try c.loadRM(o, UInt16.self)) : UInt64(try c.loadRM(o, UInt32.self))
-    guard target <= UInt64(c.v.pointee.seg[Seg.cs].limit) else { throw .generalProtection }
-    if small { try c.push(UInt16(truncatingIfNeeded: c.rip)) } else { try c.push(UInt32(truncatingIfNeeded: c.rip)) }
+    let target = relative ? o.pointee.wide : try c.targetRM(o)
+    try c.checkTarget(target)
+    switch o.pointee.flags & 3 {
+    case 1: try c.push(UInt16(truncatingIfNeeded: c.rip))
+    case 2: try c.push(UInt32(truncatingIfNeeded: c.rip))
+    default: try c.push(c.rip)
+    }
     c.rip = target
 }
 
 /// RET, RET imm16.
 func retNear(_ c: Core, _ o: OpPointer) throws(Fault) {
-    let small = o.pointee.flags & 3 == 1
-    let target = small ? UInt64(try c.peekStack(0, UInt16.self)) : UInt64(try c.peekStack(0, UInt32.self))
+    let target: UInt64
+    switch o.pointee.flags & 3 {
+    case 1: target = UInt64(try c.peekStack(0, UInt16.self))
+    case 2: target = UInt64(try c.peekStack(0, UInt32.self))
+    default: target = try c.peekStack(0, UInt64.self)
+    }
     try c.jumpNear(target)
-    c.setStackPointer(c.rsp &+ (small ? 2 : 4) &+ UInt64(o.pointee.imm))
+    c.setStackPointer(c.rsp &+ UInt64(o.pointee.operandBytes) &+ UInt64(o.pointee.imm))
 }

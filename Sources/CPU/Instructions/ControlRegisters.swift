@@ -60,9 +60,20 @@ extension Core {
         modeChanged()
     }
 
+    /// Register number of CRn or DRn, REX.R included.
+    fileprivate func systemRegister(_ o: OpPointer) -> Int { Int(o.pointee.a >> 3) }
+
+    /// The general register: 32 bits, in 64-bit mode 64.
+    fileprivate func systemOperand(_ o: OpPointer) -> UInt64 { is64 ? reg(o.pointee.b, UInt64.self) : UInt64(reg(o.pointee.b, UInt32.self)) }
+
+    fileprivate func setSystemOperand(_ o: OpPointer, _ value: UInt64) {
+        if is64 { setReg(o.pointee.b, value) } else { setReg(o.pointee.b, UInt32(truncatingIfNeeded: value)) }
+    }
+
     /// #UD for DR4 and DR5 with CR4.DE, #GP(0) outside of CPL 0, #DB with BD while DR7.GD protects the registers.
     fileprivate func debugRegister(_ o: OpPointer) throws(Fault) -> Int {
-        var number = o.pointee.regField
+        var number = systemRegister(o)
+        if number > 7 { throw .invalidOpcode }
         if number == 4 || number == 5 {
             if cr4 & CR4.de != 0 { throw .invalidOpcode }
             number += 2
@@ -74,52 +85,70 @@ extension Core {
         }
         return number
     }
+
+    /// CR8 is bits 4–7 of the local APIC's task priority. SDM Vol. 3A, "Task Priority in IA-32e Mode".
+    fileprivate var taskPriorityAddress: UInt64 { ((t.pointee.processor.bus.readMSR(0x1B) ?? 0xFEE0_0000) & ~0xFFF) + 0x80 }
+
+    /// MOV CR3: drops translations, and under PAE reads the four pointers.
+    fileprivate func writeCR3(_ value: UInt64) throws(Fault) {
+        if isLong {
+            guard value & ~0xFFF & ~t.pointee.processor.model.frameMask == 0 else { throw .generalProtection }
+        } else if cr4 & CR4.pae != 0 && cr0 & CR0.pg != 0 {
+            try loadPointers(cr3: value)
+        }
+        v.pointee.cr3 = value
+        flushTLB(keepGlobal: true)
+    }
 }
 
-/// MOV r32, CRn.
+/// MOV r32/r64, CRn.
 func mov_RdCd(_ c: Core, _ o: OpPointer) throws(Fault) {
+    let number = c.systemRegister(o)
+    guard [0, 2, 3, 4].contains(number) || (number == 8 && c.is64) else { throw .invalidOpcode }
+    try c.requireCPL0()
     let value: UInt64
-    switch o.pointee.regField {
+    switch number {
     case 0: value = UInt64(c.cr0)
     case 2: value = c.v.pointee.cr2
     case 3: value = c.v.pointee.cr3
     case 4: value = UInt64(c.cr4)
-    default: throw .invalidOpcode
+    default: value = (c.t.pointee.processor.bus.readMMIO(c.taskPriorityAddress, size: 4) >> 4) & 0xF
     }
-    try c.requireCPL0()
-    c.setGPR(o.pointee.rmField, UInt32(truncatingIfNeeded: value))
+    c.setSystemOperand(o, value)
 }
 
-/// MOV CRn, r32.
+/// MOV CRn, r32/r64.
 func mov_CdRd(_ c: Core, _ o: OpPointer) throws(Fault) {
-    let number = o.pointee.regField
-    guard number == 0 || (2...4).contains(number) else { throw .invalidOpcode }
+    let number = c.systemRegister(o)
+    guard [0, 2, 3, 4].contains(number) || (number == 8 && c.is64) else { throw .invalidOpcode }
     try c.requireCPL0()
-    let value = c.gpr(o.pointee.rmField, UInt32.self)
+    let value = c.systemOperand(o)
     switch number {
-    case 0: try c.writeCR0(value)
-    case 2: c.v.pointee.cr2 = UInt64(value)
-    case 3:
-        if c.cr4 & CR4.pae != 0 && c.cr0 & CR0.pg != 0 && !c.isLong { try c.loadPointers(cr3: UInt64(value)) }
-        c.v.pointee.cr3 = UInt64(value)
-        c.flushTLB(keepGlobal: true)
-    default: try c.writeCR4(value)
+    case 2: c.v.pointee.cr2 = value
+    case 3: try c.writeCR3(value)
+    case 8:
+        guard value < 16 else { throw .generalProtection }
+        c.t.pointee.processor.bus.writeMMIO(c.taskPriorityAddress, size: 4, value << 4)
+    default:
+        guard value >> 32 == 0 else { throw .generalProtection }
+        if number == 0 { try c.writeCR0(UInt32(truncatingIfNeeded: value)) } else { try c.writeCR4(UInt32(truncatingIfNeeded: value)) }
     }
 }
 
-/// MOV r32, DRn.
+/// MOV r32/r64, DRn.
 func mov_RdDd(_ c: Core, _ o: OpPointer) throws(Fault) {
     let number = try c.debugRegister(o)
-    var value = UInt32(truncatingIfNeeded: c.v.pointee.dr[number])
-    if number == 6 { value = value & DR6.writable | UInt32(DR6.fixed) }
-    if number == 7 { value = value & UInt32(DR7.writable) | UInt32(DR7.fixed) }
-    c.setGPR(o.pointee.rmField, value)
+    var value = c.v.pointee.dr[number]
+    if number == 6 { value = value & UInt64(DR6.writable) | DR6.fixed }
+    if number == 7 { value = value & DR7.writable | DR7.fixed }
+    c.setSystemOperand(o, value)
 }
 
-/// MOV DRn, r32. DR6 and DR7 keep their fixed bits.
+/// MOV DRn, r32/r64. DR6 and DR7 keep their fixed bits; their upper halves must be 0.
 func mov_DdRd(_ c: Core, _ o: OpPointer) throws(Fault) {
     let number = try c.debugRegister(o)
-    let value = UInt64(c.gpr(o.pointee.rmField, UInt32.self))
+    let value = c.systemOperand(o)
+    if number >= 6 && value >> 32 != 0 { throw .generalProtection }
     switch number {
     case 6: c.v.pointee.dr[6] = value & UInt64(DR6.writable) | DR6.fixed
     case 7: c.v.pointee.dr[7] = value & DR7.writable | DR7.fixed

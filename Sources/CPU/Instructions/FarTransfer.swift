@@ -3,7 +3,7 @@ import Primitives
 /// Far JMP, CALL, RET and IRET: real mode, virtual-8086 mode, segments, gates and tasks.
 ///
 /// Source: SDM Vol. 2, CALL, JMP, RET, IRET (pseudo code); Vol. 3A, "Privilege Level Checking When Transferring Program Control".
-/// Not implemented: IA-32e mode.
+/// Task switches and 16-bit gates do not exist in long mode: #GP(selector).
 
 // MARK: Instructions
 
@@ -47,6 +47,8 @@ func iret(_ c: Core, _ o: OpPointer) throws(Fault) {
     } else if c.isV86 {
         try c.checkV86Sensitive()
         try c.returnFromInterruptReal(bytes)
+    } else if c.isLong {
+        try c.returnFromInterruptLong(bytes)
     } else if c.v.pointee.systemFlags & EFlags.nt != 0 {
         try c.returnToLinkedTask()
     } else {
@@ -97,7 +99,7 @@ extension Core {
             let (target, code) = try codeBehind(gate)
             guard code.isConforming ? code.dpl <= cpl : code.dpl == cpl else { throw .protection(target) }
             guard code.isPresent else { throw .notPresent(target) }
-            try enterCode(target, code, UInt64(gate.gateOffset), cpl)
+            try enterCode(target, code, gateTarget(gate), cpl)
         case .task(let gate): try enterTaskByGate(gate, by: .jump, flags: eflags)
         case .tss: try switchTask(selector, d, by: .jump, flags: eflags)
         }
@@ -127,9 +129,9 @@ extension Core {
             guard code.dpl <= cpl else { throw .protection(target) }
             guard code.isPresent else { throw .notPresent(target) }
             if !code.isConforming && code.dpl < cpl {
-                try callInnerLevel(gate, target, code)
+                if isLong { try callInnerLevelLong(gate, target, code) } else { try callInnerLevel(gate, target, code) }
             } else {
-                try callSameLevel(target, code, UInt64(gate.gateOffset), gate.is32 ? 4 : 2)
+                try callSameLevel(target, code, gateTarget(gate), isLong ? 8 : gate.is32 ? 4 : 2)
             }
         case .task(let gate): try enterTaskByGate(gate, by: .call, flags: eflags)
         case .tss: try switchTask(selector, d, by: .call, flags: eflags)
@@ -138,10 +140,30 @@ extension Core {
 
     private func callSameLevel(_ selector: UInt16, _ code: Descriptor, _ offset: UInt64, _ bytes: Int) throws(Fault) {
         var stack = StackBuilder(current: self)
-        try stack.push(UInt32(segment(Seg.cs).selector), bytes)
-        try stack.push(UInt32(truncatingIfNeeded: rip), bytes)
+        try stack.push(UInt64(segment(Seg.cs).selector), bytes)
+        try stack.push(rip, bytes)
         try enterCode(selector, code, offset, cpl)
         rsp = stack.pointer
+    }
+
+    /// The entry point of a call gate: 64 bits in long mode.
+    private func gateTarget(_ gate: Descriptor) throws(Fault) -> UInt64 {
+        isLong ? try longTarget(gate) : UInt64(gate.gateOffset)
+    }
+
+    /// The same in long mode: RSP from the TSS, a null SS, no parameters, eight bytes each.
+    private func callInnerLevelLong(_ gate: Descriptor, _ selector: UInt16, _ code: Descriptor) throws(Fault) {
+        let level = code.dpl
+        let target = try longTarget(gate)
+        var pointer = try stackFromTSS(4 + UInt64(level) * 8)
+        try pushLong(&pointer, UInt64(segment(Seg.ss).selector), level)
+        try pushLong(&pointer, rsp, level)
+        try pushLong(&pointer, UInt64(segment(Seg.cs).selector), level)
+        try pushLong(&pointer, rip, level)
+        try enterCode(selector, code, target, level) {
+            v.pointee.seg[Seg.ss] = nullSegment(UInt16(level))
+            rsp = pointer
+        }
     }
 
     /// A call gate to a more privileged level: stack from the TSS, parameters copied, SS:ESP and CS:EIP pushed.
@@ -185,6 +207,8 @@ extension Core {
         guard d.isSystem else { throw .protection(selector) }
         let kind: Gate
         switch d.type {
+        // Only 64-bit call gates are left.
+        case let type where isLong && type != SystemType.callGate32: throw .protection(selector)
         case SystemType.callGate16, SystemType.callGate32: kind = .call(d)
         case SystemType.taskGate: kind = .task(d)
         case SystemType.tss16, SystemType.tss32:
@@ -201,21 +225,32 @@ extension Core {
     private func codeBehind(_ gate: Descriptor) throws(Fault) -> (UInt16, Descriptor) {
         let selector = gate.gateSelector
         let code = try requiredDescriptor(selector)
-        guard code.isCode else { throw .protection(selector) }
+        guard code.isCode, !isLong || code.isLong && !code.isBig else { throw .protection(selector) }
         return (selector, code)
     }
 
     /// Last step of a transfer: limit, accessed bit, then CS:EIP and CPL. `commit` runs between the last fault and the change.
-    private func enterCode(
+    func enterCode(
         _ selector: UInt16, _ d: Descriptor, _ offset: UInt64, _ level: UInt8, commit: () -> Void = {}
     ) throws(Fault) {
-        guard offset <= UInt64(d.limit) else { throw .generalProtection }
+        let long = isLong && d.isLong
+        if long {
+            // L and D together are reserved.
+            guard !d.isBig else { throw .protection(selector) }
+            guard isCanonical(offset) else { throw .generalProtection }
+        } else {
+            guard offset <= UInt64(d.limit) else { throw .generalProtection }
+        }
         var d = d
         try markAccessed(&d)
         commit()
-        v.pointee.seg[Seg.cs] = d.segment(selector & 0xFFFC | UInt16(level))
-        v.pointee.cpl = level
-        rip = offset
+        if long {
+            enterLongCode(selector, d, offset, level)
+        } else {
+            v.pointee.seg[Seg.cs] = d.segment(selector & 0xFFFC | UInt16(level))
+            v.pointee.cpl = level
+            rip = offset
+        }
         modeChanged()
     }
 
@@ -240,16 +275,16 @@ extension Core {
         } else {
             let pointer = try peekOperand(2 * size + release, bytes)
             let ssSelector = UInt16(truncatingIfNeeded: try peekOperand(3 * size + release, bytes))
-            let ss = try checkedStack(ssSelector, cpl: level)
+            let ss = try returnStack(ssSelector, level, code)
             try enterCode(selector, code, offset, level) {
-                returnToOuterStack(ss, pointer &+ release)
+                returnToOuterStack(ss, pointer &+ release, long: isLong && code.isLong)
                 dropInnerSegments(below: level)
             }
         }
     }
 
     /// The return CS of RET and IRET: RPL not below CPL, privilege, presence.
-    private func checkReturnSegment(_ selector: UInt16) throws(Fault) -> Descriptor {
+    func checkReturnSegment(_ selector: UInt16) throws(Fault) -> Descriptor {
         let code = try requiredDescriptor(selector)
         let level = rpl(selector)
         guard code.isCode, level >= cpl else { throw .protection(selector) }
@@ -259,8 +294,12 @@ extension Core {
     }
 
     /// SS and (E)SP of the outer level. A 16-bit stack gets SP only and keeps the upper half of the inner ESP, as processors do.
-    private func returnToOuterStack(_ ss: Segment, _ pointer: UInt64) {
+    func returnToOuterStack(_ ss: Segment, _ pointer: UInt64, long: Bool = false) {
         v.pointee.seg[Seg.ss] = ss
+        if long {
+            rsp = pointer
+            return
+        }
         rsp = ss.isBig ? pointer & 0xFFFF_FFFF : rsp & 0xFFFF_0000 | pointer & 0xFFFF
     }
 
@@ -270,8 +309,12 @@ extension Core {
         return rsp & ~mask | (rsp &+ by) & mask
     }
 
-    private func peekOperand(_ depth: UInt64, _ bytes: Int) throws(Fault) -> UInt64 {
-        bytes == 2 ? UInt64(try peekStack(depth, UInt16.self)) : UInt64(try peekStack(depth, UInt32.self))
+    func peekOperand(_ depth: UInt64, _ bytes: Int) throws(Fault) -> UInt64 {
+        switch bytes {
+        case 2: UInt64(try peekStack(depth, UInt16.self))
+        case 4: UInt64(try peekStack(depth, UInt32.self))
+        default: try peekStack(depth, UInt64.self)
+        }
     }
 
     // MARK: IRET
@@ -296,7 +339,7 @@ extension Core {
         let offset = try peekOperand(0, bytes)
         let selector = UInt16(truncatingIfNeeded: try peekOperand(size, bytes))
         let flags = UInt32(truncatingIfNeeded: try peekOperand(2 * size, bytes))
-        if bytes >= 4 && flags & EFlags.vm != 0 && cpl == 0 {
+        if bytes >= 4 && flags & EFlags.vm != 0 && cpl == 0 && !isLong {
             try returnToVirtual8086(selector, offset, flags)
             return
         }

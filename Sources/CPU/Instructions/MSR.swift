@@ -9,7 +9,9 @@ private enum MSR {
     static let updateTrigger: UInt32 = 0x79, updateSignature: UInt32 = 0x8B, mtrrCap: UInt32 = 0xFE
     static let sysenterCS: UInt32 = 0x174, sysenterESP: UInt32 = 0x175, sysenterEIP: UInt32 = 0x176
     static let miscEnable: UInt32 = 0x1A0, debugControl: UInt32 = 0x1D9, pat: UInt32 = 0x277, mtrrDefaultType: UInt32 = 0x2FF
-    static let efer: UInt32 = 0xC000_0080
+    static let efer: UInt32 = 0xC000_0080, star: UInt32 = 0xC000_0081, lstar: UInt32 = 0xC000_0082, cstar: UInt32 = 0xC000_0083
+    static let sfmask: UInt32 = 0xC000_0084, fsBase: UInt32 = 0xC000_0100, gsBase: UInt32 = 0xC000_0101
+    static let kernelGSBase: UInt32 = 0xC000_0102, tscAux: UInt32 = 0xC000_0103
     /// Eight variable ranges, fixed ranges, write combining.
     static let mtrrCapability: UInt64 = 0x508
     /// Numbers of the fixed-range registers, in the order of `VCPU.mtrrFixed`.
@@ -33,11 +35,11 @@ private enum MSR {
 }
 
 extension Core {
-    private func has(_ feature: UInt32) -> Bool { t.pointee.processor.model.features & feature != 0 }
+    private func has(_ feature: CPUFeatures) -> Bool { t.pointee.processor.model.has(feature) }
 
     /// nil: no such register, #GP(0).
     func readMSR(_ index: UInt32) -> UInt64? {
-        typealias F = CPUModel.Feature
+        typealias F = CPUFeatures
         switch index {
         case MSR.tsc where has(F.tsc): return timeStamp
         case MSR.apicBase where has(F.apic): return t.pointee.processor.bus.readMSR(index)
@@ -53,13 +55,21 @@ extension Core {
         case 0x200...0x20F where has(F.mtrr): return v.pointee.mtrrVariable[Int(index - 0x200)]
         case 0x250...0x26F where has(F.mtrr): return MSR.fixedRange(index).map { v.pointee.mtrrFixed[$0] }
         case MSR.efer where t.pointee.processor.model.eferMask != 0: return v.pointee.efer
+        case MSR.star where has(F.lm): return v.pointee.star
+        case MSR.lstar where has(F.lm): return v.pointee.lstar
+        case MSR.cstar where has(F.lm): return v.pointee.cstar
+        case MSR.sfmask where has(F.lm): return v.pointee.sfmask
+        case MSR.fsBase where has(F.lm): return v.pointee.seg[Seg.fs].base
+        case MSR.gsBase where has(F.lm): return v.pointee.seg[Seg.gs].base
+        case MSR.kernelGSBase where has(F.lm): return v.pointee.kernelGSBase
+        case MSR.tscAux where has(F.rdtscp): return v.pointee.tscAux
         default: return nil
         }
     }
 
     /// False: no such register or a reserved bit, #GP(0); nothing changed.
     func writeMSR(_ index: UInt32, _ value: UInt64) -> Bool {
-        typealias F = CPUModel.Feature
+        typealias F = CPUFeatures
         let processor = t.pointee.processor
         switch index {
         case MSR.tsc where has(F.tsc): v.pointee.tscOffset = value &- processor.model.ticks(processor.bus.now())
@@ -70,8 +80,9 @@ extension Core {
         case MSR.powerOn: break
         case MSR.debugControl: return value & ~0x7F == 0
         case MSR.sysenterCS where has(F.sep): v.pointee.sysenterCS = value & 0xFFFF_FFFF
-        case MSR.sysenterESP where has(F.sep): v.pointee.sysenterESP = value
-        case MSR.sysenterEIP where has(F.sep): v.pointee.sysenterEIP = value
+        case MSR.sysenterESP where has(F.sep), MSR.sysenterEIP where has(F.sep):
+            guard isCanonical(value) else { return false }
+            if index == MSR.sysenterESP { v.pointee.sysenterESP = value } else { v.pointee.sysenterEIP = value }
         case MSR.miscEnable: v.pointee.miscEnable = value
         case MSR.pat where has(F.pat):
             guard MSR.areMemoryTypes(value, pat: true) else { return false }
@@ -84,6 +95,10 @@ extension Core {
             guard let number = MSR.fixedRange(index), MSR.areMemoryTypes(value, pat: false) else { return false }
             v.pointee.mtrrFixed[number] = value
         case MSR.efer: return writeEFER(value)
+        case MSR.star...MSR.sfmask where has(F.lm), MSR.fsBase...MSR.kernelGSBase where has(F.lm): return writeLongMode(index, value)
+        case MSR.tscAux where has(F.rdtscp):
+            guard value >> 32 == 0 else { return false }
+            v.pointee.tscAux = value
         default: return false
         }
         return true
@@ -98,6 +113,26 @@ extension Core {
             guard value & ~(address | 0x800) == 0 else { return false }
         }
         v.pointee.mtrrVariable[number] = value
+        return true
+    }
+
+    /// Addresses must be canonical.
+    private func writeLongMode(_ index: UInt32, _ value: UInt64) -> Bool {
+        switch index {
+        case MSR.star: v.pointee.star = value
+        case MSR.sfmask:
+            guard value >> 32 == 0 else { return false }
+            v.pointee.sfmask = value
+        default:
+            guard isCanonical(value) else { return false }
+            switch index {
+            case MSR.lstar: v.pointee.lstar = value
+            case MSR.cstar: v.pointee.cstar = value
+            case MSR.fsBase: v.pointee.seg[Seg.fs].base = value
+            case MSR.gsBase: v.pointee.seg[Seg.gs].base = value
+            default: v.pointee.kernelGSBase = value
+            }
+        }
         return true
     }
 

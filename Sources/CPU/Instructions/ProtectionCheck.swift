@@ -41,7 +41,7 @@ func lar(_ c: Core, _ o: OpPointer) throws(Fault) {
     try requireProtected(c)
     let selector = try c.loadRM(o, UInt16.self)
     // TSS, LDT, call gates, task gate.
-    let d = try c.describe(selector, systemTypes: 0b0001_1010_0011_1110)
+    let d = try c.describe(selector, systemTypes: c.isLong ? 0b0001_1010_0000_0100 : 0b0001_1010_0011_1110)
     if let d { c.setDestination(o, UInt32(truncatingIfNeeded: d.raw >> 32) & 0x00FF_FF00) }
     c.setZeroFlag(d != nil)
 }
@@ -51,7 +51,7 @@ func lsl(_ c: Core, _ o: OpPointer) throws(Fault) {
     try requireProtected(c)
     let selector = try c.loadRM(o, UInt16.self)
     // TSS and LDT.
-    let d = try c.describe(selector, systemTypes: 0b0000_1010_0000_1110)
+    let d = try c.describe(selector, systemTypes: c.isLong ? 0b0000_1010_0000_0100 : 0b0000_1010_0000_1110)
     if let d { c.setDestination(o, d.limit) }
     c.setZeroFlag(d != nil)
 }

@@ -4,23 +4,28 @@
 /// SHLD/SHRD with a count above 16 on 16-bit operands go on into the second operand's bits.
 
 @inline(__always)
-func shl(_ c: Core, _ x: UInt32, _ count: UInt32) -> UInt32 {
+func shl<T: FixedWidthInteger & UnsignedInteger>(_ c: Core, _ x: T, _ count: T) -> T {
     let r = x &<< count
-    c.setShiftFlags(r, carry: (x &>> (32 &- count)) & 1 != 0, overflow: (r ^ (x &<< (count &- 1))) >> 31 != 0)
+    let top = T(truncatingIfNeeded: T.bitWidth &- 1)
+    c.setShiftFlags(r, carry: (x &>> (T(truncatingIfNeeded: T.bitWidth) &- count)) & 1 != 0, overflow: (r ^ (x &<< (count &- 1))) &>> top != 0)
     return r
 }
 
 @inline(__always)
-func shr(_ c: Core, _ x: UInt32, _ count: UInt32) -> UInt32 {
+func shr<T: FixedWidthInteger & UnsignedInteger>(_ c: Core, _ x: T, _ count: T) -> T {
     let r = x &>> count
-    c.setShiftFlags(r, carry: (x &>> (count &- 1)) & 1 != 0, overflow: ((r &<< 1) ^ r) >> 31 != 0)
+    let top = T(truncatingIfNeeded: T.bitWidth &- 1)
+    c.setShiftFlags(r, carry: (x &>> (count &- 1)) & 1 != 0, overflow: ((r &<< 1) ^ r) &>> top != 0)
     return r
 }
 
 @inline(__always)
-func sar(_ c: Core, _ x: UInt32, _ count: UInt32) -> UInt32 {
-    let r = UInt32(bitPattern: Int32(bitPattern: x) &>> Int32(bitPattern: count))
-    c.setShiftFlags(r, carry: (Int32(bitPattern: x) &>> Int32(bitPattern: count &- 1)) & 1 != 0, overflow: false)
+func sar<T: FixedWidthInteger & UnsignedInteger>(_ c: Core, _ x: T, _ count: T) -> T {
+    // The extension to 64 bits is the same number, so that one shift serves both widths.
+    let wide = Int64(bitPattern: c.signExtended(x))
+    let n = Int64(truncatingIfNeeded: count)
+    let r = T(truncatingIfNeeded: wide &>> n)
+    c.setShiftFlags(r, carry: (wide &>> (n &- 1)) & 1 != 0, overflow: false)
     return r
 }
 
@@ -50,7 +55,7 @@ func shiftMemory<T: FixedWidthInteger & UnsignedInteger>(_ c: Core, _ o: OpPoint
 /// `operation`: the ModR/M reg field, 0 ROL … 7 SAR. Flags are untouched when the masked count is 0.
 @inline(__always)
 private func shifted<T: FixedWidthInteger & UnsignedInteger>(_ c: Core, _ operation: UInt16, _ x: T, _ rawCount: UInt8) -> T {
-    let count = Int(rawCount & 31)
+    let count = Int(rawCount & (T.bitWidth == 64 ? 63 : 31))
     if count == 0 { return x }
     let width = T.bitWidth
     let top = T(1) &<< T(truncatingIfNeeded: width &- 1)
@@ -86,6 +91,7 @@ private func shifted<T: FixedWidthInteger & UnsignedInteger>(_ c: Core, _ operat
         c.setCarryOverflow(carry, (r & top != 0) != (r & (top &>> 1) != 0))
         return r
     case 4, 6:
+        if width == 64 { return shl(c, x, T(truncatingIfNeeded: count)) }
         // Wide arithmetic: counts up to 31 exceed 8 and 16 bits.
         let wide = UInt64(truncatingIfNeeded: x) &<< UInt64(count)
         let r = T(truncatingIfNeeded: wide)
@@ -113,7 +119,17 @@ private func rotateLeft<T: FixedWidthInteger & UnsignedInteger>(_ x: T, _ count:
 /// SHLD/SHRD r/m, r, imm8 or CL.
 func doubleShift(_ c: Core, _ o: OpPointer, left: Bool) throws(Fault) {
     let byCL = Mnemonic(rawValue: o.pointee.sub) == (left ? .shld : .shrd) && o.pointee.wide == 1
-    let count = Int((byCL ? c.reg(8, UInt8.self) : UInt8(truncatingIfNeeded: o.pointee.imm)) & 31)
+    let wide = o.pointee.flags & 3 == 3
+    let count = Int((byCL ? c.reg(8, UInt8.self) : UInt8(truncatingIfNeeded: o.pointee.imm)) & (wide ? 63 : 31))
+    if wide {
+        let source = c.reg(o.pointee.a, UInt64.self)
+        if o.pointee.isRegisterForm {
+            c.setReg(o.pointee.b, doubleShift(c, c.reg(o.pointee.b, UInt64.self), source, count, left))
+        } else {
+            try c.modify(c.effectiveLinear(o, 8, write: true), UInt64.self) { doubleShift(c, $0, source, count, left) }
+        }
+        return
+    }
     if o.pointee.flags & 3 == 1 {
         let source = c.reg(o.pointee.a, UInt16.self)
         if o.pointee.isRegisterForm {
@@ -124,20 +140,22 @@ func doubleShift(_ c: Core, _ o: OpPointer, left: Bool) throws(Fault) {
     } else {
         let source = c.reg(o.pointee.a, UInt32.self)
         if o.pointee.isRegisterForm {
-            c.setReg(o.pointee.b, double32(c, c.reg(o.pointee.b, UInt32.self), source, count, left))
+            c.setReg(o.pointee.b, doubleShift(c, c.reg(o.pointee.b, UInt32.self), source, count, left))
         } else {
-            try c.modify(c.effectiveLinear(o, 4, write: true), UInt32.self) { double32(c, $0, source, count, left) }
+            try c.modify(c.effectiveLinear(o, 4, write: true), UInt32.self) { doubleShift(c, $0, source, count, left) }
         }
     }
 }
 
-private func double32(_ c: Core, _ x: UInt32, _ y: UInt32, _ count: Int, _ left: Bool) -> UInt32 {
+private func doubleShift<T: FixedWidthInteger & UnsignedInteger>(_ c: Core, _ x: T, _ y: T, _ count: Int, _ left: Bool) -> T {
     if count == 0 { return x }
-    let n = UInt32(count)
-    let r = left ? (x &<< n) | (y &>> (32 &- n)) : (x &>> n) | (y &<< (32 &- n))
-    let carry = left ? (x &>> (32 &- n)) & 1 != 0 : (x &>> (n &- 1)) & 1 != 0
+    let n = T(truncatingIfNeeded: count)
+    let other = T(truncatingIfNeeded: T.bitWidth &- count)
+    let top = T(truncatingIfNeeded: T.bitWidth &- 1)
+    let r = left ? (x &<< n) | (y &>> other) : (x &>> n) | (y &<< other)
+    let carry = left ? (x &>> other) & 1 != 0 : (x &>> (n &- 1)) & 1 != 0
     // OF: the sign changed in the last step.
-    let overflow = left ? (r >> 31 != 0) != carry : ((r ^ (r &<< 1)) >> 31) != 0
+    let overflow = left ? (r &>> top != 0) != carry : ((r ^ (r &<< 1)) &>> top) != 0
     c.setShiftFlags(r, carry: carry, overflow: overflow)
     return r
 }

@@ -1,24 +1,28 @@
 /// PUSH and POP of memory, PUSHA, POPA, ENTER, LEAVE. SDM Vol. 2A/2B, under their names.
 
 func pushRM(_ c: Core, _ o: OpPointer) throws(Fault) {
-    if o.pointee.flags & 3 == 1 { try c.push(c.loadRM(o, UInt16.self)) } else { try c.push(c.loadRM(o, UInt32.self)) }
+    switch o.pointee.flags & 3 {
+    case 1: try c.push(c.loadRM(o, UInt16.self))
+    case 2: try c.push(c.loadRM(o, UInt32.self))
+    default: try c.push(c.loadRM(o, UInt64.self))
+    }
 }
 
 /// POP r/m: an address that uses (E)SP uses its value after the pop; a fault in the store leaves it as before.
 func popRM(_ c: Core, _ o: OpPointer) throws(Fault) {
+    switch o.pointee.flags & 3 {
+    case 1: try popRM(c, o, UInt16.self)
+    case 2: try popRM(c, o, UInt32.self)
+    default: try popRM(c, o, UInt64.self)
+    }
+}
+
+private func popRM<T: FixedWidthInteger & UnsignedInteger>(_ c: Core, _ o: OpPointer, _: T.Type) throws(Fault) {
     let old = c.rsp
-    if o.pointee.flags & 3 == 1 {
-        let value = try c.pop(UInt16.self)
-        do throws(Fault) { try c.storeRM(o, value) } catch {
-            c.rsp = old
-            throw error
-        }
-    } else {
-        let value = try c.pop(UInt32.self)
-        do throws(Fault) { try c.storeRM(o, value) } catch {
-            c.rsp = old
-            throw error
-        }
+    let value = try c.pop(T.self)
+    do throws(Fault) { try c.storeRM(o, value) } catch {
+        c.rsp = old
+        throw error
     }
 }
 
@@ -55,7 +59,11 @@ private func popAll<T: FixedWidthInteger & UnsignedInteger>(_ c: Core, _: T.Type
 
 /// ENTER imm16, imm8 (`wide` = level << 16 | size).
 func enter(_ c: Core, _ o: OpPointer) throws(Fault) {
-    if o.pointee.flags & 3 == 1 { try enterFrame(c, o, UInt16.self) } else { try enterFrame(c, o, UInt32.self) }
+    switch o.pointee.flags & 3 {
+    case 1: try enterFrame(c, o, UInt16.self)
+    case 2: try enterFrame(c, o, UInt32.self)
+    default: try enterFrame(c, o, UInt64.self)
+    }
 }
 
 @inline(__always)
@@ -89,13 +97,18 @@ private func enterFrame<T: FixedWidthInteger & UnsignedInteger>(_ c: Core, _ o: 
 func leave(_ c: Core, _ o: OpPointer) throws(Fault) {
     let mask = c.stackMask
     let frame = c.reg(40, UInt64.self) & mask
-    if o.pointee.flags & 3 == 1 {
+    switch o.pointee.flags & 3 {
+    case 1:
         let value = try c.load(Seg.ss, frame, UInt16.self)
         c.setStackPointer(frame &+ 2)
         c.setReg(40, value)
-    } else {
+    case 2:
         let value = try c.load(Seg.ss, frame, UInt32.self)
         c.setStackPointer(frame &+ 4)
+        c.setReg(40, value)
+    default:
+        let value = try c.load(Seg.ss, frame, UInt64.self)
+        c.setStackPointer(frame &+ 8)
         c.setReg(40, value)
     }
 }

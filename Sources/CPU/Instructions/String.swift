@@ -20,7 +20,8 @@ func stringInstruction(_ c: Core, _ o: OpPointer, _ mnemonic: Mnemonic) throws(F
     switch o.pointee.flags & 3 {
     case 0: try string(c, o, mnemonic, UInt8.self)
     case 1: try string(c, o, mnemonic, UInt16.self)
-    default: try string(c, o, mnemonic, UInt32.self)
+    case 2: try string(c, o, mnemonic, UInt32.self)
+    default: try string(c, o, mnemonic, UInt64.self)
     }
 }
 
@@ -97,7 +98,7 @@ extension Core {
         let size = UInt64(T.bitWidth / 8)
         let destinationOffset = reg(di, UInt64.self) & mask
         guard let destination = plain(Seg.es, destinationOffset, mask, size, write: true) else { return 0 }
-        var count = min(wanted, (4096 - (destination.linear & 0xFFF)) / size, (mask - destinationOffset) / size + 1)
+        var count = min(wanted, (4096 - (destination.linear & 0xFFF)) / size, (mask - destinationOffset) / size &+ 1)
         count = min(count, destination.limit / size)
         if mnemonic == .stos {
             if count == 0 { return 0 }
@@ -111,7 +112,7 @@ extension Core {
         } else {
             let sourceOffset = reg(si, UInt64.self) & mask
             guard let source = plain(Int(o.pointee.seg), sourceOffset, mask, size, write: false) else { return 0 }
-            count = min(count, (4096 - (source.linear & 0xFFF)) / size, (mask - sourceOffset) / size + 1, source.limit / size)
+            count = min(count, (4096 - (source.linear & 0xFFF)) / size, (mask - sourceOffset) / size &+ 1, source.limit / size)
             if count == 0 { return 0 }
             let to = UnsafeMutableRawPointer(bitPattern: destination.host).unsafelyUnwrapped
             let from = UnsafeRawPointer(bitPattern: source.host).unsafelyUnwrapped
@@ -138,11 +139,11 @@ extension Core {
     @inline(__always)
     private func plain(_ segment: Int, _ offset: UInt64, _ mask: UInt64, _ size: UInt64, write: Bool) -> (host: UInt, linear: UInt64, limit: UInt64)? {
         let s = v.pointee.seg[unchecked: segment]
-        guard s.attributes & 0x9E == 0x92, offset &+ size &- 1 <= UInt64(s.limit) else { return nil }
-        let linear = (s.base &+ offset) & t.pointee.addressMask
+        if !is64 { guard s.attributes & 0x9E == 0x92, offset &+ size &- 1 <= UInt64(s.limit) else { return nil } }
+        let linear = ((is64 && segment < 4 ? 0 : s.base) &+ offset) & t.pointee.addressMask
         let entry = t.pointee.tlb + Int(truncatingIfNeeded: (linear &>> 12) & UInt64(TLBEntry.entries - 1))
         guard (write ? entry.pointee.write : entry.pointee.read) == linear & ~0xFFF else { return nil }
-        return (entry.pointee.addend &+ UInt(truncatingIfNeeded: linear), linear, UInt64(s.limit) &- offset &+ 1)
+        return (entry.pointee.addend &+ UInt(truncatingIfNeeded: linear), linear, is64 ? .max : UInt64(s.limit) &- offset &+ 1)
     }
 }
 

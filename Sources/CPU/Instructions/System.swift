@@ -1,8 +1,8 @@
 import Primitives
 
-/// Table registers, task register, machine status word, caches, time stamp, SYSENTER.
+/// Table registers, task register, machine status word, caches, time stamp.
 ///
-/// Source: SDM Vol. 2, LGDT … WBINVD, SYSENTER, SYSEXIT; Vol. 3A, "System Instruction Summary".
+/// Source: SDM Vol. 2, LGDT … WBINVD; Vol. 3A, "System Instruction Summary".
 
 // MARK: GDTR and IDTR
 
@@ -12,7 +12,11 @@ private func loadTable(_ c: Core, _ o: OpPointer) throws(Fault) -> (limit: UInt3
     try c.requireCPL0()
     let seg = Int(o.pointee.seg), at = c.effectiveOffset(o), next = (at &+ 2) & o.pointee.addressMask
     let limit = UInt32(try c.load(seg, at, UInt16.self))
-    if c.is64 { return (limit, try c.load(seg, next, UInt64.self)) }
+    if c.is64 {
+        let base = try c.load(seg, next, UInt64.self)
+        guard c.isCanonical(base) else { throw .generalProtection }
+        return (limit, base)
+    }
     let base = try c.load(seg, next, UInt32.self)
     return (limit, UInt64(o.pointee.operandBytes == 2 ? base & 0xFF_FFFF : base))
 }
@@ -73,7 +77,9 @@ func ltr(_ c: Core, _ o: OpPointer) throws(Fault) {
     try c.requireCPL0()
     let selector = try c.loadRM(o, UInt16.self)
     if isNull(selector) { throw .generalProtection }
-    guard selector & 4 == 0, let d = try c.descriptor(selector), SystemType.isAvailableTSS(d) else { throw .protection(selector) }
+    guard selector & 4 == 0, let d = try c.descriptor(selector), SystemType.isAvailableTSS(d), !c.isLong || d.type == SystemType.tss32 else {
+        throw .protection(selector)
+    }
     guard d.isPresent else { throw .notPresent(selector) }
     var s = try c.systemSegment(selector, d)
     s.attributes |= 2
@@ -85,7 +91,10 @@ extension Core {
     /// LDTR or TR from a descriptor; in long mode the second eight bytes hold base bits 32–63.
     fileprivate func systemSegment(_ selector: UInt16, _ d: Descriptor) throws(Fault) -> Segment {
         var s = d.segment(selector)
-        if isLong { s.base |= UInt64(try loadSystem(d.address &+ 8, UInt32.self)) << 32 }
+        if isLong {
+            s.base |= UInt64(try loadSystem(d.address &+ 8, UInt32.self)) << 32
+            guard isCanonical(s.base) else { throw .protection(selector) }
+        }
         return s
     }
 }
@@ -134,7 +143,11 @@ func clts(_ c: Core, _ o: OpPointer) throws(Fault) {
 func invlpg(_ c: Core, _ o: OpPointer) throws(Fault) {
     if o.pointee.isRegisterForm { throw .invalidOpcode }
     try c.requireCPL0()
-    c.invalidatePage((c.segment(Int(o.pointee.seg) & 7).base &+ c.effectiveOffset(o)) & c.t.pointee.addressMask)
+    let seg = Int(o.pointee.seg) & 7
+    let base = c.is64 && seg < 4 ? 0 : c.segment(seg).base
+    let address = (base &+ c.effectiveOffset(o)) & c.t.pointee.addressMask
+    // A non-canonical address has no translation to drop.
+    if c.isCanonical(address) { c.invalidatePage(address) }
 }
 
 /// INVD and WBINVD: guest memory is always coherent.
@@ -165,39 +178,4 @@ extension Core {
         let processor = t.pointee.processor
         return processor.model.ticks(processor.bus.now()) &+ v.pointee.tscOffset
     }
-}
-
-// MARK: SYSENTER and SYSEXIT
-
-/// Fixed flat segments derived from IA32_SYSENTER_CS. SDM Vol. 2, SYSENTER.
-private func flatSegment(_ selector: UInt16, _ attributes: UInt16) -> Segment {
-    var s = Segment()
-    s.selector = selector
-    s.limit = .max
-    s.attributes = attributes
-    return s
-}
-
-func sysenter(_ c: Core, _ o: OpPointer) throws(Fault) {
-    let cs = UInt16(truncatingIfNeeded: c.v.pointee.sysenterCS) & 0xFFFC
-    guard c.isProtected, cs != 0 else { throw .generalProtection }
-    c.v.pointee.systemFlags &= ~(EFlags.vm | EFlags.if | EFlags.rf)
-    c.v.pointee.seg[Seg.cs] = flatSegment(cs, 0xC09B)
-    c.v.pointee.seg[Seg.ss] = flatSegment(cs &+ 8, 0xC093)
-    c.v.pointee.cpl = 0
-    c.rsp = c.v.pointee.sysenterESP & 0xFFFF_FFFF
-    c.rip = c.v.pointee.sysenterEIP & 0xFFFF_FFFF
-    c.modeChanged()
-}
-
-func sysexit(_ c: Core, _ o: OpPointer) throws(Fault) {
-    let cs = UInt16(truncatingIfNeeded: c.v.pointee.sysenterCS) & 0xFFFC
-    guard c.isProtected, cs != 0 else { throw .generalProtection }
-    try c.requireCPL0()
-    c.v.pointee.seg[Seg.cs] = flatSegment((cs &+ 16) | 3, 0xC0FB)
-    c.v.pointee.seg[Seg.ss] = flatSegment((cs &+ 24) | 3, 0xC0F3)
-    c.v.pointee.cpl = 3
-    c.rsp = UInt64(c.ecx)
-    c.rip = UInt64(c.edx)
-    c.modeChanged()
 }

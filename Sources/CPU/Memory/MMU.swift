@@ -3,8 +3,8 @@ import Primitives
 
 /// Address translation and the slow half of every memory access.
 ///
-/// Source: SDM Vol. 3A, "Paging" (32-bit, PAE), "Access Rights", "Accessed and Dirty Flags", "Page-Fault Exceptions".
-/// Not implemented: 4-level paging (long mode comes later).
+/// Source: SDM Vol. 3A, "Paging" (32-bit, PAE, 4-level), "Access Rights", "Accessed and Dirty Flags", "Page-Fault Exceptions".
+/// Not implemented: 5-level paging, PCID, protection keys, SMEP, SMAP.
 extension Core {
     /// Access kinds in the order of the page-fault error code.
     enum Access { case read, write, execute }
@@ -17,8 +17,8 @@ extension Core {
         var global: Bool
         var dirty: Bool
         var executable: Bool
-        /// 2 or 4 MiB page.
-        var large = false
+        /// 2 MiB page or larger: its size minus 1, else 0.
+        var large: UInt64 = 0
     }
 
     /// True while accesses are made with supervisor rights (CPL 0–2, or the processor's own table accesses).
@@ -184,9 +184,9 @@ extension Core {
     @inline(never)
     private func fill(_ page: UInt64, _ address: UInt64, _ access: Access, system: Bool, _ slot: UnsafeMutablePointer<TLBEntry>) throws(Fault) -> PageAccess {
         let found = try translate(address, access, system: system)
-        if found.large {
-            t.pointee.largeLow = min(t.pointee.largeLow, page & ~0x3F_FFFF)
-            t.pointee.largeHigh = max(t.pointee.largeHigh, page | 0x3F_FFFF)
+        if found.large != 0 {
+            t.pointee.largeLow = min(t.pointee.largeLow, page & ~found.large)
+            t.pointee.largeHigh = max(t.pointee.largeHigh, page | found.large)
         }
         let memory = t.pointee.processor.memory
         let target = memory.page(found.physical)
@@ -221,9 +221,11 @@ extension Core {
 
     /// Page walk with access and dirty bits. Throws #PF with CR2 set.
     func translate(_ address: UInt64, _ access: Access, system: Bool) throws(Fault) -> Translation {
+        if !isCanonical(address) { throw .nonCanonical }
         if cr0 & CR0.pg == 0 {
             return Translation(physical: address & 0xFFFF_F000, writable: true, user: true, global: false, dirty: true, executable: true)
         }
+        if isLong { return try walkLong(address, access, system: system) }
         return cr4 & CR4.pae != 0 ? try walkPAE(address, access, system: system) : try walk32(address, access, system: system)
     }
 
@@ -262,7 +264,7 @@ extension Core {
             return Translation(
                 physical: high | UInt64(pde & 0xFFC0_0000) | (address & 0x3F_F000),
                 writable: writable || (system && cr0 & CR0.wp == 0), user: user, global: pde & 0x100 != 0 && cr4 & CR4.pge != 0,
-                dirty: updated & 0x40 != 0, executable: true, large: true)
+                dirty: updated & 0x40 != 0, executable: true, large: 0x3F_FFFF)
         }
         let table = UInt64(pde & 0xFFFF_F000) | ((address &>> 10) & 0xFFC)
         let pte = memory.load(table, as: UInt32.self)
@@ -283,7 +285,7 @@ extension Core {
     /// Throws #GP(0) for a reserved bit of a present one; nothing has changed then. SDM Vol. 3A, "PDPTE Registers".
     func loadPointers(cr3: UInt64) throws(Fault) {
         let memory = t.pointee.processor.memory
-        let reserved: UInt64 = 0xFFFF_FFF0_0000_01E6
+        let reserved: UInt64 = ~t.pointee.processor.model.frameMask & ~0xE19
         var entries = InlineArray<4, UInt64>(repeating: 0)
         for n in 0..<4 {
             entries[n] = memory.load((cr3 & 0xFFFF_FFE0) &+ UInt64(n &* 8), as: UInt64.self)
@@ -295,9 +297,9 @@ extension Core {
     private func walkPAE(_ address: UInt64, _ access: Access, system: Bool) throws(Fault) -> Translation {
         let memory = t.pointee.processor.memory
         let nx = v.pointee.efer & 0x800 != 0
-        // Bits 36–51 are beyond the 36-bit physical space of the P6, bits 52–62 reserved, 63 is NX.
-        let reservedHigh: UInt64 = 0x7FFF_FFF0_0000_0000 | (nx ? 0 : 1 &<< 63)
-        let frame: UInt64 = 0xF_FFFF_F000
+        // Bits beyond the physical address space and 52–62 are reserved, 63 is NX.
+        let frame = t.pointee.processor.model.frameMask
+        let reservedHigh = ~frame & (nx ? 0x7FFF_FFFF_FFFF_F000 : 0xFFFF_FFFF_FFFF_F000)
         let pdpte = v.pointee.pdpte[Int(truncatingIfNeeded: address &>> 30) & 3]
         guard pdpte & 1 != 0 else { throw pageFault(address, access, system: system, present: false) }
         let directory = (pdpte & frame) | ((address &>> 18) & 0xFF8)
@@ -314,7 +316,7 @@ extension Core {
             if updated != pde { memory.store(directory, updated) }
             return Translation(
                 physical: (pde & frame & ~0x1F_FFFF) | (address & 0x1F_F000), writable: writable || (system && cr0 & CR0.wp == 0), user: user,
-                global: pde & 0x100 != 0 && cr4 & CR4.pge != 0, dirty: updated & 0x40 != 0, executable: executable, large: true)
+                global: pde & 0x100 != 0 && cr4 & CR4.pge != 0, dirty: updated & 0x40 != 0, executable: executable, large: 0x1F_FFFF)
         }
         let table = (pde & frame) | ((address &>> 9) & 0xFF8)
         let pte = memory.load(table, as: UInt64.self)
@@ -332,6 +334,56 @@ extension Core {
             global: pte & 0x100 != 0 && cr4 & CR4.pge != 0, dirty: updated & 0x40 != 0, executable: executable)
     }
 
+    /// 4-level paging: PML4, page-directory-pointer table, directory, table; leaves at the last three levels.
+    private func walkLong(_ address: UInt64, _ access: Access, system: Bool) throws(Fault) -> Translation {
+        let memory = t.pointee.processor.memory
+        let model = t.pointee.processor.model
+        let frame = model.frameMask
+        let nx = v.pointee.efer & EFER.nxe != 0
+        // Bits 52–62 are ignored here, unlike in PAE paging.
+        let reserved = ~frame & (nx ? 0x000F_FFFF_FFFF_F000 : 0x800F_FFFF_FFFF_F000)
+        var table = v.pointee.cr3 & frame
+        var rights: UInt64 = 6
+        var noExecute: UInt64 = 0
+        // Entries above the leaf get their accessed bit when the walk is known to succeed.
+        var places = InlineArray<4, UInt64>(repeating: 0), entries = InlineArray<4, UInt64>(repeating: 0)
+        var level = 3
+        while true {
+            let place = table | ((address &>> UInt64(9 &+ 9 &* level)) & 0xFF8)
+            let entry = memory.load(place, as: UInt64.self)
+            guard entry & 1 != 0 else { throw pageFault(address, access, system: system, present: false) }
+            let large = level == 1 || (level == 2 && model.has(.gbpages))
+            let isLeaf = level == 0 || (entry & 0x80 != 0 && large)
+            let size = (4096 as UInt64) &<< UInt64(9 &* level)
+            // PS where no leaf may be, address bits below a large page's size (bit 12 is PAT), bits beyond the address space.
+            let low: UInt64 = isLeaf ? (level == 0 ? 0 : (size &- 1) & ~0x1FFF) : entry & 0x80
+            guard entry & (reserved | low) == 0 else { throw pageFault(address, access, system: system, present: true, reserved: true) }
+            rights &= entry
+            noExecute |= entry
+            (places[level], entries[level]) = (place, entry)
+            if !isLeaf {
+                table = entry & frame
+                level -= 1
+                continue
+            }
+            let (user, writable, executable) = (rights & 4 != 0, rights & 2 != 0, !nx || noExecute >> 63 == 0)
+            guard permits(access, system: system, user: user, writable: writable), access != .execute || executable else {
+                throw pageFault(address, access, system: system, present: true)
+            }
+            var above = 3
+            while above > level {
+                if entries[above] & 0x20 == 0 { memory.store(places[above], entries[above] | 0x20) }
+                above -= 1
+            }
+            let updated = entry | 0x20 | (access == .write ? 0x40 : 0)
+            if updated != entry { memory.store(place, updated) }
+            return Translation(
+                physical: (entry & frame & ~(size &- 1)) | (address & (size &- 1) & ~0xFFF), writable: writable || (system && cr0 & CR0.wp == 0),
+                user: user, global: entry & 0x100 != 0 && cr4 & CR4.pge != 0, dirty: updated & 0x40 != 0, executable: executable,
+                large: level == 0 ? 0 : size &- 1)
+        }
+    }
+
     // MARK: Flushing
 
     /// Drops translations; with `keepGlobal` those of global pages stay (MOV CR3 with CR4.PGE).
@@ -346,7 +398,13 @@ extension Core {
         let index = Int(truncatingIfNeeded: (page &>> 12) & UInt64(TLBEntry.entries - 1))
         // A large page fills many entries, one for each 4 KiB it was touched in; INVLPG must drop them all.
         if page >= t.pointee.largeLow && page <= t.pointee.largeHigh {
-            flushTLB(keepGlobal: false)
+            // Sizes are not kept: all of the gigabyte around it goes.
+            for slot in 0..<(2 * TLBEntry.entries) where t.pointee.systemTLB[slot].addend != 0 {
+                let entry = t.pointee.systemTLB[slot]
+                let tag = entry.read & TLBEntry.invalid == 0 ? entry.read : entry.write & TLBEntry.invalid == 0 ? entry.write : entry.execute
+                if tag & TLBEntry.invalid == 0 && tag >> 30 == page >> 30 { t.pointee.systemTLB[slot] = .none }
+            }
+            bumpGeneration(keepGlobal: false)
         } else {
             t.pointee.userTLB[index] = .none
             t.pointee.systemTLB[index] = .none
@@ -382,7 +440,6 @@ extension Core {
     @inline(never)
     private func checkSegmentSlow(_ number: Int, _ s: Segment, _ offset: UInt64, _ bytes: Int, write: Bool) throws(Fault) {
         let fault = number == Seg.ss ? Fault.stackFault : Fault.generalProtection
-        if is64 { return }
         guard s.isPresent, s.isCodeOrData else { throw fault }
         if s.isCode && !isRealOrV86 {
             // Code: never writable, readable with R.
@@ -407,4 +464,6 @@ extension TLBEntry {
 extension Fault {
     /// Not architectural: take the instruction back and repeat it alone, with exact time.
     static let repeatExactly = Fault(0xFF)
+    /// A non-canonical address in 64-bit mode: #SS(0) or #GP(0), which only the instruction knows.
+    static let nonCanonical = Fault(0xFE)
 }

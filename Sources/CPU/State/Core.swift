@@ -127,6 +127,10 @@ struct Core {
     @inline(__always) var is64: Bool { isLong && v.pointee.seg[Seg.cs].isLong }
     @inline(__always) var iopl: UInt8 { UInt8(truncatingIfNeeded: v.pointee.systemFlags >> 12) & 3 }
 
+    /// Bits 63–47 are equal (SDM Vol. 1, "Canonical Addressing").
+    @inline(__always)
+    func isCanonical(_ address: UInt64) -> Bool { Int64(bitPattern: address &<< 16) &>> 16 == Int64(bitPattern: address) }
+
     @inline(__always)
     func segment(_ number: Int) -> Segment { v.pointee.seg[unchecked: number] }
 
@@ -175,6 +179,12 @@ struct Core {
     @inline(__always)
     func linear(_ number: Int, _ offset: UInt64, _ bytes: Int, write: Bool) throws(Fault) -> UInt64 {
         let s = v.pointee.seg[unchecked: number]
+        if is64 {
+            // Only FS and GS have a base, none a limit.
+            let linear = number < 4 ? offset : s.base &+ offset
+            guard isCanonical(linear) else { throw number == Seg.ss ? .stackFault : .generalProtection }
+            return linear
+        }
         try checkSegment(number, s, offset, bytes, write: write)
         return (s.base &+ offset) & t.pointee.addressMask
     }
@@ -191,27 +201,28 @@ struct Core {
 
     // MARK: Supervisor accesses that the processor makes itself (descriptor tables, TSS, inner stacks)
 
+    /// Runs `body` with supervisor rights and the processor's own address width: in compatibility mode tables lie anywhere.
+    @inline(__always)
+    private func asSystem<R>(_ body: () throws(Fault) -> R) throws(Fault) -> R {
+        let (user, mask) = (t.pointee.tlb, t.pointee.addressMask)
+        t.pointee.tlb = t.pointee.systemTLB
+        t.pointee.addressMask = isLong ? .max : 0xFFFF_FFFF
+        defer { (t.pointee.tlb, t.pointee.addressMask) = (user, mask) }
+        return try body()
+    }
+
     @inline(__always)
     func loadSystem<T: FixedWidthInteger & UnsignedInteger>(_ linear: UInt64, _: T.Type) throws(Fault) -> T {
-        let user = t.pointee.tlb
-        t.pointee.tlb = t.pointee.systemTLB
-        defer { t.pointee.tlb = user }
-        return try load(linear & t.pointee.addressMask, T.self)
+        try asSystem { () throws(Fault) -> T in try load(linear & t.pointee.addressMask, T.self) }
     }
 
     @inline(__always)
     func storeSystem<T: FixedWidthInteger & UnsignedInteger>(_ linear: UInt64, _ value: T) throws(Fault) {
-        let user = t.pointee.tlb
-        t.pointee.tlb = t.pointee.systemTLB
-        defer { t.pointee.tlb = user }
-        try store(linear & t.pointee.addressMask, value)
+        try asSystem { () throws(Fault) -> Void in try store(linear & t.pointee.addressMask, value) }
     }
 
     func probeWriteSystem(_ linear: UInt64, _ bytes: Int) throws(Fault) {
-        let user = t.pointee.tlb
-        t.pointee.tlb = t.pointee.systemTLB
-        defer { t.pointee.tlb = user }
-        try probeWrite(linear & t.pointee.addressMask, bytes)
+        try asSystem { () throws(Fault) -> Void in try probeWrite(linear & t.pointee.addressMask, bytes) }
     }
 
     // MARK: Stack

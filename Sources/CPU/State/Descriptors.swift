@@ -3,7 +3,6 @@ import Primitives
 /// A descriptor as it lies in the GDT, the LDT or the IDT.
 ///
 /// Source: SDM Vol. 3A, "Segment Descriptors", "System Descriptor Types", "Call Gates", "IDT Descriptors".
-/// Not implemented: 16-byte gates of long mode.
 struct Descriptor: Equatable {
     /// The eight bytes, little-endian.
     var raw: UInt64
@@ -23,6 +22,9 @@ struct Descriptor: Equatable {
     var isConforming: Bool { type & 0xC == 0xC }
     var isWritableData: Bool { isData && type & 2 != 0 }
     /// Data, or code with the R bit: may be loaded into DS, ES, FS, GS.
+    /// L and D of a code segment.
+    var isLong: Bool { raw & (1 << 53) != 0 }
+    var isBig: Bool { raw & (1 << 54) != 0 }
     var isReadable: Bool { isData || (isCode && type & 2 != 0) }
 
     var base: UInt64 { ((raw >> 16) & 0xFF_FFFF) | ((raw >> 32) & 0xFF00_0000) }
@@ -165,6 +167,8 @@ extension Core {
             v.pointee.seg[number] = virtual8086Segment(selector)
         } else if !isProtected {
             loadRealSegment(number, selector)
+        } else if number == Seg.ss && is64 && cpl < 3 && isNull(selector) && rpl(selector) == cpl {
+            v.pointee.seg[number] = nullSegment(selector)
         } else if number == Seg.ss {
             v.pointee.seg[number] = try checkedStack(selector, cpl: cpl)
         } else {
@@ -218,9 +222,24 @@ struct StackBuilder {
         self.pointer = pointer
     }
 
+    /// Pushes 2, 4 or 8 bytes.
+    mutating func push(_ value: UInt64, _ bytes: Int) throws(Fault) {
+        if bytes == 4 || bytes == 2 { return try push(UInt32(truncatingIfNeeded: value), bytes) }
+        let offset = (pointer &- 8) & mask
+        guard core.isCanonical(offset) else { throw overflow }
+        if supervisor { try core.storeSystem(offset, value) } else { try core.store(offset, value) }
+        pointer = offset
+    }
+
     /// Pushes 2 or 4 bytes.
     mutating func push(_ value: UInt32, _ bytes: Int) throws(Fault) {
         let offset = (pointer &- UInt64(bytes)) & mask
+        if core.is64 {
+            guard core.isCanonical(offset) else { throw overflow }
+            if bytes == 2 { try core.store(offset, UInt16(truncatingIfNeeded: value)) } else { try core.store(offset, value) }
+            pointer = offset
+            return
+        }
         guard segment.isPresent, segment.contains(offset, bytes) else { throw overflow }
         let linear = (segment.base &+ offset) & core.t.pointee.addressMask
         switch (bytes, supervisor) {

@@ -4,12 +4,15 @@ extension Core {
     func modeChanged() {
         let cs = v.pointee.seg[Seg.cs]
         var mode: UInt32 = 0
+        let long = is64
+        t.pointee.addressMask = long ? .max : 0xFFFF_FFFF
+        if long { mode = Mode.long | Mode.big | Mode.bigStack | Mode.flatDS | Mode.flatES | Mode.flatSS }
         if cs.isBig { mode |= Mode.big }
         if v.pointee.seg[Seg.ss].isBig { mode |= Mode.bigStack }
         if isFlat(Seg.ds) { mode |= Mode.flatDS }
         if isFlat(Seg.es) { mode |= Mode.flatES }
         if isFlat(Seg.ss) { mode |= Mode.flatSS }
-        let odd = cs.isBig ? cs.limit != 0xFFFF_FFFF : cs.limit < 0xFFFF
+        let odd = long ? false : cs.isBig ? cs.limit != 0xFFFF_FFFF : cs.limit < 0xFFFF
         if odd { mode |= Mode.oddLimit }
         let dr7 = v.pointee.dr[7]
         let armed = dr7 & 0xFF != 0

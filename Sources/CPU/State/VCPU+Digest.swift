@@ -20,6 +20,7 @@ extension VCPU {
         for n in 0..<64 { digest.combine(vector[n]) }
         digest.combine(UInt64(mxcsr))
         digest.combine(retired)
+        digest.combine(random)
     }
 }
 

@@ -86,7 +86,7 @@ public struct VCPU: Sendable {
     public var miscEnable: UInt64 = 1
     /// x87/MMX state; registers as 10-byte images in 16-byte slots, physical register order (not stack order).
     public var fpu = FPUState()
-    /// XMM/YMM/ZMM-low lanes: 16 registers of 32 bytes (filled in with SSE/AVX).
+    /// XMM/YMM/ZMM-low lanes: 16 registers of 32 bytes.
     public var vector = InlineArray<64, UInt64>(repeating: 0)
     public var mxcsr: UInt32 = 0x1F80
     /// Fills the gap before the next field: digests and comparisons see every byte of the block.
@@ -94,6 +94,8 @@ public struct VCPU: Sendable {
     /// Retired instructions since power-on: every instruction 1, each REP iteration 1 (a REP that runs zero times: 1),
     /// a faulting instruction 0 and the delivery of its exception 1, a halted vCPU 0.
     public var retired: UInt64 = 0
+    /// The generator behind RDRAND.
+    public var random: UInt64 = 0x5EED_0F0C_A1CA_D0E5
 
     public init() {}
 }
@@ -167,6 +169,7 @@ public enum CR0 {
 public enum CR4 {
     public static let vme: UInt32 = 1, pvi: UInt32 = 2, tsd: UInt32 = 4, de: UInt32 = 8, pse: UInt32 = 16, pae: UInt32 = 32
     public static let mce: UInt32 = 64, pge: UInt32 = 128, pce: UInt32 = 256, osfxsr: UInt32 = 512, osxmmexcpt: UInt32 = 1024
+    public static let fsgsbase: UInt32 = 1 << 16, osxsave: UInt32 = 1 << 18
 }
 public enum EFlags {
     public static let cf: UInt32 = 1, pf: UInt32 = 4, af: UInt32 = 16, zf: UInt32 = 64, sf: UInt32 = 128

@@ -39,6 +39,26 @@ public struct BoardSettings: Sendable {
     public var tripleFaultResets = false
     /// COM ports present, 0–4.
     public var serialPorts = 4
+    public var virtio = Virtio()
+
+    /// Virtio devices on the PCI bus.
+    public struct Virtio: Equatable, Sendable {
+        /// Disks, 0–8, with their media in `Bay.virtioDisks`.
+        public var disks = 0
+        public var console = false
+        public var balloon = false
+        public var entropy = Entropy.none
+
+        /// Where the entropy device has its bytes from.
+        public enum Entropy: Equatable, Sendable {
+            /// There is no such device.
+            case none
+            case seed(UInt64)
+            /// Through `PC.entropyInput`.
+            case host
+        }
+        public init() {}
+    }
 
     public init(bios: [UInt8], vgaBIOS: [UInt8] = []) {
         self.bios = bios

@@ -44,9 +44,10 @@ extension PC: CPUBus {
     private func readConfig(_ port: Port, _ size: Int) -> UInt32 {
         let ones: UInt32 = size == 4 ? .max : (1 << UInt32(8 * size)) - 1
         guard let target = pci.target, functions[target] != 255 else { return ones }
-        let offset = pci.offset(port)
-        var value: UInt32 = 0
-        for i in 0..<size { value |= UInt32(devices[Int(functions[target])].configRead(offset + i)) << UInt32(8 * i) }
+        let position = Int(functions[target])
+        begin(position)
+        let value = devices[position].configReadWide(pci.offset(port), size: size, &wires)
+        finish(position)
         return value
     }
 
@@ -160,7 +161,8 @@ extension PC: CPUBus {
                 } else {
                     output.append((stream, bytes))
                 }
-                continue
+                outputBytes += bytes.count
+                guard outputBytes >= PC.outputLimit else { continue }  // the slice ends: somebody has to take it
             }
             engine.requestExit()
         }

@@ -13,6 +13,23 @@ extension PC {
         if !settings.debugConsolePorts.isEmpty { list.append(DebugPort(consoles: settings.debugConsolePorts)) }
         if let port = settings.debugExitPort { list.append(DebugExit(port: port)) }
         if settings.bootHook { list.append(BootHook()) }
+        return list + virtio(settings.virtio)
+    }
+
+    /// Each virtio device has a PCI slot of its own, whatever else is there: 4 console, 5 entropy, 6 balloon, 8–15 disks. INTA# of slot n
+    /// arrives at PIRQ line (n - 1) & 3, see `PCIBus.pirq`.
+    private static func virtio(_ equipment: BoardSettings.Virtio) -> [any Device] {
+        var list: [any Device] = []
+        if equipment.console { list.append(VirtioConsole(slot: 4)) }
+        switch equipment.entropy {
+        case .none: break
+        case .seed(let seed): list.append(VirtioRNG(slot: 5, seed: seed))
+        case .host: list.append(VirtioRNG(slot: 5, seed: nil))
+        }
+        if equipment.balloon { list.append(VirtioBalloon(slot: 6)) }
+        for (index, bay) in Bay.virtioDisks.enumerated() where index < equipment.disks {
+            list.append(VirtioBlock(slot: 8 + index, bay: bay, number: index + 1))
+        }
         return list
     }
 
@@ -59,6 +76,8 @@ extension PC {
         let pic, rtc, dma, keyboard, a20, coprocessor, lapic, ioapic, hostBridge, piix3, ide, pm, vga: Int
         /// COM1–COM4.
         let serial: [Int]
+        /// Virtio devices that the host side speaks to.
+        let console, entropy, balloon: Int?
         /// A call of the chip may change what it drives without a line of its own.
         let settles: [Bool]
 
@@ -83,6 +102,9 @@ extension PC {
             pm = find(PowerManagement.self)
             vga = find(VGA.self)
             serial = devices.indices.filter { devices[$0] is UART }
+            console = devices.firstIndex { $0 is VirtioConsole }
+            entropy = devices.firstIndex { $0 is VirtioRNG }
+            balloon = devices.firstIndex { $0 is VirtioBalloon }
             let settling = [pic, lapic, ioapic]
             settles = devices.indices.map { settling.contains($0) }
         }

@@ -20,6 +20,27 @@ extension PC {
         return call(place.serial[n], UART.self) { $0.receive(bytes, &$1) }
     }
 
+    /// Bytes into the virtio console. Returns how many were taken; 0 when there is none.
+    public func consoleInput(_ bytes: [UInt8]) -> Int {
+        guard let position = place.console else { return 0 }
+        return call(position, VirtioConsole.self) { $0.receive(bytes, &$1) }
+    }
+
+    /// Random bytes of the host that the guest waits for; 0: none. They are an input like any other.
+    public var entropyWanted: Int { place.entropy.map { chip($0, VirtioRNG.self) { $0.wanted } } ?? 0 }
+
+    public func entropyInput(_ bytes: [UInt8]) {
+        if let position = place.entropy { call(position, VirtioRNG.self) { $0.supply(bytes, &$1) } }
+    }
+
+    /// How much memory the guest should give back, in MiB. False: there is no balloon.
+    @discardableResult
+    public func setBalloon(mib: Int) -> Bool {
+        guard let position = place.balloon else { return false }
+        call(position, VirtioBalloon.self) { $0.setTarget(pages: UInt32(clamping: max(mib, 0)) &<< 8, &$1) }
+        return true
+    }
+
     /// The ACPI power button, pressed and released.
     public func powerButton() { call(place.pm, PowerManagement.self) { $0.pressPowerButton(&$1) } }
 
@@ -37,9 +58,18 @@ extension PC {
 
     // MARK: Output
 
+    /// CS and the offset of the next instruction, hexadecimal, for reports.
+    public var position: String {
+        guard let state = processor?.state else { return "" }
+        return "\(String(state.seg[Seg.cs].selector, radix: 16)):\(String(state.rip, radix: 16))"
+    }
+
     /// What the guest wrote to serial ports, printer and debug consoles since the last call, in order.
     public func drainOutput() -> [(HostStream, [UInt8])] {
-        defer { output.removeAll(keepingCapacity: true) }
+        defer {
+            output.removeAll(keepingCapacity: true)
+            outputBytes = 0
+        }
         return output
     }
 

@@ -50,7 +50,7 @@ extension PC {
         while true {
             if let stop = takeStop() { return stop }
             let retired = engine.retired
-            guard retired < goal else { return .sliceDone }
+            guard retired < goal, outputBytes < PC.outputLimit else { return .sliceDone }
             var time = now()
             if time >= nextDeadline {
                 fireDue()

@@ -72,6 +72,9 @@ public final class PC {
     public internal(set) var resets: UInt64 = 0
 
     var output: [(HostStream, [UInt8])] = []
+    /// Bytes in `output`. A slice ends early when they reach the limit, or a guest could fill the host's memory in one.
+    var outputBytes = 0
+    static let outputLimit = 4 << 20
 
     // ROMs and video memory in the arena.
     let biosBlock: GuestMemory.Block

@@ -10,12 +10,14 @@ public enum MachineCommand: Sendable {
     case type(String)
     /// PS/2 mouse movement in counts (positive right, down), buttons bit 0 left, 1 right, 2 middle, wheel clicks.
     case mouse(dx: Int, dy: Int, buttons: UInt8, wheel: Int)
-    /// Bytes into the receiver of COM n (0 = COM1).
+    /// Bytes into the receiver of COM n (0 = COM1; `SerialPump.virtioConsole`: the virtio console).
     case serialInput(Int, [UInt8])
     case pause, resume
     case reset
     /// The ACPI power button.
     case acpiPowerButton
+    /// How much memory the guest should give back, in MiB; nothing happens without a balloon.
+    case balloon(mib: Int)
     case powerOff
     case eject(Bay)
     case insert(Bay, path: String)

@@ -15,6 +15,8 @@ public struct RunReport: Codable, Equatable, Sendable {
     public var clock = ""
     /// Of processor, RAM and chips.
     public var stateDigest = ""
+    /// Where the processor stood: selector and offset of the next instruction, hexadecimal.
+    public var position = ""
     public var memoryMiB = 0
     /// One of: power-off, user, debug-exit, reset, script-stop, script-failed, instruction-limit, timeout, guru-meditation, refused, failed.
     public var outcome = ""
@@ -23,7 +25,7 @@ public struct RunReport: Codable, Equatable, Sendable {
     public init() {}
 
     enum CodingKeys: String, CodingKey {
-        case instructions, mips, engine, clock, outcome
+        case instructions, mips, engine, clock, outcome, position
         case hostSeconds = "host_seconds"
         case cpuSeconds = "cpu_seconds"
         case guestSeconds = "guest_seconds"

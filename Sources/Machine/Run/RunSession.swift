@@ -1,3 +1,4 @@
+import CPU
 import Foundation
 import Hardware
 import Primitives
@@ -67,7 +68,7 @@ public final class RunSession: Sendable {
             parts.debugConsoles[console.port] = try RunSession.debugConsole(console)
         }
         let serial = try SerialPump.open(
-            settings.serial,
+            settings.serialTargets,
             quit: {
                 hurry.raise()
                 line.post(.powerOff)
@@ -132,6 +133,7 @@ public final class RunSession: Sendable {
         var board = BoardSettings(bios: bios, vgaBIOS: vgaBIOS)
         board.ramMiB = settings.memoryMiB
         board.cpus = settings.cpus
+        if let model = CPUModel.named(settings.cpuModel) { board.processor = model }
         // Without a wish: a floppy in the drive is there to be started, then the CD, then the disk.
         board.bootOrder = settings.boot.isEmpty ? "acd" : String(settings.boot.map(\.rawValue))
         board.rtcEpochSeconds = settings.rtcSeconds ?? (clock == nil ? RunSettings.fixedDate : Int64(time(nil)))
@@ -142,6 +144,10 @@ public final class RunSession: Sendable {
         board.bootHook = kernel
         if kernel { board.fwCfgFiles[KernelROM.fileName] = KernelROM.image(hookPort: BootHook.port) }
         board.rebootEndsRun = settings.noReboot
+        if settings.diskInterface == .virtio { board.virtio.disks = settings.disks.count }
+        board.virtio.console = settings.virtioConsole != nil
+        board.virtio.balloon = settings.virtioBalloon
+        if settings.virtioRNG { board.virtio.entropy = clock == nil ? .seed(RunSettings.fixedSeed) : .host }
         return board
     }
 
