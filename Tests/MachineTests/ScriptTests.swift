@@ -109,6 +109,13 @@ import Testing
         #expect(pc.retired < 10_000_000)
     }
 
+    @Test("a row matches with its trailing blanks and without", arguments: ["\"^/ # \"", "^/ #$", "\"^/ # +$\""])
+    func trailingBlanks(pattern: String) throws {
+        let pc = try FakePC()
+        pc.show("/ #")
+        #expect(try run(pc, script: "wait-for \(pattern) 2\nstop\n").outcome == .scriptStopped)
+    }
+
     @Test("a wait that fails ends the run with 4 and says line, pattern and screen")
     func fails() throws {
         let pc = try FakePC()
