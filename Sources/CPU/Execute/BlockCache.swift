@@ -79,7 +79,7 @@ final class BlockCache {
     /// How often decoded code of each arena page was written over, saturating.
     private let writes: UnsafeMutablePointer<UInt8>
     private static let restlessWrites: UInt8 = 32
-    private unowned let processor: Processor
+    private let features: CPUFeatures
     private let memory: GuestMemory
     /// Longest block in operations, micro-operations included; the last page-crossing or ending operation needs room too.
     static let maximumOperations = 64
@@ -89,8 +89,8 @@ final class BlockCache {
     /// Statistics: blocks decoded, blocks dropped by writes, whole flushes.
     private(set) var decoded: UInt64 = 0, dropped: UInt64 = 0, flushes: UInt64 = 0
 
-    init(processor: Processor, memory: GuestMemory, bytes: Int = 48 << 20) {
-        self.processor = processor
+    init(features: CPUFeatures, memory: GuestMemory, bytes: Int = 48 << 20) {
+        self.features = features
         self.memory = memory
         areaBytes = bytes
         area = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
@@ -142,7 +142,7 @@ final class BlockCache {
         guard !isFull else { return nil }
         let pageLeft = 4096 - (storage & 0xFFF)
         let code = UnsafeRawBufferPointer(start: memory.base + storage, count: pageLeft)
-        var decoder = Decoder(code: code, rip: rip, mode: mode, features: processor.model.features)
+        var decoder = Decoder(code: code, rip: rip, mode: mode, features: features)
         let new = (area + used).assumingMemoryBound(to: Block.self)
         // Where code is rewritten again and again, long blocks would be decoded for nothing.
         let restless = writes[storage >> 12] >= BlockCache.restlessWrites
@@ -155,7 +155,7 @@ final class BlockCache {
     /// A block of one instruction that runs over the end of its page. `bytes` holds it complete.
     func crossing(_ c: Core, storage: Int, rip: UInt64, mode: UInt32, bytes: UnsafeRawBufferPointer) -> BlockPointer {
         // Not cached: its second page may lead elsewhere next time.
-        var decoder = Decoder(code: bytes, rip: rip, mode: mode | Mode.single, features: processor.model.features)
+        var decoder = Decoder(code: bytes, rip: rip, mode: mode | Mode.single, features: features)
         decoder.decodeBlock(into: scratch.mutableOps, limit: 6)
         fillHeader(scratch, decoder, storage: storage, rip: rip, mode: mode | Mode.single)
         scratch.pointee.crossesPage = true

@@ -24,7 +24,7 @@ public final class Processor {
     public let model: CPUModel
     /// Initial APIC ID; 0: the bootstrap processor.
     public let apicID: UInt8
-    private(set) var blocks: BlockCache!
+    let blocks: BlockCache
     /// PAUSE makes `run` return.
     public var yieldsOnPause = false
     private var paused = false
@@ -43,6 +43,7 @@ public final class Processor {
         self.bus = bus
         self.model = model
         self.apicID = apicID
+        blocks = BlockCache(features: model.features, memory: memory)
         let block = UnsafeMutableRawPointer.allocate(byteCount: Core.blockBytes, alignment: 4096)
         memset(block, 0, Core.blockBytes)
         core = Core(base: block)
@@ -59,7 +60,6 @@ public final class Processor {
         core.t.initialize(
             to: Transient(
                 tlb: tlb, userTLB: tlb + TLBEntry.entries, systemTLB: tlb, jumpCache: jumps, missTLB: tlb + 2 * TLBEntry.entries, processor: self))
-        blocks = BlockCache(processor: self, memory: memory)
         memory.attach(self)
         reset()
     }

@@ -55,6 +55,8 @@ extension PC {
     public func run(instructions: Int64) -> PCStop {
         let goal = retired &+ UInt64(max(instructions, 0))
         var skippedHere: Nanoseconds = 0
+        // Where the present measurement of the host's rate began.
+        var mark: (time: Nanoseconds, retired: UInt64)?
         while true {
             if let stop = takeStop() { return stop }
             let before = retired
@@ -66,16 +68,17 @@ extension PC {
                 time = now()
             }
             guard engines.count == 1 || chooseProcessor() else {
+                mark = nil
                 if let stop = sleep(&skippedHere) { return stop }
                 continue
             }
+            if case .host = settings.clock { measure(&mark, time, before) }
             let limit = min(Int64(clamping: goal - before), alone ? .max : turnLeft)
             let exit = engine.run(budget: budget(limit, time))
             if !alone { turnLeft -= Int64(clamping: retired - before) }
             switch exit {
             case .budgetUsed, .attention, .paused:
                 if exit == .paused, !alone { turnLeft = 0 }
-                if case .host = settings.clock { measure(since: time, before) }
             case .shutdown(let sentence):
                 if shutdownCode != 0 {
                     pendingINIT |= 1 << UInt32(current)  // the 80286's way back to real mode
@@ -85,6 +88,7 @@ extension PC {
                     return .shutdown(sentence)
                 }
             case .halted:
+                mark = nil
                 if engines.count > 1 || retired >= goal || pendingStop != nil || pendingReset || pendingINIT != 0 { continue }
                 if let stop = sleep(&skippedHere) { return stop }
             }
@@ -134,10 +138,18 @@ extension PC {
         }
     }
 
-    private func measure(since time: Nanoseconds, _ retired: UInt64) {
-        let elapsed = now() - time
-        guard elapsed >= 2_000, elapsed < 50_000_000 else { return }
-        let rate = (self.retired - retired) << 10 / elapsed
+    /// Takes the host's rate from stretches of at least 20 us, over as many calls of the engine as that takes: a rate guessed too low
+    /// makes the calls short, and must not keep itself from being measured. Long ones mean that the host did something else.
+    private func measure(_ mark: inout (time: Nanoseconds, retired: UInt64)?, _ time: Nanoseconds, _ retired: UInt64) {
+        guard let begin = mark, time >= begin.time else {
+            mark = (time, retired)
+            return
+        }
+        let elapsed = time - begin.time
+        guard elapsed >= 20_000 else { return }
+        mark = (time, retired)
+        guard elapsed < 5_000_000 else { return }
+        let rate = (retired - begin.retired) << 10 / elapsed
         hostRate = min(max((hostRate * 7 + rate) / 8, 1), 1 << 14)
     }
 
