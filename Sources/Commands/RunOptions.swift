@@ -49,7 +49,7 @@ struct MachineOptions: ParsableArguments {
     var bios: String?
     @Option(help: ArgumentHelp("Memory in MiB; 128 when not given.", valueName: "mib"))
     var memory: Int?
-    @Option(help: ArgumentHelp("Processors.", valueName: "n"))
+    @Option(help: ArgumentHelp("Processors, 1 to 8.", valueName: "n"))
     var cpus = 1
     @Option(
         help: ArgumentHelp("Processor model: \(RunSettings.cpuModels.joined(separator: ", ")).", valueName: "name"))

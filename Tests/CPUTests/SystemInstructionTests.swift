@@ -161,6 +161,7 @@ import Testing
     @Test("registers hold what was written", arguments: [
         (UInt32(0x174), UInt64(0x60)), (0x175, 0x1234_5678), (0x176, 0xC000_0000), (0x277, 0x0001_0406_0007_0506), (0x2FF, 0xC06),
         (0x200, 0xF_FFFF_F006), (0x20F, 0xF_8000_0800), (0x250, 0x0606_0606_0606_0606), (0x26F, 0x0505_0505_0505_0505), (0x1A0, 1),
+        (0xC1, 0xFFFF), (0xC2, 0xFF_8000_0000), (0x186, 0x0053_0079), (0x187, 0),
     ])
     func plain(index: UInt32, value: UInt64) {
         let b = Bench()

@@ -310,6 +310,8 @@ final class Generator {
         let moves: [[UInt8]] = chance.percent(80) ? [[0x8E, 0xD0], [0x8E, 0xD8], [0x8E, 0xC0]] : hasLow ? [] : [[0x8E, 0xD8], [0x8E, 0xC0]]
         for bytes in moves + [jump.array] {
             var item = Item()
+            // Not for loops: the selector is known for the first time round only.
+            item.mnemonic = .movSeg
             item.code = Encoding(bytes)
             pending.append(item)
         }

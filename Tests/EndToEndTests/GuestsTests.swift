@@ -1,4 +1,6 @@
 import Foundation
+import Hardware
+import Machine
 import Testing
 
 /// Real guests, scripted: the quick half of Tests/acceptance.sh.
@@ -46,6 +48,42 @@ import Testing
             ["--kernel", Guest.kernel, "--initrd", Guest.initrd, "--append", "quiet console=tty0 console=ttyS0", "--serial", "none"])
         #expect(stats.exit_status == 0, "\(stats.errors)")
         #expect(stats.outcome == "power-off")
+    }
+
+    /// What Linux would say of bad tables or clocks.
+    static let complaints = "acpi (bios )?(error|warning)|firmware bug|bios bug|unstable|lost ticks|unable to calibrate|calibration failed|broken"
+
+    @Test("Linux has no complaints about tables and clocks, with one processor and with four", .enabled(if: Guest.has(Guest.kernel, Guest.initrd)),
+        arguments: [1, 4])
+    func tables(cpus: Int) throws {
+        let stats = try Program.script(
+            """
+            wait-for-serial "/ # " 300
+            type-serial dmesg -n 1; echo complaints $(dmesg | grep -E -i -c '\(GuestsTests.complaints)')\\n
+            wait-for-serial "complaints 0"
+            type-serial echo processors $(grep -c ^processor /proc/cpuinfo)\\n
+            wait-for-serial "processors \(cpus)"
+            type-serial poweroff\\n
+            wait 60
+            """,
+            [
+                "--kernel", Guest.kernel, "--initrd", Guest.initrd, "--append", "console=ttyS0", "--serial", "none", "--cpus", "\(cpus)",
+            ])
+        #expect(stats.exit_status == 0, "\(stats.errors)")
+        #expect(stats.outcome == "power-off")
+    }
+
+    @Test("the ACPI power button makes Linux shut down", .enabled(if: Guest.has(Guest.kernel, Guest.initrd))) func powerButton() throws {
+        var settings = RunSettings()
+        (settings.kernel, settings.initrd, settings.append) = (Guest.kernel, Guest.initrd, "quiet console=tty0")
+        (settings.clock, settings.headless, settings.timeoutSeconds) = (.virtual, true, 300)
+        let session = try RunSession(settings, diagnose: { _ in })
+        session.start()
+        // The shell starts when the event daemon runs.
+        #expect(eventually(250) { session.machine.view().frame.text.contains("/ #") })
+        session.machine.post(.acpiPowerButton)
+        #expect(session.machine.waitForEnd().0 == .poweredOff)
+        #expect(session.finish() == 0)
     }
 
     @Test(
@@ -96,9 +134,13 @@ import Testing
                 [
                     "--kernel", Guest.kernel, "--initrd", Guest.initrd, "--append", "quiet console=ttyS0", "--disk", disk.path,
                     "--disk-interface", "virtio", "--virtio-rng", "--virtio-balloon", "--virtio-console", "none",
-                ])
+                ] + (legacy ? ["--disposable"] : []))
             #expect(stats.exit_status == 0, "\(stats.errors)")
             #expect(stats.outcome == "power-off")
+            guard !legacy else {
+                #expect(try Data(contentsOf: disk) == Data(image), "--disposable leaves the file as it was")
+                return
+            }
             let piece = 64 << 10
             image.replaceSubrange(9 * piece..<10 * piece, with: image[3 * piece..<4 * piece])
             image.replaceSubrange(piece..<2 * piece, with: [UInt8](repeating: 0, count: piece))

@@ -40,7 +40,8 @@ import Testing
     func catalog() throws {
         try withTemporaryFolder { folder in
             var catalog = GuestCatalog(root: folder)
-            #expect(catalog.guests.allSatisfy { !$0.isReady && $0.needs.contains(/install|run/) })
+            let found = catalog.guests.filter { $0.debian == nil }  // those need programs of the host, not files
+            #expect(found.allSatisfy { !$0.isReady && $0.needs.contains(/install|run/) })
             try FileManager.default.createDirectory(atPath: folder + "/usr/lib/ipxe", withIntermediateDirectories: true)
             try WholeFile.write([1], to: folder + "/usr/lib/ipxe/ipxe.lkrn", what: "file")
             catalog = GuestCatalog(root: folder)

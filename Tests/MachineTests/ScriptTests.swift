@@ -81,9 +81,11 @@ import Testing
     @Test(
         "a mistake is reported with the script's name and the line",
         arguments: [
-            "frobnicate", "wait", "wait x", "wait -1", "wait inf", "wait nan", "wait-for", "wait-for (", "wait-for \"\"", "wait-for-serial",
+            "frobnicate", "balloon", "balloon x", "balloon -1", "balloon 99999999",
+            "wait", "wait x", "wait -1", "wait inf", "wait nan", "wait-for", "wait-for (", "wait-for \"\"", "wait-for-serial",
             "type",
-            "type-serial", "type-console", "wait-for-console", "balloon", "balloon x", "balloon -1", "balloon 99999999", "keys", "keys ctrl-frob", "screen", "screenshot", "stop now", "WAIT 3", "wait-for [z-a] 3",
+            "type-serial", "type-console", "wait-for-console",
+            "keys", "keys ctrl-frob", "screen", "screenshot", "stop now", "WAIT 3", "wait-for [z-a] 3",
         ])
     func mistakes(line: String) {
         let error = #expect(throws: MachineError.self) { try Script("stop\n\(line)\n", name: "boot.txt") }
@@ -105,6 +107,13 @@ import Testing
         #expect(result.outcome.exitStatus == 0)
         #expect(pc.retired > 2_000_000)
         #expect(pc.retired < 10_000_000)
+    }
+
+    @Test("a row matches with its trailing blanks and without", arguments: ["\"^/ # \"", "^/ #$", "\"^/ # +$\""])
+    func trailingBlanks(pattern: String) throws {
+        let pc = try FakePC()
+        pc.show("/ #")
+        #expect(try run(pc, script: "wait-for \(pattern) 2\nstop\n").outcome == .scriptStopped)
     }
 
     @Test("a wait that fails ends the run with 4 and says line, pattern and screen")

@@ -329,9 +329,6 @@ struct OpcodeMap: @unchecked Sendable {
         0FAD shrd ev gv cl
         0FAE/0 fxsave m
         0FAE/1 fxrstor m
-        0FAE/5 fxsave m
-        0FAE/6 fxsave m
-        0FAE/7 fxsave m
         0FAF imul gv ev
         0FB0 cmpxchg eb gb L
         0FB1 cmpxchg ev gv L

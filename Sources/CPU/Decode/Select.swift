@@ -85,6 +85,8 @@ extension Decoder {
             if opcode == 0x90 && rex & 1 != 0 {
                 (op.a, op.b) = (64, 0)
                 op.kind = Kind.xchg_rr8.sized(size)
+            } else if opcode == 0x90 && op.hasREP {
+                return emitSlow(&op, .nop, ends: false)  // PAUSE
             } else {
                 op.kind = .nop
             }
@@ -155,9 +157,6 @@ extension Decoder {
             }
         case .cmpxchg8b where register: emitUndefined(&op)
         case .cmpxchg8b where size == 3 && !has(.cx16): emitUndefined(&op)
-        case .fxsave where register && op.modrm >= 0xE8, .fxrstor where register && op.modrm >= 0xE8:
-            op.kind = .nop
-            emit(op)
         case .jmpf, .callf, .bound, .cmpxchg8b, .sgdt, .sidt, .lgdt, .lidt, .invlpg, .fxsave, .fxrstor:
             if register && row.operands.0 != .ap { return emitUndefined(&op) }
             emitSlow(&op, row.mnemonic, ends: row.mnemonic != .bound && row.mnemonic != .cmpxchg8b)

@@ -82,6 +82,9 @@ public struct VCPU: Sendable {
     public var mtrrVariable = InlineArray<16, UInt64>(repeating: 0)
     /// IA32_MTRR_FIX64K_00000, FIX16K_80000, FIX16K_A0000, FIX4K_C0000 … FIX4K_F8000.
     public var mtrrFixed = InlineArray<11, UInt64>(repeating: 0)
+    /// The two performance counters of the P6: event selects and counts as written. They do not count.
+    public var eventSelect = InlineArray<2, UInt64>(repeating: 0)
+    public var eventCount = InlineArray<2, UInt64>(repeating: 0)
     public var microcodeRevision: UInt64 = 0
     public var miscEnable: UInt64 = 1
     /// x87/MMX state; registers as 10-byte images in 16-byte slots, physical register order (not stack order).

@@ -4,6 +4,7 @@ import Primitives
 /// What a board is built from.
 public struct BoardSettings: Sendable {
     public static let maximumRAMMiB = 64 << 10
+    public static let maximumCPUs = 8
 
     /// Where guest time comes from.
     public enum Clock: Sendable {
@@ -68,7 +69,7 @@ public struct BoardSettings: Sendable {
     /// - Throws: the first thing that cannot be built.
     func check() throws(BoardError) {
         guard (1...BoardSettings.maximumRAMMiB).contains(ramMiB) else { throw .memorySize(ramMiB) }
-        guard cpus == 1 else { throw .processors(cpus) }
+        guard (1...BoardSettings.maximumCPUs).contains(cpus) else { throw .processors(cpus) }
         guard [64 << 10, 128 << 10, 256 << 10].contains(bios.count) else { throw .biosSize(bios.count) }
         if !vgaBIOS.isEmpty {
             let fits = (512...(64 << 10)).contains(vgaBIOS.count)

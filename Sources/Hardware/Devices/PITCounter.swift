@@ -130,7 +130,11 @@ extension PIT {
         // MARK: Reading
 
         /// What the counting element shows, in the guest's coding.
+        ///
+        /// A count that waits for its first tick is shown already, a deviation: on real boards an ISA access takes longer than a tick, so
+        /// that no program sees the old one. Linux's quick TSC calibration depends on it.
         var shown: UInt16 {
+            if loadAt != nil { return countRegister }
             var value = element
             if mode == 3 {
                 value = out && odd ? (element == 0 ? 0 : (element - 1) * 2) : element * 2

@@ -7,7 +7,9 @@ public struct DemoGuest: Equatable, Sendable {
     /// Empty when something is missing.
     public var needs = ""
     /// Changes to a run's settings; `kernel`, `floppy` and so on.
-    var floppy: String?, cdrom: String?, kernel: String?, initrd: String?, append: String?
+    var floppy: String?, disk: String?, cdrom: String?, kernel: String?, initrd: String?, append: String?
+    /// A disk that is made when it is started for the first time.
+    var debian: DebianDisk.Architecture?
     var memoryMiB = 128
 
     public var isReady: Bool { needs.isEmpty }
@@ -17,6 +19,7 @@ public struct DemoGuest: Equatable, Sendable {
         var settings = settings
         settings.name = name
         settings.floppy = floppy
+        settings.disks = disk.map { [$0] } ?? []
         settings.cdrom = cdrom
         settings.kernel = kernel
         settings.initrd = initrd
@@ -34,20 +37,29 @@ public struct GuestCatalog: Sendable {
     var root = ""
     /// `$XDG_CACHE_HOME/vitrine`.
     var cache: String
+    private let environment: [String: String]
 
     public init(environment: [String: String] = ProcessInfo.processInfo.environment) {
         let home = environment["HOME"] ?? "/tmp"
         let base = environment["XDG_CACHE_HOME"].flatMap { $0.hasPrefix("/") ? $0 : nil } ?? home + "/.cache"
         cache = base + "/vitrine"
+        self.environment = environment
     }
 
-    init(root: String) {
+    init(root: String, environment: [String: String] = [:]) {
         self.root = root
         cache = root + "/cache"
+        self.environment = environment
     }
 
     public var guests: [DemoGuest] {
-        [linux, linuxCD, grubFloppy, grubCD, memtest, ipxe].compactMap { $0 }
+        [linux, linuxCD, grubFloppy, grubCD, memtest, ipxe].compactMap { $0 } + DebianDisk.Architecture.allCases.map(debian)
+    }
+
+    /// By name; `debian` is the usual one of its disks.
+    public func guest(_ name: String) -> DemoGuest? {
+        let full = name == "debian" ? "debian-\(DebianDisk.standard)" : name
+        return guests.first { $0.name == full }
     }
 
     private func first(_ paths: [String]) -> String? { paths.map { root + $0 }.first { access($0, R_OK) == 0 } }
@@ -95,6 +107,27 @@ public struct GuestCatalog: Sendable {
             guest.needs = "install the Debian package busybox-static of architecture i386, or run Tests/guests.sh"
         }
         return guest
+    }
+
+    private func debian(_ architecture: DebianDisk.Architecture) -> DemoGuest {
+        var guest = DemoGuest(name: "debian-\(architecture)", title: "Debian 12 for \(architecture) from its own disk")
+        guest.disk = DebianBuild.image(architecture, in: cache + "/guests")
+        guest.debian = architecture
+        guest.memoryMiB = DebianDisk.memoryMiB
+        if access(guest.disk ?? "", R_OK) != 0 {
+            guest.title += ", made from its packages first"
+            guest.needs = DebianBuild.needs(environment)
+        }
+        return guest
+    }
+
+    /// How a guest is made that does not exist yet.
+    /// - Parameter mirror: the archive to take packages from; nil: the usual ones.
+    /// - Returns: nil when there is nothing to make.
+    public func build(for guest: DemoGuest, mirror: String? = nil) -> DebianBuild? {
+        guard let architecture = guest.debian, let disk = guest.disk, access(disk, R_OK) != 0 else { return nil }
+        return DebianBuild(
+            DebianDisk(architecture, uuid: UUID().uuidString, mirror: mirror), folder: cache + "/guests", environment: environment)
     }
 
     /// Only offered when it has been built.

@@ -114,9 +114,8 @@ public struct RunSettings: Equatable, Sendable {
             let range = RunSettings.memoryRangeMiB
             throw .usage("--memory takes \(range.lowerBound) to \(range.upperBound) MiB, not \(memoryMiB).")
         }
-        guard cpus == 1 else {
-            throw .usage(
-                cpus < 1 ? "--cpus takes a number from 1 on, not \(cpus)." : "--cpus \(cpus): machines have one processor in this version.")
+        guard (1...BoardSettings.maximumCPUs).contains(cpus) else {
+            throw .usage("--cpus takes 1 to \(BoardSettings.maximumCPUs), not \(cpus).")
         }
         guard let model = CPUModel.named(cpuModel) else {
             throw .usage("--cpu-model '\(cpuModel)' is not known; there are \(RunSettings.cpuModels.joined(separator: ", ")).")

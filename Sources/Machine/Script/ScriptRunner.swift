@@ -97,7 +97,8 @@ struct ScriptRunner {
             case .waitFor(let pattern, let seconds):
                 if matchedGeneration != scene.frameGeneration {
                     matchedGeneration = scene.frameGeneration
-                    if pattern.matches(scene.frame.text) { break }
+                    // Cut rows let `$` end a line; a pattern such as "/ # " wants the blank before the cursor.
+                    if pattern.matches(scene.frame.text) || pattern.matches(scene.frame.fullText) { break }
                 }
                 guard scene.limitTime &- start.limit >= nanoseconds(seconds) else { return actions }
                 return actions + [.fail(failure(step, "the screen did not match '\(pattern.source)'", seconds))]

@@ -102,7 +102,7 @@ import Testing
     @Test("settings that cannot be built are refused") func refused() {
         #expect(throws: BoardError.biosSize(3)) { try Bench { $0.bios = [1, 2, 3] } }
         #expect(throws: BoardError.memorySize(0)) { try Bench { $0.ramMiB = 0 } }
-        #expect(throws: BoardError.processors(2)) { try Bench { $0.cpus = 2 } }
+        #expect(throws: BoardError.processors(9)) { try Bench { $0.cpus = 9 } }
         #expect(throws: BoardError.vgaBIOS(700)) { try Bench { $0.vgaBIOS = [UInt8](repeating: 0, count: 700) } }
         #expect(throws: BoardError.bootOrder("cc")) { try Bench { $0.bootOrder = "cc" } }
         #expect(throws: BoardError.bootOrder("x")) { try Bench { $0.bootOrder = "x" } }

@@ -60,6 +60,16 @@ import Testing
         #expect(bench.rises[0] == before + 50)
     }
 
+    @Test("a count that is read back before the tick that loads it reads as loaded", arguments: [0, 2, 3] as [UInt8])
+    func readBackAtOnce(mode: UInt8) throws {
+        var bench = try Self.programmed(2, mode: mode, count: 0xFFFE)
+        #expect(Self.status(&bench, 2) & 0x40 != 0)
+        #expect(Self.count(&bench, 2) == 0xFFFE)
+        bench.now = Self.time(1001)
+        #expect(Self.status(&bench, 2) & 0x40 == 0)
+        #expect(Self.count(&bench, 2) == 0xFFFE)
+    }
+
     @Test("mode 0: OUT is low until N + 1 ticks after the write, then high; the count wraps on")
     func mode0() throws {
         var bench = try Self.programmed(0, mode: 0, count: 5)

@@ -41,7 +41,10 @@ import Testing
     @Test("reads and writes move sectors, however the buffer is cut") func transfers() {
         #expect(request(0, sector: 7, [.init(data, 512, writable: true)]) == 0)
         #expect(rig.memory.read(data, count: 512) == disk.sector(7))
-        #expect(request(0, sector: 100, [.init(data, 1, writable: true), .init(data + 0x1001, 1000, writable: true), .init(data + 0x2000, 23, writable: true)]) == 0)
+        let pieces: [VirtioRig<VirtioBlock>.Piece] = [
+            .init(data, 1, writable: true), .init(data + 0x1001, 1000, writable: true), .init(data + 0x2000, 23, writable: true),
+        ]
+        #expect(request(0, sector: 100, pieces) == 0)
         #expect(
             rig.memory.read(data, count: 1) + rig.memory.read(data + 0x1001, count: 1000) + rig.memory.read(data + 0x2000, count: 23)
                 == disk.sector(100, count: 2))
@@ -71,9 +74,11 @@ import Testing
         #expect(rig.memory.read(0x30_0000, count: 1_000_448) == Array(disk.bytes[1_500_672..<2_501_120]))
     }
 
-    @Test("what does not lie on the disk fails and moves nothing", arguments: [
-        (UInt64(3000), UInt32(512)), (2999, 1024), (.max, 512), (UInt64.max / 512 + 1, 512), (0, 511), (0, 513), (1 << 63, 512),
-    ])
+    static let outside: [(UInt64, UInt32)] = [
+        (3000, 512), (2999, 1024), (0xFFFF_FFFF_FFFF_FFFF, 512), (0x80_0000_0000_0000, 512), (0, 511), (0, 513), (0x8000_0000_0000_0000, 512),
+    ]
+
+    @Test("what does not lie on the disk fails and moves nothing", arguments: outside)
     func range(sector: UInt64, bytes: UInt32) {
         rig.memory.write(data, [UInt8](repeating: 0x11, count: 2048))
         let before = disk.bytes
@@ -140,11 +145,11 @@ import Testing
 
     // MARK: Discard and write zeroes
 
-    private func ranges(_ list: [(sector: UInt64, count: UInt32, flags: UInt32)]) -> VirtioRig<VirtioBlock>.Piece {
+    private func ranges(_ list: [(UInt64, UInt32, UInt32)]) -> VirtioRig<VirtioBlock>.Piece {
         for (index, range) in list.enumerated() {
-            rig.memory.store(data + Physical(16 * index), range.sector)
-            rig.memory.store(data + Physical(16 * index) + 8, range.count)
-            rig.memory.store(data + Physical(16 * index) + 12, range.flags)
+            rig.memory.store(data + Physical(16 * index), range.0)
+            rig.memory.store(data + Physical(16 * index) + 8, range.1)
+            rig.memory.store(data + Physical(16 * index) + 12, range.2)
         }
         return .init(data, UInt32(16 * list.count))
     }
@@ -238,7 +243,8 @@ import Testing
 
     @Test("data over the ring itself does not confuse the device") func overRing() {
         // The sector read lands on descriptor table and rings.
-        #expect(rig.carryOut(0, [.init(header, 16), .init(rig.descriptors(0), 0x6000, writable: true), .init(status, 1, writable: true)]) == nil || true)
+        _ = rig.carryOut(0, [.init(header, 16), .init(rig.descriptors(0), 0x6000, writable: true), .init(status, 1, writable: true)])
+        #expect(rig.needsReset || rig.chip.deadline == nil)
         rig.start()
         #expect(request(4) == 0)
     }

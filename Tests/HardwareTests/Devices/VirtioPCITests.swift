@@ -21,9 +21,9 @@ import Testing
 
     // MARK: Configuration space
 
-    @Test("a transitional device: vendor, device, revision 0, subsystem is the virtio ID, INTA#", arguments: [
-        (name: "blk", pci: UInt32(0x1001), id: UInt32(2)), ("console", 0x1003, 3), ("rng", 0x1005, 4), ("balloon", 0x1002, 5),
-    ])
+    static let kinds: [(String, UInt32, UInt32)] = [("blk", 0x1001, 2), ("console", 0x1003, 3), ("rng", 0x1005, 4), ("balloon", 0x1002, 5)]
+
+    @Test("a transitional device: vendor, device, revision 0, subsystem is the virtio ID, INTA#", arguments: kinds)
     func identity(name: String, pci: UInt32, id: UInt32) throws {
         func check<Chip: VirtioDevice>(_ chip: Chip) throws {
             let rig = try VirtioRig(chip)
