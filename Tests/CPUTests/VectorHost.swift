@@ -41,6 +41,8 @@ final class VectorHost: @unchecked Sendable {
     private static let instructionOffset = 1024, exitOffset = 2048
     nonisolated(unsafe) private static var range: (UInt, UInt) = (0, 0)
     nonisolated(unsafe) private static var faulted: Int = -1
+    /// Whose handlers ours replaced: other oracles in this process get the faults that are not ours.
+    nonisolated(unsafe) private static var previous: [Int32: sigaction] = [:]
 
     private init?() {
         guard let area = ExecutableCode.area(4096) else { return nil }
@@ -96,24 +98,24 @@ final class VectorHost: @unchecked Sendable {
     }
 
     private func install() {
-        var alternate = stack_t()
-        alternate.ss_sp = stack
-        alternate.ss_size = 65536
-        sigaltstack(&alternate, nil)
         for signal in [SIGSEGV, SIGFPE, SIGILL, SIGBUS] {
             var action = sigaction()
-            action.__sigaction_handler.sa_sigaction = { signal, _, context in VectorHost.handle(signal, context) }
+            action.__sigaction_handler.sa_sigaction = { signal, info, context in VectorHost.handle(signal, info, context) }
             action.sa_flags = Int32(truncatingIfNeeded: SA_SIGINFO) | SA_ONSTACK | SA_NODEFER
-            sigaction(signal, &action, nil)
+            var old = sigaction()
+            sigaction(signal, &action, &old)
+            let (mine, found) = (action.__sigaction_handler.sa_sigaction, old.__sigaction_handler.sa_sigaction)
+            if unsafeBitCast(mine, to: UInt.self) != unsafeBitCast(found, to: UInt.self) { VectorHost.previous[signal] = old }
         }
     }
 
     /// `context` is a ucontext_t, whose gregs begin at byte 40; 16 is RIP, 20 the trap's number.
-    private static func handle(_ signal: Int32, _ context: UnsafeMutableRawPointer?) {
+    private static func handle(_ signal: Int32, _ info: UnsafeMutablePointer<siginfo_t>?, _ context: UnsafeMutableRawPointer?) {
         guard let context else { return }
         let registers = (context + 40).assumingMemoryBound(to: UInt64.self)
         let rip = UInt(registers[16])
         guard rip >= range.0 && rip < range.1 else {
+            if let old = previous[signal], let handler = old.__sigaction_handler.sa_sigaction { return handler(signal, info, context) }
             var action = sigaction()
             sigaction(signal, &action, nil)
             return
@@ -124,7 +126,8 @@ final class VectorHost: @unchecked Sendable {
 
     /// Runs on one thread at a time.
     func run(_ instruction: [UInt8], _ state: VectorState) -> VectorState {
-        // The alternate stack belongs to the thread.
+        // Another oracle may have put its handlers back since; the alternate stack belongs to the thread.
+        install()
         var alternate = stack_t()
         var previous = stack_t()
         alternate.ss_sp = stack

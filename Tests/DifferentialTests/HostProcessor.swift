@@ -25,6 +25,8 @@ final class HostProcessor {
     private let registers: UnsafeMutableRawPointer
     private var mappings: [(UnsafeMutableRawPointer, Int)] = []
     private var previous: [(Int32, sigaction)] = []
+    /// The same for the handler, which knows no instance.
+    nonisolated(unsafe) private static var replaced: [Int32: sigaction] = [:]
     private var previousStack = stack_t()
     private let signalStack: UnsafeMutableRawPointer
     private static let signalStackBytes = 256 << 10
@@ -186,22 +188,24 @@ final class HostProcessor {
         if previousStack.ss_sp == nil { previousStack.ss_flags = 2 }  // SS_DISABLE
         for signal in [SIGSEGV, SIGFPE, SIGILL, SIGTRAP, SIGBUS] {
             var action = sigaction()
-            action.__sigaction_handler.sa_sigaction = { signal, _, context in HostProcessor.handle(signal, context) }
+            action.__sigaction_handler.sa_sigaction = { signal, info, context in HostProcessor.handle(signal, info, context) }
             action.sa_flags = Int32(truncatingIfNeeded: SA_SIGINFO) | SA_ONSTACK | SA_NODEFER
             var old = sigaction()
             sigaction(signal, &action, &old)
             previous.append((signal, old))
+            HostProcessor.replaced[signal] = old
         }
     }
 
     /// Only loads and stores: it interrupts anything. `context` is a ucontext_t, whose gregs begin at byte 40:
     /// R8–R15, RDI RSI RBP RBX RDX RAX RCX RSP RIP EFL CSGSFS ERR TRAPNO OLDMASK CR2 (sys/ucontext.h).
-    private static func handle(_ signal: Int32, _ context: UnsafeMutableRawPointer?) {
+    private static func handle(_ signal: Int32, _ info: UnsafeMutablePointer<siginfo_t>?, _ context: UnsafeMutableRawPointer?) {
         guard let context else { return }
         let g = context + 40
         let selectors = g.load(fromByteOffset: 8 * 18, as: UInt64.self)
         guard UInt16(truncatingIfNeeded: selectors) != Layout.code64, let r = UnsafeMutableRawPointer(bitPattern: Layout.registers) else {
-            // A fault of the test program itself: it happens again, now without us.
+            // A fault of another oracle in this process, or of the test program itself: that happens again, now without us.
+            if let old = replaced[signal], let handler = old.__sigaction_handler.sa_sigaction { return handler(signal, info, context) }
             var action = sigaction()
             sigaction(signal, &action, nil)
             return
