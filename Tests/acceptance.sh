@@ -56,7 +56,8 @@ step() {
 }
 
 grub() {
-    step "grub-$1" "$rescue/$2" "$3" "$rescue/$2" --disposable <<SCRIPT
+    # $3: one option or several words of them
+    step "grub-$1" "$rescue/$2" $3 "$rescue/$2" --disposable <<SCRIPT
 wait-for automatically 120
 keys c
 wait-for ^grub> 30
@@ -70,6 +71,7 @@ SCRIPT
 grub floppy grub-rescue-floppy.img --floppy '\(fd0\)'
 grub cdrom grub-rescue-cdrom.iso --cdrom '\(cd'
 grub usb grub-rescue-usb.img --disk '\(hd0'
+grub virtio grub-rescue-usb.img '--disk-interface virtio --disk' '\(hd0'
 
 # All memory once with test 1, chosen in the configuration menu; the pass counter goes to 1 and the error counter stays 0.
 step memtest86+ /usr/lib/memtest86+/memtest86+ia32.iso --memory 8 --cdrom /usr/lib/memtest86+/memtest86+ia32.iso <<'SCRIPT'

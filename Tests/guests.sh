@@ -6,7 +6,7 @@
 # What it leaves in DIR (and does not build again when it is there):
 #   vmlinuz       Debian's 6.1 kernel for i386 (package linux-image-6.1.0-*-686, not -pae)
 #   busybox       statically linked, i386 (package busybox-static)
-#   initrd.img    newc archive: busybox, a few kernel modules, shells on tty1 and ttyS0; `poweroff` works
+#   initrd.img    newc archive: busybox, kernel modules for the emulated disks and virtio, shells on tty1, ttyS0 and hvc0; `poweroff` works
 #   linux.iso     GRUB rescue CD with both
 #
 # Needs: apt-get, dpkg-deb, cpio; for the ISO grub-mkrescue (grub-common, grub-pc-bin), xorriso and mtools.
@@ -49,17 +49,18 @@ fetch() {
     dpkg-deb -x "$work/debs/$1/"*.deb "$work/$1"
 }
 
-if [ ! -s vmlinuz ] || [ ! -d modules ] || [ ! -s busybox ]; then
+if [ ! -s vmlinuz ] || [ ! -e modules/virtio_blk.ko ] || [ ! -s busybox ]; then
     prepare_apt
     package=$(kernel_package)
     [ -n "$package" ] || { say "apt knows no package linux-image-6.1.0-*-686; is the bookworm archive in sources.list?"; exit 1; }
     fetch "$package"
     fetch busybox-static
-    # The modules that make the emulated disks, CD, floppy and power button work, with everything they depend on.
+    # The modules that make the emulated disks, CD, floppy, power button and virtio devices work, with everything they depend on.
     release=${package#linux-image-}
     source=$work/$package/lib/modules/$release
     mkdir -p "$work/modules"
     wanted="ata_piix sd_mod sr_mod isofs ext4 vfat nls_cp437 nls_ascii floppy button evdev"
+    wanted="$wanted virtio_pci virtio_blk virtio_console virtio_rng virtio_balloon"
     seen=" "
     add() {
         local name=${1//-/_} file dependency
@@ -101,6 +102,8 @@ if [ ! -s initrd.img ]; then
 /bin/busybox --install -s
 hostname guest
 while read module; do insmod /lib/modules/$module.ko 2>/dev/null; done </lib/modules/order
+# Only with a virtio console; init would try again and again.
+[ -e /sys/class/tty/hvc0/dev ] && (while :; do getty -n -l /bin/sh 115200 hvc0 vt100; sleep 1; done) &
 acpid -l /dev/null
 echo
 echo "Debian Linux $(uname -r) on $(uname -m) with BusyBox; 'poweroff' ends it."

@@ -18,6 +18,7 @@ case ${1:-run} in
     run) ;;
     test)
         required="$required nasm tmux gzip"
+        optional="$optional acpica-tools"
         ;;
     *)
         say "usage: Tests/packages.sh run|test"

@@ -14,6 +14,8 @@ enum OptionValue {
     static func engine(_ text: String) throws -> RunSettings.Engine { try word(text) }
     static func clock(_ text: String) throws -> RunSettings.Clock { try word(text) }
 
+    static func diskInterface(_ text: String) throws -> RunSettings.DiskInterface { try word(text) }
+
     private static func word<T: CaseIterable & RawRepresentable>(_ text: String) throws -> T where T.RawValue == String {
         guard let value = T(rawValue: text) else {
             throw ValidationError("use one of \(T.allCases.map(\.rawValue).joined(separator: ", "))")

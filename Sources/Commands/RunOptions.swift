@@ -6,6 +6,10 @@ struct MediaOptions: ParsableArguments {
     var floppy: String?
     @Option(help: ArgumentHelp("A hard disk; repeatable: primary master, primary slave, secondary slave.", valueName: "file"))
     var disk: [String] = []
+    @Option(
+        help: ArgumentHelp("What the hard disks are on: ide (up to 3) or virtio (up to 8).", valueName: "interface"),
+        transform: OptionValue.diskInterface)
+    var diskInterface = RunSettings.DiskInterface.ide
     @Option(help: ArgumentHelp("A CD in the drive at the secondary master.", valueName: "file"))
     var cdrom: String?
     @Option(
@@ -18,6 +22,7 @@ struct MediaOptions: ParsableArguments {
     func apply(to settings: inout RunSettings) {
         settings.floppy = floppy
         settings.disks = disk
+        settings.diskInterface = diskInterface
         settings.cdrom = cdrom
         settings.boot = boot ?? []
         settings.disposable = disposable
@@ -44,7 +49,7 @@ struct MachineOptions: ParsableArguments {
     var bios: String?
     @Option(help: ArgumentHelp("Memory in MiB; 128 when not given.", valueName: "mib"))
     var memory: Int?
-    @Option(help: ArgumentHelp("Processors.", valueName: "n"))
+    @Option(help: ArgumentHelp("Processors, 1 to 8.", valueName: "n"))
     var cpus = 1
     @Option(
         help: ArgumentHelp("Processor model: \(RunSettings.cpuModels.joined(separator: ", ")).", valueName: "name"))
@@ -60,6 +65,10 @@ struct MachineOptions: ParsableArguments {
         help: ArgumentHelp("Start of the guest's clock in UTC, for example 2001-02-03T04:05:06.", valueName: "iso8601"),
         transform: OptionValue.date)
     var rtc: Int64?
+    @Flag(help: "A virtio source of random numbers; with --clock virtual they repeat.")
+    var virtioRng = false
+    @Flag(help: "A virtio balloon, through which the guest can give memory back.")
+    var virtioBalloon = false
 
     func apply(to settings: inout RunSettings) {
         settings.bios = bios
@@ -69,6 +78,8 @@ struct MachineOptions: ParsableArguments {
         settings.engine = engine
         settings.clock = clock
         settings.rtcSeconds = rtc
+        settings.virtioRNG = virtioRng
+        settings.virtioBalloon = virtioBalloon
     }
 }
 
@@ -77,6 +88,9 @@ struct PortOptions: ParsableArguments {
         help: ArgumentHelp("COM1 to COM4 in turn: stdio, none, pty, file:PATH or socket:PATH.", valueName: "end"),
         transform: OptionValue.serial)
     var serial: [SerialTarget] = []
+    @Option(
+        help: ArgumentHelp("A virtio console; its other end as for --serial.", valueName: "end"), transform: OptionValue.serial)
+    var virtioConsole: SerialTarget?
     @Option(
         help: ArgumentHelp(
             "What the guest writes to the I/O port goes to the file, or to standard error; repeatable.", valueName: "port[=file]"),
@@ -89,6 +103,7 @@ struct PortOptions: ParsableArguments {
 
     func apply(to settings: inout RunSettings) {
         settings.serial = serial
+        settings.virtioConsole = virtioConsole
         settings.debugConsoles = debugConsole
         settings.debugExit = debugExit
     }

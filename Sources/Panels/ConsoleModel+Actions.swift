@@ -192,6 +192,7 @@ extension ConsoleModel {
         case .ide0Master: "Disk 1"
         case .ide0Slave: "Disk 2"
         case .ide1Slave: "Disk 3"
+        case .virtio0, .virtio1, .virtio2, .virtio3, .virtio4, .virtio5, .virtio6, .virtio7: "Disk \(bay.rawValue - Bay.virtio0.rawValue + 1)"
         }
     }
 

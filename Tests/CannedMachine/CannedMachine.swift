@@ -93,7 +93,7 @@ public final class CannedMachine: MachineControl {
                 $0.view.state = .off
                 if case .powerOff = command { $0.view.outcome = .poweredOffByUser } else { $0.view.outcome = .poweredOff }
             }
-        case .releaseAllKeys, .mouse, .serialInput, .eject, .insert: return
+        case .releaseAllKeys, .mouse, .serialInput, .balloon, .eject, .insert: return
         }
         content.withLock { $0.view.generation += 1 }
         wake()
@@ -111,6 +111,7 @@ public final class CannedMachine: MachineControl {
         case .resume: "resume"
         case .reset: "reset"
         case .acpiPowerButton: "acpi"
+        case .balloon(let mib): "balloon \(mib)"
         case .powerOff: "power-off"
         case .eject(let bay): "eject \(bay)"
         case .insert(let bay, let path): "insert \(bay) \(path)"

@@ -13,7 +13,7 @@ import Testing
         // Wrong usage.
         ("run --frobnicate", 64), ("run stray", 64), ("frobnicate", 64), ("run --headless --memory", 64), ("run --headless --memory x", 64),
         ("run --headless --memory 0", 64), ("run --headless --memory -5", 64), ("run --headless --memory 99999999", 64),
-        ("run --headless --memory 99999999999999999999", 64), ("run --headless --cpus 0", 64), ("run --headless --cpus 2", 64),
+        ("run --headless --memory 99999999999999999999", 64), ("run --headless --cpus 0", 64), ("run --headless --cpus 9", 64),
         ("run --headless --engine warp", 64), ("run --headless --engine translator", 64), ("run --headless --clock sundial", 64),
         ("run --headless --rtc yesterday", 64), ("run --headless --rtc 2001-02-29", 64), ("run --headless --rtc 2001-02-03T25:00:00", 64),
         ("run --headless --rtc 1066-10-14", 64), ("run --headless --boot x", 64), ("run --headless --boot aa", 64),
@@ -29,6 +29,11 @@ import Testing
         ("run --headless --timeout nan", 64), ("run --headless --max-instructions -1", 64), ("run --headless --max-instructions 1.5", 64),
         ("run --headless --initrd %/noise", 64), ("run --headless --append x", 64), ("run --headless --kernel %/noise --boot c", 64),
         ("run --headless --disk %/blank --disk %/blank", 64), ("run --headless --disk a --disk b --disk c --disk d", 64),
+        ("run --headless --disk-interface scsi", 64), ("run --headless --virtio-console modem", 64), ("run --virtio-console stdio", 64),
+        ("run --headless --virtio-console stdio --serial stdio", 64), ("run --headless --script - --virtio-console stdio", 64),
+        ("run --headless --virtio-console file:%/a --serial file:%/a", 64),
+        ("run --headless --disk-interface virtio --disk a --disk b --disk c --disk d --disk e --disk f --disk g --disk h --disk i", 64),
+        ("run --headless --disk-interface virtio --disk %/missing", 66),
         ("run --headless --floppy=", 64), ("run --script - --headless --serial stdio", 64), ("run --script -", 64),
         ("run --headless --script %/bad.txt", 64), ("run --headless --script %/noise", 64), ("demo nobody", 64), ("demo --frob", 64),
         // Inputs.

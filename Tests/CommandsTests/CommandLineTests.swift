@@ -23,7 +23,7 @@ import Testing
         _ = host.execute(["run", "--help"])
         let options = """
             floppy disk cdrom boot kernel initrd append bios memory cpus engine clock rtc disposable serial debug-console debug-exit \
-            no-reboot headless script screen-text timeout max-instructions stats
+            no-reboot headless script screen-text timeout max-instructions stats disk-interface virtio-console virtio-rng virtio-balloon
             """
         for option in options.split(separator: " ") { #expect(host.standardOutput.contains("--\(option)"), "\(option)") }
     }
@@ -45,7 +45,7 @@ import Testing
     func settings() throws {
         let line =
             "--floppy f --disk a --disk b --cdrom c --boot dc --memory 64 --clock virtual --serial none --serial pty "
-            + "--debug-console 0x402=x --no-reboot"
+            + "--debug-console 0x402=x --no-reboot --disk-interface virtio --virtio-console file:y --virtio-rng --virtio-balloon"
         let run = try Run.parse(line.split(separator: " ").map(String.init))
         var settings = RunSettings()
         run.media.apply(to: &settings)
@@ -60,6 +60,9 @@ import Testing
         #expect(settings.serial == [SerialTarget.none, .pty])
         #expect(settings.debugConsoles == [.init(port: 0x402, path: "x")])
         #expect(settings.noReboot)
+        #expect(settings.diskInterface == .virtio)
+        #expect(settings.virtioConsole == .file("y"))
+        #expect(settings.virtioRNG && settings.virtioBalloon)
         #expect(!settings.headless)
         #expect(settings.displayName == "f")
         settings.kernel = "/boot/vmlinuz.old.gz"

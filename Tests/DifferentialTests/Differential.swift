@@ -80,7 +80,7 @@ final class Differential {
                     + listing(generator.lines, test.image))
         }
         // A task switch in the middle of the test empties FIP and FDP (see `X87Rules`): a real difference is there every time.
-        for attempt in 0..<3 where difference(runHost(test), blocks, test) == nil {
+        for attempt in 0..<20 where difference(runHost(test), blocks, test) == nil {
             disturbed += attempt > 0 ? 1 : 0
             return nil
         }

@@ -23,8 +23,10 @@ import Testing
             try Data(Noise.file(kind, seed)).write(to: URL(fileURLWithPath: path))
             let status = BadInputRandomTests.run(kind, path, script: script)
             outcomes[status, default: 0] += 1
-            // The instruction limit, the end of the second or a power-off, a Guru Meditation, a refusal.
-            #expect([0, 3, 66].contains(status), "\(kind.rawValue) \(seed) ended with \(status)")
+            // The instruction limit, the end of the second or a power-off, a Guru Meditation, a refusal; and for a kernel that asks for
+            // more memory than this machine was given, 64: the file may be good, the options do not go together.
+            let orderly: Set<Int32> = kind == .kernel ? [0, 3, 64, 66] : [0, 3, 66]
+            #expect(orderly.contains(status), "\(kind.rawValue) \(seed) ended with \(status)")
             try FileManager.default.removeItem(atPath: path)
         }
         // Noise must get further than the door.
@@ -146,39 +148,44 @@ enum Noise {
         return image
     }
 
-    /// A fifth is plain noise; the others have the header of a Linux, Multiboot or ELF image with fields that are likely, or random.
+    /// One in ten is plain noise. The others have the header of a Linux, Multiboot or ELF image, and two thirds of these have likely
+    /// values in every field, so that the noise behind it is executed; in the last third each field may be random.
     private static func kernel(_ generator: inout Generator) -> [UInt8] {
         var image = bytes(Int.random(in: 1...60_000, using: &generator), &generator)
+        let oddity = Int.random(in: 0..<3, using: &generator) == 0
         func put(_ at: Int, _ bytes: [UInt8]) {
             if at + bytes.count <= image.count { image.replaceSubrange(at..<at + bytes.count, with: bytes) }
         }
         func word(_ value: UInt32) -> [UInt8] { (0..<4).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) } }
-        func sometimes(_ value: UInt32, _ generator: inout Generator) -> [UInt8] {
-            Int.random(in: 0..<6, using: &generator) == 0 ? bytes(4, &generator) : word(value)
+        func likely(_ value: UInt32) -> [UInt8] {
+            oddity && Int.random(in: 0..<6, using: &generator) == 0 ? bytes(4, &generator) : word(value)
         }
-        switch Int.random(in: 0..<5, using: &generator) {
+        switch Int.random(in: 0..<10, using: &generator) {
         case 0: break
-        case 1, 2:
-            put(0x1F1, [UInt8.random(in: 0...8, using: &generator)])
+        case 1...3:  // Linux, as in boot.rst
+            let sectors = UInt8.random(in: 0...8, using: &generator)
+            let system = image.count - (Int(sectors == 0 ? 4 : sectors) + 1) * 512
+            put(0x1F1, [sectors])
+            put(0x1F4, likely(UInt32(max(0, (system + 15) / 16))))
             put(0x1FE, [0x55, 0xAA, 0xEB, 0x66] + Array("HdrS".utf8) + [UInt8.random(in: 0...15, using: &generator), 2])
             put(0x211, [UInt8.random(in: 0...1, using: &generator) | 0x80])
-            put(0x214, sometimes(0x10_0000, &generator))
-            put(0x22C, sometimes(0x37FF_FFFF, &generator))
-            put(0x238, sometimes(2048, &generator))
-        case 3:
-            let flags: UInt32 = Bool.random(using: &generator) ? 0x1_0003 : 3
+            put(0x214, likely(0x10_0000))
+            put(0x22C, likely(0x37FF_FFFF))
+            put(0x238, likely(2048))
+            put(0x258, likely(0x10_0000) + likely(0) + likely(0x2_0000))
+        case 4...6:  // Multiboot with load addresses
             let at = 4 * Int.random(in: 0...40, using: &generator)
+            let flags: UInt32 = oddity && Bool.random(using: &generator) ? 3 : 0x1_0003
             put(at, word(0x1BAD_B002) + word(flags) + word(0 &- 0x1BAD_B002 &- flags))
-            put(at + 12, sometimes(0x10_0000 + UInt32(at), &generator) + sometimes(0x10_0000, &generator) + sometimes(0, &generator))
-            put(at + 24, sometimes(0, &generator) + sometimes(0x10_0100, &generator))
-        default:
+            put(at + 12, likely(0x10_0000 + UInt32(at)) + likely(0x10_0000) + likely(0) + likely(0) + likely(0x10_0000 + UInt32(at) + 32))
+        default:  // ELF32
             put(0, [0x7F, 0x45, 0x4C, 0x46, 1, 1, 1, 0] + [UInt8](repeating: 0, count: 8) + [2, 0, 3, 0] + word(1))
-            put(24, sometimes(0x10_0000, &generator) + sometimes(52, &generator))
-            put(42, [32, 0, UInt8.random(in: 0...4, using: &generator), 0])
+            put(24, likely(0x10_0000) + likely(52))
+            put(42, [32, 0, UInt8.random(in: 1...4, using: &generator), 0])
             for entry in 0..<4 {
-                let offset = sometimes(UInt32(entry) * 512, &generator), address = sometimes(0x10_0000 + UInt32(entry) << 12, &generator)
-                let sizes = sometimes(512, &generator) + sometimes(1024, &generator)
-                put(52 + entry * 32, word(1) + offset + address + address + sizes + word(7) + word(4096))
+                let at = UInt32(min(entry * 512, max(0, image.count - 512)))
+                let address = likely(0x10_0000 + UInt32(entry) << 12)
+                put(52 + entry * 32, word(1) + likely(at) + address + address + likely(512) + likely(1024) + word(7) + word(4096))
             }
         }
         return image

@@ -32,6 +32,14 @@ import Testing
         #expect(runs[0].state_digest == runs[1].state_digest)
     }
 
+    @Test("four processors, past the point where Linux has started them", .enabled(if: Guest.has(Guest.kernel, Guest.initrd)))
+    func processors() throws {
+        let linux = ["--kernel", Guest.kernel, "--initrd", Guest.initrd, "--append", "console=ttyS0", "--serial", "none"]
+        let runs = try digests(700_000_001, ["--cpus", "4"] + linux)
+        #expect(runs[0].instructions == 700_000_001)
+        #expect(runs[0].state_digest == runs[1].state_digest)
+    }
+
     @Test("another instruction more is another state") func sensitive() throws {
         #expect(try digests(2_000_000, [])[0].state_digest != digests(2_000_001, [])[0].state_digest)
     }

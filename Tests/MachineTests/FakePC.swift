@@ -25,7 +25,7 @@ final class FakePC: GuestPC, @unchecked Sendable {
     let memory: GuestMemory
     /// Key events with the guest time of each.
     var keys: [(key: PCKey, down: Bool, time: Nanoseconds)] = []
-    var received: [[UInt8]] = [[], [], [], []]
+    var received: [[UInt8]] = [[], [], [], [], []]
     /// Room of each receiver per call.
     var serialRoom = 16
     var resets = 0, powerButtons = 0
@@ -51,6 +51,18 @@ final class FakePC: GuestPC, @unchecked Sendable {
         let taken = min(serialRoom, bytes.count)
         received[port] += bytes.prefix(taken)
         return taken
+    }
+    func consoleInput(_ bytes: [UInt8]) -> Int { serialInput(SerialPump.virtioConsole, bytes) }
+    /// Random bytes that the guest waits for, and those that came.
+    var entropyWanted = 0, entropy: [UInt8] = []
+    func entropyInput(_ bytes: [UInt8]) {
+        entropy += bytes
+        entropyWanted = 0
+    }
+    var balloonMiB: Int?
+    func setBalloon(mib: Int) -> Bool {
+        balloonMiB = mib
+        return true
     }
     func powerButton() { powerButtons += 1 }
     func drainOutput() -> [(HostStream, [UInt8])] {

@@ -166,6 +166,11 @@ enum KernelImages {
             try KernelImages.loader(KernelImages.linux(), initrd: [UInt8](repeating: 0, count: 2 << 20), mib: 4)
         }
         #expect(memory?.kind == .usage)
+        var huge = KernelImages.linux()
+        huge.put(UInt32(0xDFF0_0000), at: 0x260)
+        let kernel = #expect(throws: MachineError.self) { try KernelImages.loader(huge) }
+        // No --memory would do: it is the file.
+        #expect(kernel?.kind == .badInput)
         let line = #expect(throws: MachineError.self) {
             try KernelImages.loader(KernelImages.linux(), line: String(repeating: "x", count: 2048))
         }
@@ -242,7 +247,8 @@ enum KernelImages {
         image.put(UInt32(0x9_F010), at: 24)
         let loader = try KernelImages.loader(image)
         let memory = try KernelImages.memory()
-        #expect(throws: MachineError.self) { try loader.place(in: memory) }
+        let error = #expect(throws: MachineError.self) { try loader.place(in: memory) }
+        #expect(error?.kind == .badInput)
         #expect(memory.load(KernelROM.parameters, as: UInt16.self) == 0)
     }
 

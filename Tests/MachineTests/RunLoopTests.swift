@@ -49,6 +49,21 @@ import Testing
         #expect(ending.resets == 0)
     }
 
+    @Test("random bytes that the guest waits for come from outside, also to a guest that has halted")
+    func entropy() throws {
+        let pc = try FakePC()
+        pc.entropyWanted = 7
+        pc.onSlice = { pc, _ in pc.entropy.isEmpty ? .halted(until: nil) : .powerOff }
+        let result = try run(pc) {
+            $0.hostClock = HostClock()
+            $0.entropy = { Array(0..<UInt8($0)) }
+            $0.timeout = 20_000_000_000
+        }
+        #expect(result.outcome == .poweredOff)
+        #expect(result.report.hostSeconds < 0.5, "it did not sleep first")
+        #expect(pc.entropy == Array(0..<7))
+    }
+
     @Test("the time limit ends a run whose guest sleeps, with 124")
     func timeout() throws {
         let pc = try FakePC()

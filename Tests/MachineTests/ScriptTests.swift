@@ -53,8 +53,23 @@ import Testing
 
     @Test("bytes for the serial port need not be UTF-8")
     func typeSerial() throws {
-        guard case .typeSerial(let bytes) = try only(#"type-serial \xFFq\r"#) else { return #expect(Bool(false), "not a type-serial") }
+        guard case .typeSerial(let port, let bytes) = try only(#"type-serial \xFFq\r"#) else {
+            return #expect(Bool(false), "not a type-serial")
+        }
+        #expect(port == 0)
         #expect(bytes == [0xFF, 0x71, 0x0D])
+    }
+
+    @Test("the console's commands name its port; balloon takes MiB")
+    func console() throws {
+        guard case .typeSerial(SerialPump.virtioConsole, let bytes) = try only(#"type-console x\n"#),
+            case .waitForSerial(SerialPump.virtioConsole, let pattern, let seconds) = try only("wait-for-console 2 ready 5"),
+            case .balloon(let mib) = try only("balloon 32")
+        else { return #expect(Bool(false), "not the console's commands") }
+        #expect(bytes == [0x78, 0x0A])
+        #expect(pattern.source == "2 ready")
+        #expect(seconds == 5)
+        #expect(mib == 32)
     }
 
     @Test("comments, blank lines and Windows line ends are no commands; lines are counted from 1")
@@ -66,9 +81,11 @@ import Testing
     @Test(
         "a mistake is reported with the script's name and the line",
         arguments: [
-            "frobnicate", "wait", "wait x", "wait -1", "wait inf", "wait nan", "wait-for", "wait-for (", "wait-for \"\"", "wait-for-serial",
+            "frobnicate", "balloon", "balloon x", "balloon -1", "balloon 99999999",
+            "wait", "wait x", "wait -1", "wait inf", "wait nan", "wait-for", "wait-for (", "wait-for \"\"", "wait-for-serial",
             "type",
-            "type-serial", "keys", "keys ctrl-frob", "screen", "screenshot", "stop now", "WAIT 3", "wait-for [z-a] 3",
+            "type-serial", "type-console", "wait-for-console",
+            "keys", "keys ctrl-frob", "screen", "screenshot", "stop now", "WAIT 3", "wait-for [z-a] 3",
         ])
     func mistakes(line: String) {
         let error = #expect(throws: MachineError.self) { try Script("stop\n\(line)\n", name: "boot.txt") }
@@ -90,6 +107,13 @@ import Testing
         #expect(result.outcome.exitStatus == 0)
         #expect(pc.retired > 2_000_000)
         #expect(pc.retired < 10_000_000)
+    }
+
+    @Test("a row matches with its trailing blanks and without", arguments: ["\"^/ # \"", "^/ #$", "\"^/ # +$\""])
+    func trailingBlanks(pattern: String) throws {
+        let pc = try FakePC()
+        pc.show("/ #")
+        #expect(try run(pc, script: "wait-for \(pattern) 2\nstop\n").outcome == .scriptStopped)
     }
 
     @Test("a wait that fails ends the run with 4 and says line, pattern and screen")
@@ -202,6 +226,19 @@ import Testing
         let result = try run(pc, script: "type-serial Hello World\\n\nwait-for done 5\nstop")
         #expect(result.outcome == .scriptStopped)
         #expect(pc.received[0] == Array("Hello World\n".utf8))
+    }
+
+    @Test("type-console and wait-for-console speak with the virtio console, balloon with the balloon")
+    func console() throws {
+        let pc = try FakePC()
+        pc.onSlice = { pc, _ in
+            if pc.received[4] == Array("hi\n".utf8), pc.output.isEmpty { pc.output = [(.virtioConsole, Array("you said hi".utf8))] }
+            return nil
+        }
+        let result = try run(pc, script: "type-console hi\\n\nwait-for-console \"said hi\" 5\nballoon 16\nstop")
+        #expect(result.outcome == .scriptStopped)
+        #expect(pc.received[0].isEmpty)
+        #expect(pc.balloonMiB == 16)
     }
 
     @Test("screen writes the rows with trailing blanks cut")

@@ -52,16 +52,17 @@ enum MetalBench {
     }
 
     /// Runs until the image writes to the exit port or the machine stops.
-    static func run(_ image: [UInt8], instructions limit: UInt64 = 50_000_000) throws -> MetalReport {
+    static func run(_ image: [UInt8], cpus: Int = 1, slice: Int64 = 1_000_000, instructions limit: UInt64 = 50_000_000) throws -> MetalReport {
         var settings = BoardSettings(bios: image)
         settings.ramMiB = 64
+        settings.cpus = cpus
         settings.debugConsolePorts = [0xE9]
         settings.debugExitPort = 0xF4
         let pc = try PC(settings)
         var report = MetalReport()
         var text: [UInt8] = []
         while pc.retired < limit {
-            report.stop = pc.run(instructions: 1_000_000)
+            report.stop = pc.run(instructions: slice)
             for case (.debugConsole, let bytes) in pc.drainOutput() { text += bytes }
             switch report.stop {
             case .sliceDone: continue

@@ -26,7 +26,7 @@ struct MetalTests {
 
     @Test("the images hold at least 300 checks, and every image is run") func total() throws {
         #expect(MetalTests.images.map(\.checks).reduce(0, +) >= 300)
-        #expect(Set(try MetalBench.sources()) == Set(MetalTests.images.map(\.name) + ["shutdown"]))
+        #expect(Set(try MetalBench.sources()) == Set(MetalTests.images.map(\.name) + ["shutdown", "smp"]))
     }
 
     @Test("a triple fault is a shutdown that names its faults", arguments: [
@@ -40,6 +40,19 @@ struct MetalTests {
             return
         }
         #expect(sentence.contains(first), "\(sentence)")
+    }
+
+    @Test("four processors start, lock, interrupt each other and see each other's writes; the same however the run is cut")
+    func processors() throws {
+        let image = try MetalBench.assemble("smp")
+        var digests: Set<String> = []
+        for slice: Int64 in [1_000_000, 777, 1_000_000] {
+            let report = try MetalBench.run(image, cpus: 4, slice: slice)
+            for complaint in report.complaints { Issue.record("smp: \(complaint)") }
+            #expect(report.total == 36 && report.passed.count == 36 && report.stop == .debugExit(1), "\(report.lines.last ?? "nothing"); \(report.stop)")
+            digests.insert(report.digest)
+        }
+        #expect(digests.count == 1)
     }
 
     @Test("two runs of an image are identical", arguments: ["debug", "system"]) func repeatable(_ name: String) throws {

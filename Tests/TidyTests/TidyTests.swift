@@ -62,7 +62,7 @@ private let arrows: [String: Set<String>] = [
         let name = (file.path as NSString).lastPathComponent
         guard !SourceTests.values.contains(name), !name.contains("+") else { return }
         let head = Array(file.lines.drop { !$0.hasPrefix("///") }.prefix { $0.hasPrefix("///") })
-        let makers = "Intel|IBM|Motorola|National|Microsoft|Compaq|ECMA|QEMU|Bochs|Vitrine"
+        let makers = "OASIS|Intel|IBM|Motorola|National|Microsoft|Compaq|ECMA|QEMU|Bochs|Vitrine"
         let named = head.first?.range(of: "^/// (\(makers))[ ,].*", options: .regularExpression) != nil
         #expect(named, "\(file.path): the head does not begin with maker and part")
         #expect(head.contains { $0.hasPrefix("/// Source:") }, "\(file.path): no 'Source:' in the head")

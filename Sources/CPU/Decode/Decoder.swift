@@ -253,13 +253,13 @@ struct Decoder {
                 return true
             }
             op.imm |= Int32(encoding.vvvv) << 8 | (encoding.long ? 1 << 12 : 0) | (encoding.wide ? 1 << 13 : 0) | (encoding.isVEX ? 1 << 14 : 0)
+            if rex == 0 { op.imm |= Op.noREX }
             op.a = UInt8(truncatingIfNeeded: op.regField) | (rex & 4) << 1
             op.b = UInt8(truncatingIfNeeded: op.rmField) | (rex & 1) << 3
             op.sub = form
             resolveAddress(&op, .nop)
             op.kind = .vector
             emit(op)
-            if VectorMap.endsBlock(form) { end() }
         }
         return true
     }

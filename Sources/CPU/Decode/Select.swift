@@ -85,6 +85,8 @@ extension Decoder {
             if opcode == 0x90 && rex & 1 != 0 {
                 (op.a, op.b) = (64, 0)
                 op.kind = Kind.xchg_rr8.sized(size)
+            } else if opcode == 0x90 && op.hasREP {
+                return emitSlow(&op, .nop, ends: false)  // PAUSE
             } else {
                 op.kind = .nop
             }

@@ -72,6 +72,8 @@ final class BlockCache {
     /// First block of each arena page.
     private let pages: UnsafeMutablePointer<BlockPointer?>
     private let pageCount: Int
+    /// This processor's share of `GuestMemory.codeGranules`.
+    let granules: UnsafeMutablePointer<UInt64>
     /// For pages that hold decoded code, one bit for each byte of it: data beside code is written all the time.
     private let codeBytes: UnsafeMutablePointer<UnsafeMutablePointer<UInt64>?>
     /// How often decoded code of each arena page was written over, saturating.
@@ -97,6 +99,8 @@ final class BlockCache {
         pageCount = memory.arenaBytes / 4096
         pages = .allocate(capacity: pageCount)
         pages.initialize(repeating: nil, count: pageCount)
+        granules = .allocate(capacity: pageCount)
+        granules.initialize(repeating: 0, count: pageCount)
         codeBytes = .allocate(capacity: pageCount)
         codeBytes.initialize(repeating: nil, count: pageCount)
         writes = .allocate(capacity: pageCount)
@@ -108,6 +112,7 @@ final class BlockCache {
         area.deallocate()
         table.deallocate()
         pages.deallocate()
+        granules.deallocate()
         for page in 0..<pageCount { codeBytes[page]?.deallocate() }
         codeBytes.deallocate()
         writes.deallocate()
@@ -174,17 +179,16 @@ final class BlockCache {
         pages[page] = new
         let first = (storage & 0xFFF) >> 6
         let last = min(((storage & 0xFFF) + max(decoder.position, 1) - 1) >> 6, 63)
-        let old = memory.codeGranules[page]
         var mask: UInt64 = 0
         for g in first...last { mask |= 1 &<< UInt64(g) }
-        memory.codeGranules[page] = old | mask
+        granules[page] |= mask
         if codeBytes[page] == nil {
             let bits = UnsafeMutablePointer<UInt64>.allocate(capacity: 64)
             bits.initialize(repeating: 0, count: 64)
             codeBytes[page] = bits
         }
         markBytes(page, storage & 0xFFF, Int(new.pointee.bytes))
-        if old == 0 { processor.markCodePage(page) }
+        memory.addCode(page, mask)
     }
 
     private func markBytes(_ page: Int, _ start: Int, _ count: Int) {
@@ -213,11 +217,11 @@ final class BlockCache {
         let last = min((start + count - 1) >> 6, 63)
         var mask: UInt64 = 0
         for g in (start >> 6)...last { mask |= 1 &<< UInt64(g) }
-        guard memory.codeGranules[page] & mask != 0, holdsCode(page, start, count) else { return }
+        guard granules[page] & mask != 0, holdsCode(page, start, count) else { return }
         codeBytes[page]?.update(repeating: 0, count: 64)
         var link: BlockPointer? = pages[page]
         var previous: BlockPointer?
-        var granules: UInt64 = 0
+        var left: UInt64 = 0
         while let block = link {
             let next = block.pointee.nextOnPage
             let from = block.pointee.storage
@@ -226,13 +230,14 @@ final class BlockCache {
                 kill(block)
                 if let previous { previous.pointee.nextOnPage = next } else { pages[page] = next }
             } else {
-                for g in ((from & 0xFFF) >> 6)...min(((from & 0xFFF) + max(Int(block.pointee.bytes), 1) - 1) >> 6, 63) { granules |= 1 &<< UInt64(g) }
+                for g in ((from & 0xFFF) >> 6)...min(((from & 0xFFF) + max(Int(block.pointee.bytes), 1) - 1) >> 6, 63) { left |= 1 &<< UInt64(g) }
                 markBytes(page, from & 0xFFF, Int(block.pointee.bytes))
                 previous = block
             }
             link = next
         }
-        memory.codeGranules[page] = granules
+        granules[page] = left
+        memory.recountCode(page)
         if writes[page] < .max { writes[page] += 1 }
     }
 
@@ -270,7 +275,10 @@ final class BlockCache {
         used = 0
         table.update(repeating: nil, count: BlockCache.tableEntries)
         pages.update(repeating: nil, count: pageCount)
-        memset(memory.codeGranules, 0, pageCount * 8)
-        for page in 0..<pageCount { codeBytes[page]?.update(repeating: 0, count: 64) }
+        for page in 0..<pageCount where granules[page] != 0 {
+            granules[page] = 0
+            memory.recountCode(page)
+            codeBytes[page]?.update(repeating: 0, count: 64)
+        }
     }
 }

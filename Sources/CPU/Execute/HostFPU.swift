@@ -173,19 +173,32 @@ public enum HostFPU {
 enum ExecutableCode {
     /// Address of the read-and-execute mapping, which lives as long as the process; 0 when the host refuses.
     static func map(_ bytes: [UInt8]) -> UInt {
-        typealias Create = @convention(c) (UnsafePointer<CChar>, UInt32) -> Int32
         let length = (bytes.count + 4095) & ~4095
-        // `memfd_create` is not visible through the Glibc module (it wants _GNU_SOURCE).
-        guard length > 0, let symbol = dlsym(nil, "memfd_create") else { return 0 }
-        let file = "vitrine-code".withCString { unsafeBitCast(symbol, to: Create.self)($0, 1) }
-        guard file >= 0 else { return 0 }
-        defer { close(file) }
-        guard ftruncate(file, length) == 0,
-            let writable = mmap(nil, length, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0), writable != MAP_FAILED
-        else { return 0 }
-        bytes.withUnsafeBytes { writable.copyMemory(from: $0.baseAddress.unsafelyUnwrapped, byteCount: bytes.count) }
-        munmap(writable, length)
-        guard let executable = mmap(nil, length, PROT_READ | PROT_EXEC, MAP_SHARED, file, 0), executable != MAP_FAILED else { return 0 }
-        return UInt(bitPattern: executable)
+        guard let area = area(length) else { return 0 }
+        bytes.withUnsafeBytes { area.writable.copyMemory(from: $0.baseAddress.unsafelyUnwrapped, byteCount: bytes.count) }
+        munmap(area.writable, length)
+        return area.executable
+    }
+
+    /// Both mappings of a new area of whole pages; nil when the host refuses.
+    static func area(_ length: Int) -> (writable: UnsafeMutableRawPointer, executable: UInt)? {
+        #if arch(x86_64)
+            typealias Create = @convention(c) (UnsafePointer<CChar>, UInt32) -> Int32
+            // `memfd_create` is not visible through the Glibc module (it wants _GNU_SOURCE).
+            guard length > 0, let symbol = dlsym(nil, "memfd_create") else { return nil }
+            let file = "vitrine-code".withCString { unsafeBitCast(symbol, to: Create.self)($0, 1) }
+            guard file >= 0 else { return nil }
+            defer { close(file) }
+            guard ftruncate(file, length) == 0,
+                let writable = mmap(nil, length, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0), writable != MAP_FAILED
+            else { return nil }
+            guard let executable = mmap(nil, length, PROT_READ | PROT_EXEC, MAP_SHARED, file, 0), executable != MAP_FAILED else {
+                munmap(writable, length)
+                return nil
+            }
+            return (writable, UInt(bitPattern: executable))
+        #else
+            return nil
+        #endif
     }
 }

@@ -8,11 +8,13 @@ public enum EngineExit: Equatable, Sendable {
     case halted
     /// The board asked for a look-up: lines, deadlines or the map changed, or a reset or power-off is pending.
     case attention
+    /// PAUSE, where `yieldsOnPause`: the guest spins, another processor may go on.
+    case paused
     /// Triple fault, in one plain sentence.
     case shutdown(String)
 }
 
-/// One vCPU with its caches: the interpreter engine.
+/// One vCPU with its caches: the interpreter engine. Several may share one memory; each has its own caches over it.
 ///
 /// Confined to the thread that runs the machine.
 public final class Processor {
@@ -20,7 +22,12 @@ public final class Processor {
     public let memory: GuestMemory
     public unowned let bus: any CPUBus
     public let model: CPUModel
+    /// Initial APIC ID; 0: the bootstrap processor.
+    public let apicID: UInt8
     private(set) var blocks: BlockCache!
+    /// PAUSE makes `run` return.
+    public var yieldsOnPause = false
+    private var paused = false
 
     private let filled: UnsafeMutablePointer<UInt16>
     private var filledCount = 0
@@ -31,10 +38,11 @@ public final class Processor {
     private let jumpPages: UnsafeMutablePointer<UInt64>
     private static let jumpPageMask = 4095
 
-    public init(memory: GuestMemory, bus: any CPUBus, model: CPUModel) {
+    public init(memory: GuestMemory, bus: any CPUBus, model: CPUModel, apicID: UInt8 = 0) {
         self.memory = memory
         self.bus = bus
         self.model = model
+        self.apicID = apicID
         let block = UnsafeMutableRawPointer.allocate(byteCount: Core.blockBytes, alignment: 4096)
         memset(block, 0, Core.blockBytes)
         core = Core(base: block)
@@ -52,17 +60,12 @@ public final class Processor {
             to: Transient(
                 tlb: tlb, userTLB: tlb + TLBEntry.entries, systemTLB: tlb, jumpCache: jumps, missTLB: tlb + 2 * TLBEntry.entries, processor: self))
         blocks = BlockCache(processor: self, memory: memory)
-        memory.codeWritten = { [unowned self] offset, count in blocks.invalidate(offset, count) }
-        memory.mapChanged = { [unowned self] in
-            core.flushTLB(keepGlobal: false)
-            core.t.pointee.leaveBlock = true
-        }
+        memory.attach(self)
         reset()
     }
 
     deinit {
-        memory.codeWritten = nil
-        memory.mapChanged = nil
+        memory.detach(self)
         core.base.deallocate()
         filled.deallocate()
         globalSlots.deallocate()
@@ -84,12 +87,44 @@ public final class Processor {
         state.dr[6] = 0xFFFF_0FF0
         state.dr[7] = 0x400
         state.retired = retired
+        state.random ^= UInt64(apicID) &* 0x9E37_79B9_7F4A_7C15  // no two processors draw the same numbers
         core.v.pointee = state
         setBudget(0)
         core.t.pointee.nmi = false
         core.t.pointee.nmiBlocked = false
         core.flushTLB(keepGlobal: false)
         core.modeChanged()
+    }
+
+    /// INIT#: starts anew, but FPU, vector registers, MSRs, MTRRs, time-stamp counter and the cache bits of CR0 stay. SDM Vol. 3A, "Processor
+    /// State After Reset", column INIT.
+    /// - Parameter waiting: an application processor: it waits for SIPI.
+    public func initialise(waiting: Bool) {
+        let old = core.v.pointee
+        reset()
+        var new = core.v.pointee
+        new.cr0 = new.cr0 & ~(CR0.cd | CR0.nw) | old.cr0 & (CR0.cd | CR0.nw)
+        (new.fpu, new.vector, new.mxcsr, new.xcr0) = (old.fpu, old.vector, old.mxcsr, old.xcr0)
+        (new.sysenterCS, new.sysenterESP, new.sysenterEIP, new.pat) = (old.sysenterCS, old.sysenterESP, old.sysenterEIP, old.pat)
+        (new.star, new.lstar, new.cstar, new.sfmask) = (old.star, old.lstar, old.cstar, old.sfmask)
+        (new.kernelGSBase, new.tscAux, new.tscOffset) = (old.kernelGSBase, old.tscAux, old.tscOffset)
+        (new.mtrrDefType, new.mtrrVariable, new.mtrrFixed) = (old.mtrrDefType, old.mtrrVariable, old.mtrrFixed)
+        (new.microcodeRevision, new.miscEnable) = (old.microcodeRevision, old.miscEnable)
+        (new.eventSelect, new.eventCount, new.random) = (old.eventSelect, old.eventCount, old.random)
+        new.waitingForStartup = waiting
+        core.v.pointee = new
+        core.modeChanged()
+    }
+
+    /// SIPI: starts at page `vector` of the first MiB. False: the processor was not waiting for it, nothing happened.
+    public func startUp(vector: UInt8) -> Bool {
+        guard core.v.pointee.waitingForStartup else { return false }
+        core.v.pointee.waitingForStartup = false
+        core.v.pointee.seg[Seg.cs].selector = UInt16(vector) << 8
+        core.v.pointee.seg[Seg.cs].base = UInt64(vector) << 12
+        core.v.pointee.rip = 0
+        core.modeChanged()
+        return true
     }
 
     // MARK: Counting
@@ -118,6 +153,19 @@ public final class Processor {
     /// Leaves `run` at the next instruction boundary.
     public func requestExit() { core.t.pointee.exitRequested = true; core.t.pointee.leaveBlock = true }
     public var isHalted: Bool { core.v.pointee.halted }
+    /// In HLT or waiting for SIPI, and nothing that has arrived ends it.
+    public var isIdle: Bool {
+        if core.v.pointee.waitingForStartup { return true }
+        guard core.v.pointee.halted, core.t.pointee.pendingDebug == 0 else { return false }
+        if core.t.pointee.nmi && !core.t.pointee.nmiBlocked { return false }
+        return !core.t.pointee.intr || core.v.pointee.systemFlags & EFlags.if == 0
+    }
+
+    func pause() {
+        guard yieldsOnPause else { return }
+        paused = true
+        requestExit()
+    }
 
     // MARK: Running
 
@@ -131,11 +179,13 @@ public final class Processor {
             c.t.pointee.leaveBlock = false
             if c.t.pointee.exitRequested {
                 c.t.pointee.exitRequested = false
-                return .attention
+                defer { paused = false }
+                return paused ? .paused : .attention
             }
+            if c.v.pointee.waitingForStartup { return .halted }
             if let shutdown = takeEvents(c) { return .shutdown(shutdown) }
             if c.t.pointee.exitRequested { continue }
-            if c.v.pointee.halted || c.v.pointee.waitingForStartup { return .halted }
+            if c.v.pointee.halted { return .halted }
             if c.t.pointee.budget <= 0 { return .budgetUsed }
             if let shutdown = step(c) { return .shutdown(shutdown) }
         }
@@ -381,6 +431,12 @@ public final class Processor {
             core.t.pointee.largeLow = .max
             core.t.pointee.largeHigh = 0
         }
+    }
+
+    /// The physical map changed: translations are stale.
+    func mapChanged() {
+        core.flushTLB(keepGlobal: false)
+        core.t.pointee.leaveBlock = true
     }
 
     /// First code on an arena page: stores to it must take the slow way from now on.

@@ -46,6 +46,7 @@ func executeSlow(_ c: Core, _ o: OpPointer) throws(Fault) {
     case .cli: try cli(c, o)
     case .sti: try sti(c, o)
     case .hlt: try hlt(c, o)
+    case .nop: c.t.pointee.processor.pause()
     case .aaa: asciiAdjust(c, subtract: false)
     case .aas: asciiAdjust(c, subtract: true)
     case .aam: try aam(c, o)
@@ -110,7 +111,7 @@ func executeSlow(_ c: Core, _ o: OpPointer) throws(Fault) {
     case .fxrstor: try fxrstor(c, o)
     // These always have kinds of their own.
     case .add, .or, .adc, .sbb, .and, .sub, .xor, .cmp, .test, .inc, .dec, .neg, .not, .rol, .ror, .rcl, .rcr, .shl, .shr, .sal, .sar, .mov, .movzx,
-        .movsx, .movsxd, .lea, .xchg, .set, .nop, .cbw, .cwd, .clc, .stc, .cmc, .cld, .std, .fpu, .mmx, .emms:
+        .movsx, .movsxd, .lea, .xchg, .set, .cbw, .cwd, .clc, .stc, .cmc, .cld, .std, .fpu, .mmx, .emms:
         throw .invalidOpcode
     }
 }

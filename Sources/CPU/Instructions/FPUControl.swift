@@ -109,7 +109,7 @@ extension Core {
 
     /// Linear address of the field at `offset` in an image that starts at `start`.
     @inline(__always)
-    private func within(_ start: UInt64, _ offset: Int) -> UInt64 { (start &+ UInt64(offset)) & t.pointee.addressMask }
+    func within(_ start: UInt64, _ offset: Int) -> UInt64 { (start &+ UInt64(offset)) & t.pointee.addressMask }
 
     /// Proves that an image of fewer than 4096 bytes can be written, so that a page fault leaves memory and state alone.
     private func imageForWriting(_ o: OpPointer, _ bytes: Int) throws(Fault) -> UInt64 {
@@ -229,31 +229,13 @@ func fxsave(_ c: Core, _ o: OpPointer) throws(Fault) {
     if c.cr0 & (CR0.em | CR0.ts) != 0 { throw .deviceNotAvailable }
     let start = try c.effectiveLinear(o, 512, write: true)
     if start & 15 != 0 { throw .generalProtection }
-    func at(_ offset: Int) -> UInt64 { (start &+ UInt64(offset)) & c.t.pointee.addressMask }
     // The image may cross one page end; after this nothing faults.
     try c.probeWrite(start, 1)
-    try c.probeWrite((start &+ 511) & c.t.pointee.addressMask, 1)
-    let f = c.v.pointee.fpu
-    try c.store(at(0), UInt32(f.control) | UInt32(c.statusWord) &<< 16)
-    // Abridged tags: 1 is "not empty".
-    try c.store(at(4), UInt32(~f.empty) | UInt32(f.opcode & 0x7FF) &<< 16)
-    if o.pointee.operandBytes == 8 {
-        try c.store(at(8), f.instructionPointer)
-        try c.store(at(16), f.dataPointer)
-    } else {
-        try c.store(at(8), f.instructionPointer & 0xFFFF_FFFF | UInt64(f.instructionSelector) &<< 32)
-        try c.store(at(16), f.dataPointer & 0xFFFF_FFFF | UInt64(f.dataSelector) &<< 32)
-    }
+    try c.probeWrite(c.within(start, 511), 1)
+    try c.storeX87Image(start, wide: o.pointee.operandBytes == 8)
     if c.cr4 & CR4.osfxsr != 0 {
-        try c.store(at(24), UInt64(c.v.pointee.mxcsr) | UInt64(Core.mxcsrMask) &<< 32)
-        for i in 0..<c.fxsaveVectorCount {
-            try c.store(at(160 + 16 * i), c.v.pointee.vector[4 * i])
-            try c.store(at(168 + 16 * i), c.v.pointee.vector[4 * i + 1])
-        }
-    }
-    for i in 0..<8 {
-        try c.store(at(32 + 16 * i), c.st(i).significand)
-        try c.store(at(40 + 16 * i), UInt64(c.st(i).signExponent))
+        try c.storeMXCSRImage(start)
+        try c.storeXMMImage(start)
     }
 }
 
@@ -263,33 +245,13 @@ func fxrstor(_ c: Core, _ o: OpPointer) throws(Fault) {
     if c.cr0 & (CR0.em | CR0.ts) != 0 { throw .deviceNotAvailable }
     let start = try c.effectiveLinear(o, 512, write: false)
     if start & 15 != 0 { throw .generalProtection }
-    func at(_ offset: Int) -> UInt64 { (start &+ UInt64(offset)) & c.t.pointee.addressMask }
     // Everything is read before anything is loaded. A 16-aligned image never wraps inside an item.
     var image = InlineArray<52, UInt64>(repeating: 0)
     let vectors = c.cr4 & CR4.osfxsr != 0 ? c.fxsaveVectorCount : 0
-    for i in 0..<(20 + 2 * vectors) { image[i] = try c.load(at(8 * i), UInt64.self) }
+    for i in 0..<(20 + 2 * vectors) { image[i] = try c.load(c.within(start, 8 * i), UInt64.self) }
     let mxcsr = UInt32(truncatingIfNeeded: image[3])
     if vectors != 0 && mxcsr & ~Core.mxcsrMask != 0 { throw .generalProtection }
-
-    let status = UInt16(truncatingIfNeeded: image[0] &>> 16)
-    c.v.pointee.fpu.status = status & ~0x3800
-    c.v.pointee.fpu.top = UInt8(truncatingIfNeeded: status &>> 11) & 7
-    c.v.pointee.fpu.empty = ~UInt8(truncatingIfNeeded: image[0] &>> 32)
-    c.v.pointee.fpu.opcode = UInt16(truncatingIfNeeded: image[0] &>> 48) & 0x7FF
-    if o.pointee.operandBytes == 8 {
-        c.v.pointee.fpu.instructionPointer = image[1]
-        c.v.pointee.fpu.dataPointer = image[2]
-    } else {
-        c.v.pointee.fpu.instructionPointer = image[1] & 0xFFFF_FFFF
-        c.v.pointee.fpu.dataPointer = image[2] & 0xFFFF_FFFF
-        c.v.pointee.fpu.instructionSelector = UInt16(truncatingIfNeeded: image[1] &>> 32)
-        c.v.pointee.fpu.dataSelector = UInt16(truncatingIfNeeded: image[2] &>> 32)
-    }
-    for i in 0..<8 {
-        let n = c.fpuPhysical(i)
-        c.v.pointee.fpu.significand[n] = image[4 + 2 * i]
-        c.v.pointee.fpu.signExponent[n] = UInt16(truncatingIfNeeded: image[5 + 2 * i])
-    }
+    c.setX87Image(image, wide: o.pointee.operandBytes == 8)
     if vectors != 0 {
         c.v.pointee.mxcsr = mxcsr
         for i in 0..<vectors {
@@ -297,5 +259,60 @@ func fxrstor(_ c: Core, _ o: OpPointer) throws(Fault) {
             c.v.pointee.vector[4 * i + 1] = image[21 + 2 * i]
         }
     }
-    c.setFPUControl(UInt16(truncatingIfNeeded: image[0]))
+}
+
+// The pieces of the image that FXSAVE and XSAVE share. `wide`: REX.W, 64-bit pointers without selectors.
+extension Core {
+    func storeX87Image(_ start: UInt64, wide: Bool) throws(Fault) {
+        let f = v.pointee.fpu
+        try store(within(start, 0), UInt32(f.control) | UInt32(statusWord) &<< 16)
+        // Abridged tags: 1 is "not empty".
+        try store(within(start, 4), UInt32(~f.empty) | UInt32(f.opcode & 0x7FF) &<< 16)
+        if wide {
+            try store(within(start, 8), f.instructionPointer)
+            try store(within(start, 16), f.dataPointer)
+        } else {
+            try store(within(start, 8), f.instructionPointer & 0xFFFF_FFFF | UInt64(f.instructionSelector) &<< 32)
+            try store(within(start, 16), f.dataPointer & 0xFFFF_FFFF | UInt64(f.dataSelector) &<< 32)
+        }
+        for i in 0..<8 {
+            try store(within(start, 32 + 16 * i), st(i).significand)
+            try store(within(start, 40 + 16 * i), UInt64(st(i).signExponent))
+        }
+    }
+
+    func storeMXCSRImage(_ start: UInt64) throws(Fault) {
+        try store(within(start, 24), UInt64(v.pointee.mxcsr) | UInt64(Core.mxcsrMask) &<< 32)
+    }
+
+    func storeXMMImage(_ start: UInt64) throws(Fault) {
+        for i in 0..<fxsaveVectorCount {
+            try store(within(start, 160 + 16 * i), v.pointee.vector[4 * i])
+            try store(within(start, 168 + 16 * i), v.pointee.vector[4 * i + 1])
+        }
+    }
+
+    /// Loads the x87 from an image in 8-byte words.
+    func setX87Image(_ image: InlineArray<52, UInt64>, wide: Bool) {
+        let status = UInt16(truncatingIfNeeded: image[0] &>> 16)
+        v.pointee.fpu.status = status & ~0x3800
+        v.pointee.fpu.top = UInt8(truncatingIfNeeded: status &>> 11) & 7
+        v.pointee.fpu.empty = ~UInt8(truncatingIfNeeded: image[0] &>> 32)
+        v.pointee.fpu.opcode = UInt16(truncatingIfNeeded: image[0] &>> 48) & 0x7FF
+        if wide {
+            v.pointee.fpu.instructionPointer = image[1]
+            v.pointee.fpu.dataPointer = image[2]
+        } else {
+            v.pointee.fpu.instructionPointer = image[1] & 0xFFFF_FFFF
+            v.pointee.fpu.dataPointer = image[2] & 0xFFFF_FFFF
+            v.pointee.fpu.instructionSelector = UInt16(truncatingIfNeeded: image[1] &>> 32)
+            v.pointee.fpu.dataSelector = UInt16(truncatingIfNeeded: image[2] &>> 32)
+        }
+        for i in 0..<8 {
+            let n = fpuPhysical(i)
+            v.pointee.fpu.significand[n] = image[4 + 2 * i]
+            v.pointee.fpu.signExponent[n] = UInt16(truncatingIfNeeded: image[5 + 2 * i])
+        }
+        setFPUControl(UInt16(truncatingIfNeeded: image[0]))
+    }
 }

@@ -3,12 +3,12 @@ import Primitives
 /// RDMSR and WRMSR.
 ///
 /// Source: SDM Vol. 4, "MSRs in the P6 Family Processors", "Architectural MSRs"; Vol. 3A, "Memory Cache Control" (MTRR, PAT).
-/// Not implemented: machine check, last-branch records. Memory types are stored, not acted on. The P6 family's performance counters can
-/// be written and read, and count nothing.
+/// Not implemented: machine check, performance counters that count, last-branch records. Memory types are stored, not acted on.
 private enum MSR {
     static let tsc: UInt32 = 0x10, platformID: UInt32 = 0x17, apicBase: UInt32 = 0x1B, powerOn: UInt32 = 0x2A
     static let updateTrigger: UInt32 = 0x79, updateSignature: UInt32 = 0x8B, mtrrCap: UInt32 = 0xFE
     static let sysenterCS: UInt32 = 0x174, sysenterESP: UInt32 = 0x175, sysenterEIP: UInt32 = 0x176
+    static let eventCount: UInt32 = 0xC1, eventSelect: UInt32 = 0x186
     static let miscEnable: UInt32 = 0x1A0, debugControl: UInt32 = 0x1D9, pat: UInt32 = 0x277, mtrrDefaultType: UInt32 = 0x2FF
     static let efer: UInt32 = 0xC000_0080, star: UInt32 = 0xC000_0081, lstar: UInt32 = 0xC000_0082, cstar: UInt32 = 0xC000_0083
     static let sfmask: UInt32 = 0xC000_0084, fsBase: UInt32 = 0xC000_0100, gsBase: UInt32 = 0xC000_0101
@@ -25,14 +25,6 @@ private enum MSR {
         default: nil
         }
     }
-    /// Numbers of PerfCtr0 and 1, PerfEvtSel0 and 1, in the order of `VCPU.performance`.
-    static func performance(_ index: UInt32) -> Int? {
-        switch index {
-        case 0xC1, 0xC2: Int(index - 0xC1)
-        case 0x186, 0x187: Int(index - 0x186) + 2
-        default: nil
-        }
-    }
     /// UC, WC, WT, WP, WB.
     static func isMemoryType(_ type: UInt64) -> Bool { [0, 1, 4, 5, 6].contains(type) }
     static func areMemoryTypes(_ value: UInt64, pat: Bool) -> Bool {
@@ -44,6 +36,8 @@ private enum MSR {
 }
 
 extension Core {
+    /// Family 6 with the counters of the Pentium Pro.
+    private var hasP6Counters: Bool { t.pointee.processor.model.signature >> 8 & 0xF == 6 }
     private func has(_ feature: CPUFeatures) -> Bool { t.pointee.processor.model.has(feature) }
 
     /// nil: no such register, #GP(0).
@@ -52,6 +46,9 @@ extension Core {
         switch index {
         case MSR.tsc where has(F.tsc): return timeStamp
         case MSR.apicBase where has(F.apic): return t.pointee.processor.bus.readMSR(index)
+        case MSR.eventSelect where hasP6Counters, MSR.eventSelect + 1 where hasP6Counters:
+            return v.pointee.eventSelect[Int(index - MSR.eventSelect)]
+        case MSR.eventCount where hasP6Counters, MSR.eventCount + 1 where hasP6Counters: return v.pointee.eventCount[Int(index - MSR.eventCount)]
         case MSR.platformID, MSR.powerOn, MSR.debugControl: return 0
         case MSR.updateSignature: return v.pointee.microcodeRevision
         case MSR.sysenterCS where has(F.sep): return v.pointee.sysenterCS
@@ -72,15 +69,8 @@ extension Core {
         case MSR.gsBase where has(F.lm): return v.pointee.seg[Seg.gs].base
         case MSR.kernelGSBase where has(F.lm): return v.pointee.kernelGSBase
         case MSR.tscAux where has(F.rdtscp): return v.pointee.tscAux
-        case 0xC1, 0xC2, 0x186, 0x187: return performanceRegister(index).map { v.pointee.performance[$0] }
         default: return nil
         }
-    }
-
-    /// Later processors have others, announced by CPUID leaf 10, which is absent here.
-    private func performanceRegister(_ index: UInt32) -> Int? {
-        let model = t.pointee.processor.model
-        return model.signature >> 8 & 0xF == 6 && !model.has(.lm) ? MSR.performance(index) : nil
     }
 
     /// False: no such register or a reserved bit, #GP(0); nothing changed.
@@ -90,6 +80,12 @@ extension Core {
         switch index {
         case MSR.tsc where has(F.tsc): v.pointee.tscOffset = value &- processor.model.ticks(processor.bus.now())
         case MSR.apicBase where has(F.apic): return processor.bus.writeMSR(index, value)
+        case MSR.eventSelect where hasP6Counters, MSR.eventSelect + 1 where hasP6Counters:
+            v.pointee.eventSelect[Int(index - MSR.eventSelect)] = value & 0xFFFF_FFFF
+        // 40 bits wide, of which 31–0 are written and sign-extended.
+        case MSR.eventCount where hasP6Counters, MSR.eventCount + 1 where hasP6Counters:
+            let extended = UInt64(bitPattern: Int64(Int32(truncatingIfNeeded: value)))
+            v.pointee.eventCount[Int(index - MSR.eventCount)] = extended & 0xFF_FFFF_FFFF
         // Microcode updates are accepted and do nothing; the signature register is cleared before it is read back.
         case MSR.updateTrigger: break
         case MSR.updateSignature: v.pointee.microcodeRevision = 0
@@ -110,11 +106,6 @@ extension Core {
         case 0x250...0x26F where has(F.mtrr):
             guard let number = MSR.fixedRange(index), MSR.areMemoryTypes(value, pat: false) else { return false }
             v.pointee.mtrrFixed[number] = value
-        case 0xC1, 0xC2, 0x186, 0x187:
-            guard let number = performanceRegister(index) else { return false }
-            // A counter takes its 40 bits from the 32 that are written, sign and all.
-            let counter = UInt64(bitPattern: Int64(Int32(truncatingIfNeeded: value))) & 0xFF_FFFF_FFFF
-            v.pointee.performance[number] = number < 2 ? counter : value & 0xFFFF_FFFF
         case MSR.efer: return writeEFER(value)
         case MSR.star...MSR.sfmask where has(F.lm), MSR.fsBase...MSR.kernelGSBase where has(F.lm): return writeLongMode(index, value)
         case MSR.tscAux where has(F.rdtscp):

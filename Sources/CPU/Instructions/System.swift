@@ -164,12 +164,13 @@ func rdtsc(_ c: Core, _ o: OpPointer) throws(Fault) {
     c.edx = UInt32(truncatingIfNeeded: value >> 32)
 }
 
-/// RDPMC: the two counters of the P6 are there and do not count.
+/// RDPMC: the two counters of the P6 are there, hold what was written and do not count.
 func rdpmc(_ c: Core, _ o: OpPointer) throws(Fault) {
     if c.cr4 & CR4.pce == 0 && c.cpl != 0 { throw .generalProtection }
     guard c.ecx < 2 else { throw .generalProtection }
-    c.eax = 0
-    c.edx = 0
+    let count = c.v.pointee.eventCount[Int(c.ecx)]
+    c.eax = UInt32(truncatingIfNeeded: count)
+    c.edx = UInt32(truncatingIfNeeded: count >> 32)
 }
 
 extension Core {

@@ -50,12 +50,12 @@ public final class GuestMemory {
     /// RAM: arena offset 0.
     public let ram: Block
 
-    /// Per arena page: bit n set = bytes 64n…64n+63 hold decoded code.
+    /// Per arena page: bit n set = some processor has decoded code of bytes 64n…64n+63.
     let codeGranules: UnsafeMutablePointer<UInt64>
-    /// Called before bytes of a page with decoded code change: arena offset, length (within one page).
-    var codeWritten: ((Int, Int) -> Void)?
-    /// Called when the map changed: cached translations are stale.
-    var mapChanged: (() -> Void)?
+    /// The processors whose caches depend on this memory.
+    private var processors: [Attached] = []
+    /// A processor detaches itself before it goes away.
+    private struct Attached { unowned(unsafe) let processor: Processor }
 
     private var low = [Page](repeating: Page(read: -1, write: -1), count: 256)  // first MiB by 4 KiB pages
     private var windows: [Window] = []
@@ -122,14 +122,16 @@ public final class GuestMemory {
     public func setMap(_ new: [Window]) {
         windows = new
         for index in 0..<256 { low[index] = search(Physical(index) << 12) }
-        mapChanged?()
+        mapChanged()
     }
 
     public func setA20(_ enabled: Bool) {
         guard enabled != a20 else { return }
         a20 = enabled
-        mapChanged?()
+        mapChanged()
     }
+
+    private func mapChanged() { for attached in processors { attached.processor.mapChanged() } }
 
     private func search(_ page: Physical) -> Page {
         for window in windows.reversed() where page >= window.base && page - window.base < window.bytes {
@@ -265,9 +267,28 @@ public final class GuestMemory {
         let end = offset + count
         while at < end {
             let chunk = min(end - at, 4096 - (at & 0xFFF))
-            if codeGranules[at >> 12] != 0 { codeWritten?(at, chunk) }
+            if codeGranules[at >> 12] != 0 { for attached in processors { attached.processor.blocks.invalidate(at, chunk) } }
             at += chunk
         }
+    }
+
+    // MARK: Processors
+
+    func attach(_ processor: Processor) { processors.append(Attached(processor: processor)) }
+    func detach(_ processor: Processor) { processors.removeAll { $0.processor === processor } }
+
+    /// A processor decoded code of these granules of a page. On the first of a page the stores of all take the slow way from now on.
+    func addCode(_ page: Int, _ granules: UInt64) {
+        let old = codeGranules[page]
+        codeGranules[page] = old | granules
+        if old == 0 { for attached in processors { attached.processor.markCodePage(page) } }
+    }
+
+    /// A processor dropped decoded code of a page: what is left is what all of them hold.
+    func recountCode(_ page: Int) {
+        var granules: UInt64 = 0
+        for attached in processors { granules |= attached.processor.blocks.granules[page] }
+        codeGranules[page] = granules
     }
 }
 

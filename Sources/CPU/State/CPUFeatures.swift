@@ -45,6 +45,22 @@ public struct CPUFeatures: OptionSet, Hashable, Sendable {
         return word
     }
 
+    /// The features that these CPUID words show.
+    static func features(edx1: UInt32, ecx1: UInt32, ebx7: UInt32) -> CPUFeatures {
+        var found: CPUFeatures = []
+        for (feature, place, bit) in places {
+            let word: UInt32 =
+                switch place {
+                case .edx1: edx1
+                case .ecx1: ecx1
+                case .ebx7: ebx7
+                default: 0
+                }
+            if word & 1 << UInt32(bit) != 0 { found.insert(feature) }
+        }
+        return found
+    }
+
     static let i486: CPUFeatures = [.fpu]
     static let pentium: CPUFeatures = [.fpu, .de, .pse, .tsc, .msr, .cx8, .apic]
     static let p6: CPUFeatures = [.fpu, .de, .pse, .tsc, .msr, .pae, .cx8, .apic, .sep, .mtrr, .pge, .cmov, .pat, .mmx, .nopl]

@@ -60,6 +60,9 @@ public struct CPUModel: Equatable, Sendable {
 
     public func has(_ feature: CPUFeatures) -> Bool { features.contains(feature) }
 
+    /// Leaf 1 EDX, as inventories show it.
+    public var basicFeatures: UInt32 { features.word(.edx1) }
+
     /// Bits of CR4 that exist.
     public var cr4Mask: UInt32 {
         var mask: UInt32 = 0
@@ -192,7 +195,7 @@ func cpuid(_ c: Core, _ o: OpPointer) throws(Fault) {
     let r = processor.model.cpuid(
         c.eax, c.ecx,
         CPUIDContext(
-            apicEnabled: (base ?? 0) & 0x800 != 0, osxsave: c.cr4 & CR4.osxsave != 0, is64: c.is64, xcr0: c.v.pointee.xcr0))
+            apicID: UInt32(processor.apicID), apicEnabled: (base ?? 0) & 0x800 != 0, osxsave: c.cr4 & CR4.osxsave != 0, is64: c.is64, xcr0: c.v.pointee.xcr0))
     c.eax = r.0
     c.ebx = r.1
     c.ecx = r.2

@@ -183,7 +183,8 @@ extension Core {
         for number in Seg.es...Seg.gs where number != Seg.cs && number != Seg.ss {
             let s = segment(number)
             let conforming = s.attributes & 0x1C == 0x1C
-            if !conforming && s.dpl < level { v.pointee.seg[number] = nullSegment(0) }
+            // A null selector stays: FS and GS have their base from an MSR then.
+            if s.isPresent && !conforming && s.dpl < level { v.pointee.seg[number] = nullSegment(0) }
         }
     }
 }

@@ -15,12 +15,16 @@ extension VCPU {
         digest.combine(mtrrDefType)
         for n in 0..<16 { digest.combine(mtrrVariable[n]) }
         for n in 0..<11 { digest.combine(mtrrFixed[n]) }
+        for n in 0..<2 {
+            digest.combine(eventSelect[n])
+            digest.combine(eventCount[n])
+        }
         for word in [microcodeRevision, miscEnable] { digest.combine(word) }
-        for n in 0..<4 { digest.combine(performance[n]) }
         fpu.combine(into: &digest)
         for n in 0..<64 { digest.combine(vector[n]) }
         digest.combine(UInt64(mxcsr))
         digest.combine(retired)
+        digest.combine(random)
     }
 }
 

@@ -82,13 +82,14 @@ public struct VCPU: Sendable {
     public var mtrrVariable = InlineArray<16, UInt64>(repeating: 0)
     /// IA32_MTRR_FIX64K_00000, FIX16K_80000, FIX16K_A0000, FIX4K_C0000 … FIX4K_F8000.
     public var mtrrFixed = InlineArray<11, UInt64>(repeating: 0)
+    /// The two performance counters of the P6: event selects and counts as written. They do not count.
+    public var eventSelect = InlineArray<2, UInt64>(repeating: 0)
+    public var eventCount = InlineArray<2, UInt64>(repeating: 0)
     public var microcodeRevision: UInt64 = 0
     public var miscEnable: UInt64 = 1
-    /// PerfCtr0, PerfCtr1, PerfEvtSel0, PerfEvtSel1 of the P6 family.
-    public var performance = InlineArray<4, UInt64>(repeating: 0)
     /// x87/MMX state; registers as 10-byte images in 16-byte slots, physical register order (not stack order).
     public var fpu = FPUState()
-    /// XMM/YMM/ZMM-low lanes: 16 registers of 32 bytes (filled in with SSE/AVX).
+    /// XMM/YMM/ZMM-low lanes: 16 registers of 32 bytes.
     public var vector = InlineArray<64, UInt64>(repeating: 0)
     public var mxcsr: UInt32 = 0x1F80
     /// Fills the gap before the next field: digests and comparisons see every byte of the block.
@@ -96,6 +97,8 @@ public struct VCPU: Sendable {
     /// Retired instructions since power-on: every instruction 1, each REP iteration 1 (a REP that runs zero times: 1),
     /// a faulting instruction 0 and the delivery of its exception 1, a halted vCPU 0.
     public var retired: UInt64 = 0
+    /// The generator behind RDRAND.
+    public var random: UInt64 = 0x5EED_0F0C_A1CA_D0E5
 
     public init() {}
 }

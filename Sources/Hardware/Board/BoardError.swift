@@ -23,7 +23,7 @@ public enum BoardError: Error, Equatable, Sendable {
         case .memorySize(let mib): "The memory size must be 1 to \(BoardSettings.maximumRAMMiB) MiB, not \(mib)."
         case .biosSize(let bytes): "The BIOS image must have 64, 128 or 256 KiB, not \(bytes) bytes."
         case .vgaBIOS(let bytes): "The VGA BIOS image of \(bytes) bytes is not an option ROM of at most 64 KiB."
-        case .processors(let count): "This board has one processor socket; \(count) processors are not possible."
+        case .processors(let count): "This board has sockets for 1 to \(BoardSettings.maximumCPUs) processors, not \(count)."
         case .hostMemory(let bytes): "The host refused \(bytes >> 20) MiB of address space for the guest's memory."
         case .bootOrder(let text): "The boot order \"\(text)\" must consist of the letters a, c, d and n, each at most once."
         case .floppyType(let type): "Floppy drive type \(type) does not exist; 0 to 5 do."

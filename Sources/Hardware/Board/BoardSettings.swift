@@ -4,6 +4,7 @@ import Primitives
 /// What a board is built from.
 public struct BoardSettings: Sendable {
     public static let maximumRAMMiB = 64 << 10
+    public static let maximumCPUs = 8
 
     /// Where guest time comes from.
     public enum Clock: Sendable {
@@ -39,6 +40,26 @@ public struct BoardSettings: Sendable {
     public var tripleFaultResets = false
     /// COM ports present, 0–4.
     public var serialPorts = 4
+    public var virtio = Virtio()
+
+    /// Virtio devices on the PCI bus.
+    public struct Virtio: Equatable, Sendable {
+        /// Disks, 0–8, with their media in `Bay.virtioDisks`.
+        public var disks = 0
+        public var console = false
+        public var balloon = false
+        public var entropy = Entropy.none
+
+        /// Where the entropy device has its bytes from.
+        public enum Entropy: Equatable, Sendable {
+            /// There is no such device.
+            case none
+            case seed(UInt64)
+            /// Through `PC.entropyInput`.
+            case host
+        }
+        public init() {}
+    }
 
     public init(bios: [UInt8], vgaBIOS: [UInt8] = []) {
         self.bios = bios
@@ -48,7 +69,7 @@ public struct BoardSettings: Sendable {
     /// - Throws: the first thing that cannot be built.
     func check() throws(BoardError) {
         guard (1...BoardSettings.maximumRAMMiB).contains(ramMiB) else { throw .memorySize(ramMiB) }
-        guard cpus == 1 else { throw .processors(cpus) }
+        guard (1...BoardSettings.maximumCPUs).contains(cpus) else { throw .processors(cpus) }
         guard [64 << 10, 128 << 10, 256 << 10].contains(bios.count) else { throw .biosSize(bios.count) }
         if !vgaBIOS.isEmpty {
             let fits = (512...(64 << 10)).contains(vgaBIOS.count)

@@ -11,8 +11,14 @@ public protocol Engine: AnyObject {
     func setINTR(_ level: Bool)
     /// One edge of the NMI input.
     func raiseNMI()
-    /// RESET or INIT: starts at F000:FFF0.
+    /// RESET: starts at F000:FFF0.
     func reset()
+    /// INIT: the same, but MTRRs, MSRs and FPU stay; `waiting`: it then waits for SIPI.
+    func initialise(waiting: Bool)
+    /// SIPI: starts at page `vector` of the first MiB. False: it was not waiting for one.
+    func startUp(vector: UInt8) -> Bool
+    /// In HLT or waiting for SIPI, and nothing that has arrived ends it.
+    var isIdle: Bool { get }
     /// `run` returns at the next instruction boundary.
     func requestExit()
     func digest(into digest: inout Digest)

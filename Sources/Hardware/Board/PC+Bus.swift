@@ -44,9 +44,10 @@ extension PC: CPUBus {
     private func readConfig(_ port: Port, _ size: Int) -> UInt32 {
         let ones: UInt32 = size == 4 ? .max : (1 << UInt32(8 * size)) - 1
         guard let target = pci.target, functions[target] != 255 else { return ones }
-        let offset = pci.offset(port)
-        var value: UInt32 = 0
-        for i in 0..<size { value |= UInt32(devices[Int(functions[target])].configRead(offset + i)) << UInt32(8 * i) }
+        let position = Int(functions[target])
+        begin(position)
+        let value = devices[position].configReadWide(pci.offset(port), size: size, &wires)
+        finish(position)
         return value
     }
 
@@ -68,7 +69,7 @@ extension PC: CPUBus {
     // MARK: Register windows
 
     public func readMMIO(_ address: Physical, size: Int) -> UInt64 {
-        guard let position = bus.owner(at: address) else { return size >= 8 ? .max : (1 << UInt64(8 * size)) - 1 }
+        guard let position = owner(at: address) else { return size >= 8 ? .max : (1 << UInt64(8 * size)) - 1 }
         begin(position)
         let value = devices[position].readMemory(address, size: size, &wires)
         finish(position)
@@ -76,21 +77,30 @@ extension PC: CPUBus {
     }
 
     public func writeMMIO(_ address: Physical, size: Int, _ value: UInt64) {
-        guard let position = bus.owner(at: address) else { return }
+        guard let position = owner(at: address) else { return }
         begin(position)
         devices[position].writeMemory(address, size: size, value, &wires)
         finish(position)
+    }
+
+    /// The chip whose register window an access of the running processor reaches.
+    private func owner(at address: Physical) -> Int? {
+        guard let position = bus.owner(at: address) else { return nil }
+        guard engines.count > 1, place.lapics.contains(position) else { return position }
+        // Each processor has its own local APIC, where its IA32_APIC_BASE says.
+        let own = place.lapics[current]
+        return chip(own, LAPIC.self) { $0.enabled && $0.base == address & ~0xFFF } ? own : nil
     }
 
     // MARK: Processor pins and registers
 
     public func setFERR(_ asserted: Bool) { call(place.coprocessor, CoprocessorError.self) { $0.setFERR(asserted, &$1) } }
 
-    public func readMSR(_ index: UInt32) -> UInt64? { index == 0x1B ? chip(place.lapic, LAPIC.self) { $0.apicBase } : nil }
+    public func readMSR(_ index: UInt32) -> UInt64? { index == 0x1B ? chip(place.lapics[current], LAPIC.self) { $0.apicBase } : nil }
 
     public func writeMSR(_ index: UInt32, _ value: UInt64) -> Bool {
         guard index == 0x1B else { return false }
-        guard chip(place.lapic, LAPIC.self, { $0.writeBase(value) }) else { return false }
+        guard chip(place.lapics[current], LAPIC.self, { $0.writeBase(value) }) else { return false }
         bus.reconnect(devices)
         mapMemory()
         settleInterrupts()
@@ -150,7 +160,7 @@ extension PC: CPUBus {
             case .reset(let cpuOnly):
                 // A shutdown code in CMOS says that firmware will hand control back: the processor alone is meant (AT BIOS, 80286
                 // return to real mode). Otherwise a guest that pulses the line wants to reboot.
-                if cpuOnly, shutdownCode != 0 { pendingINIT = true } else { pendingReset = true }
+                if cpuOnly, shutdownCode != 0 { pendingINIT = allProcessors } else { pendingReset = true }
             case .powerOff: stop(.powerOff)
             case .debugExit(let value): stop(.debugExit(value))
             case .bootHook(let value): stop(.bootHook(value))
@@ -160,7 +170,8 @@ extension PC: CPUBus {
                 } else {
                     output.append((stream, bytes))
                 }
-                continue
+                outputBytes += bytes.count
+                guard outputBytes >= PC.outputLimit else { continue }  // the slice ends: somebody has to take it
             }
             engine.requestExit()
         }

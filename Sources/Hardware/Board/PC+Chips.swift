@@ -13,6 +13,24 @@ extension PC {
         if !settings.debugConsolePorts.isEmpty { list.append(DebugPort(consoles: settings.debugConsolePorts)) }
         if let port = settings.debugExitPort { list.append(DebugExit(port: port)) }
         if settings.bootHook { list.append(BootHook()) }
+        for index in 1..<max(settings.cpus, 1) { list.append(LAPIC(index: UInt8(index))) }
+        return list + virtio(settings.virtio)
+    }
+
+    /// Each virtio device has a PCI slot of its own, whatever else is there: 4 console, 5 entropy, 6 balloon, 8–15 disks. INTA# of slot n
+    /// arrives at PIRQ line (n - 1) & 3, see `PCIBus.pirq`.
+    private static func virtio(_ equipment: BoardSettings.Virtio) -> [any Device] {
+        var list: [any Device] = []
+        if equipment.console { list.append(VirtioConsole(slot: 4)) }
+        switch equipment.entropy {
+        case .none: break
+        case .seed(let seed): list.append(VirtioRNG(slot: 5, seed: seed))
+        case .host: list.append(VirtioRNG(slot: 5, seed: nil))
+        }
+        if equipment.balloon { list.append(VirtioBalloon(slot: 6)) }
+        for (index, bay) in Bay.virtioDisks.enumerated() where index < equipment.disks {
+            list.append(VirtioBlock(slot: 8 + index, bay: bay, number: index + 1))
+        }
         return list
     }
 
@@ -24,8 +42,12 @@ extension PC {
         var files = settings.fwCfgFiles
         func offer(_ name: String, _ bytes: [UInt8]) { if files[name] == nil { files[name] = bytes } }
         offer("etc/boot-fail-wait", [0xFF, 0xFF, 0xFF, 0xFF])  // no bootable device: say so and wait, do not reboot
-        // S3 and S4 off (bit 7), S4 type 2: firmware takes them out of its ACPI tables.
+        // S3 and S4 off (bit 7), S4 type 2: for firmware that makes ACPI tables itself.
         offer("etc/system-states", [128, 0, 0, 1, 2, 128])
+        let acpi = ACPITables(processors: settings.cpus, lowRAMBytes: low, serialPorts: settings.serialPorts)
+        let smbios = SMBIOS(processors: settings.cpus, model: settings.processor, ramMiB: settings.ramMiB)
+        for (name, bytes) in acpi.files { offer(name, bytes) }
+        for (name, bytes) in smbios.files { offer(name, bytes) }
         if settings.bootHook {
             offer(BootROM.fileName, BootROM.image)
             offer("bootorder", Array("\(BootROM.bootOrderLine)\n\0".utf8))
@@ -56,9 +78,13 @@ extension PC {
 
     /// Positions in the list of the chips that the wiring needs by type.
     struct Places {
-        let pic, rtc, dma, keyboard, a20, coprocessor, lapic, ioapic, hostBridge, piix3, ide, pm, vga: Int
+        let pic, rtc, dma, keyboard, a20, coprocessor, ioapic, hostBridge, piix3, ide, pm, vga: Int
+        /// One for each processor, in their order.
+        let lapics: [Int]
         /// COM1–COM4.
         let serial: [Int]
+        /// Virtio devices that the host side speaks to.
+        let console, entropy, balloon: Int?
         /// A call of the chip may change what it drives without a line of its own.
         let settles: [Bool]
 
@@ -75,7 +101,7 @@ extension PC {
             keyboard = find(KeyboardController.self)
             a20 = find(A20Gate.self)
             coprocessor = find(CoprocessorError.self)
-            lapic = find(LAPIC.self)
+            lapics = devices.indices.filter { devices[$0] is LAPIC }
             ioapic = find(IOAPIC.self)
             hostBridge = find(HostBridge.self)
             piix3 = find(PIIX3.self)
@@ -83,7 +109,10 @@ extension PC {
             pm = find(PowerManagement.self)
             vga = find(VGA.self)
             serial = devices.indices.filter { devices[$0] is UART }
-            let settling = [pic, lapic, ioapic]
+            console = devices.firstIndex { $0 is VirtioConsole }
+            entropy = devices.firstIndex { $0 is VirtioRNG }
+            balloon = devices.firstIndex { $0 is VirtioBalloon }
+            let settling = [pic, ioapic] + lapics
             settles = devices.indices.map { settling.contains($0) }
         }
     }

@@ -5,30 +5,60 @@ import Primitives
 extension PC {
     // MARK: Input
 
-    public func key(_ key: PCKey, down: Bool) { call(place.keyboard, KeyboardController.self) { $0.key(key, down: down, &$1) } }
+    /// A call from outside, at the time that it is there.
+    private func arrive<D: Device, R>(_ position: Int, _ type: D.Type, _ body: (inout D, inout Wires) -> R) -> R {
+        passHostTime()
+        return call(position, type, body)
+    }
 
-    public func releaseAllKeys() { call(place.keyboard, KeyboardController.self) { $0.releaseAllKeys(&$1) } }
+    public func key(_ key: PCKey, down: Bool) { arrive(place.keyboard, KeyboardController.self) { $0.key(key, down: down, &$1) } }
+
+    public func releaseAllKeys() { arrive(place.keyboard, KeyboardController.self) { $0.releaseAllKeys(&$1) } }
 
     /// Counts to the right and downwards, wheel clicks towards the user; buttons bit 0 left, 1 right, 2 middle.
     public func mouse(dx: Int, dy: Int, buttons: UInt8, wheel: Int) {
-        call(place.keyboard, KeyboardController.self) { $0.mouse(dx: dx, dy: dy, buttons: buttons, wheel: wheel, &$1) }
+        arrive(place.keyboard, KeyboardController.self) { $0.mouse(dx: dx, dy: dy, buttons: buttons, wheel: wheel, &$1) }
     }
 
     /// Bytes into COM `n` (0 = COM1). Returns how many were taken; 0 when there is no such port.
     public func serialInput(_ n: Int, _ bytes: [UInt8]) -> Int {
         guard place.serial.indices.contains(n) else { return 0 }
-        return call(place.serial[n], UART.self) { $0.receive(bytes, &$1) }
+        return arrive(place.serial[n], UART.self) { $0.receive(bytes, &$1) }
+    }
+
+    /// Bytes into the virtio console. Returns how many were taken; 0 when there is none.
+    public func consoleInput(_ bytes: [UInt8]) -> Int {
+        guard let position = place.console else { return 0 }
+        return arrive(position, VirtioConsole.self) { $0.receive(bytes, &$1) }
+    }
+
+    /// Random bytes of the host that the guest waits for; 0: none. They are an input like any other.
+    public var entropyWanted: Int { place.entropy.map { chip($0, VirtioRNG.self) { $0.wanted } } ?? 0 }
+
+    public func entropyInput(_ bytes: [UInt8]) {
+        if let position = place.entropy { arrive(position, VirtioRNG.self) { $0.supply(bytes, &$1) } }
+    }
+
+    /// How much memory the guest should give back, in MiB. False: there is no balloon.
+    @discardableResult
+    public func setBalloon(mib: Int) -> Bool {
+        guard let position = place.balloon else { return false }
+        arrive(position, VirtioBalloon.self) { $0.setTarget(pages: UInt32(clamping: max(mib, 0)) &<< 8, &$1) }
+        return true
     }
 
     /// The ACPI power button, pressed and released.
-    public func powerButton() { call(place.pm, PowerManagement.self) { $0.pressPowerButton(&$1) } }
+    public func powerButton() { arrive(place.pm, PowerManagement.self) { $0.pressPowerButton(&$1) } }
+
+    /// The ACPI sleep button.
+    public func sleepButton() { arrive(place.pm, PowerManagement.self) { $0.pressSleepButton(&$1) } }
 
     /// Media in the bays. Before the first instruction they also decide which drives are fitted and what CMOS RAM says of them.
     public var media: MediaBays {
         get { wires.media }
         set {
             wires.media = newValue
-            guard engine.retired == 0 else { return }
+            guard retired == 0 else { return }
             chip(place.ide, IDE.self) { $0 = IDE(drives: IDE.drives(for: newValue)) }
             writeCMOS()
             refreshDeadlines()
@@ -45,7 +75,10 @@ extension PC {
 
     /// What the guest wrote to serial ports, printer and debug consoles since the last call, in order.
     public func drainOutput() -> [(HostStream, [UInt8])] {
-        defer { output.removeAll(keepingCapacity: true) }
+        defer {
+            output.removeAll(keepingCapacity: true)
+            outputBytes = 0
+        }
         return output
     }
 

@@ -1,7 +1,7 @@
 import CPU
 import Primitives
 
-/// From the chips' lines to the processor's INTR and NMI.
+/// From the chips' lines to the processors' INTR and NMI. Each processor has a local APIC; LINT0, LINT1 and the messages reach all.
 ///
 ///     IRQ0–15 ─┬──────────────► 8259 pair ──INTR──► LAPIC LINT0 ──ExtINT──┐
 ///     PIRQA–D ─┤ PIIX3 60–63                                             ├─► vCPU INTR
@@ -34,47 +34,80 @@ extension PC {
             ioapic.setPins(pins)
             return (ioapic.takeOutgoing(), ioapic.externalThroughPin0)
         }
-        var level = chip(place.lapic, LAPIC.self) { lapic in
-            for message in toLocal { lapic.accept(message) }
-            lapic.setLINT1(all >> 20 & 1 != 0)
-            return lapic.setLINT0(external)
+        deliver(toLocal)
+        let nmi = all >> 20 & 1 != 0
+        // The 8259's INTR as it passes LINT0 of each processor; through the I/O APIC's pin 0 it goes to the first.
+        var through: UInt32 = external && external0 ? 1 : 0
+        for (number, position) in place.lapics.enumerated() {
+            let passes = chip(position, LAPIC.self) { lapic in
+                lapic.setLINT1(nmi)
+                return lapic.setLINT0(external)
+            }
+            if passes { through |= 1 << UInt32(number) }
         }
         exchangeMessages()
-        level = level || external && external0
-        var wantsNMI = false
-        chip(place.lapic, LAPIC.self) { lapic in
-            level = level || lapic.pending != nil
-            wantsNMI = lapic.takeNMI()
-            if lapic.takeINIT() { pendingINIT = true }
+        for (number, position) in place.lapics.enumerated() { signal(number, position, external: through >> UInt32(number) & 1 != 0) }
+        if pendingINIT != 0 { engine.requestExit() }
+    }
+
+    /// INTR, NMI, INIT and SIPI of one processor.
+    private func signal(_ number: Int, _ position: Int, external: Bool) {
+        let (pending, nmi, initialise, startUp) = chip(position, LAPIC.self) { lapic in
+            (lapic.pending != nil, lapic.takeNMI(), lapic.takeINIT(), lapic.takeStartUp())
         }
-        if level != intr {
-            intr = level
-            engine.setINTR(level)
-            if level { engine.requestExit() }
+        let bit: UInt32 = 1 << UInt32(number)
+        let level = pending || external
+        if level != (intr & bit != 0) {
+            intr ^= bit
+            engines[number].setINTR(level)
+            if level { attend(number) }
         }
-        if wantsNMI {
-            engine.raiseNMI()
-            engine.requestExit()
+        if nmi {
+            engines[number].raiseNMI()
+            attend(number)
         }
-        if pendingINIT { engine.requestExit() }
+        if initialise { pendingINIT |= bit }
+        if let startUp, engines[number].startUp(vector: startUp) { attend(number) }
+    }
+
+    /// Brings messages to the local APICs that they are for.
+    private func deliver(_ messages: [APICMessage]) {
+        for message in messages {
+            guard message.mode == .lowestPriority, place.lapics.count > 1 else {
+                for position in place.lapics { chip(position, LAPIC.self) { _ = $0.accept(message) } }
+                continue
+            }
+            var winner: (position: Int, priority: UInt8)?
+            for position in place.lapics {
+                let bid = chip(position, LAPIC.self) { $0.competes(for: message) ? $0.ppr : nil }
+                if let bid, bid < winner?.priority ?? .max { winner = (position, bid) }
+            }
+            if let winner { chip(winner.position, LAPIC.self) { _ = $0.accept(message) } }
+        }
     }
 
     /// EOI broadcasts and inter-processor interrupts; an EOI of a level still asserted sends the next message at once.
     private func exchangeMessages() {
         for _ in 0..<64 {
-            let (ended, messages) = chip(place.lapic, LAPIC.self) { ($0.takeEnded(), $0.takeOutgoing()) }
-            guard !ended.isEmpty || !messages.isEmpty else { return }
-            let again = chip(place.ioapic, IOAPIC.self) { ioapic in
-                for vector in ended { ioapic.end(of: vector) }
-                return ioapic.takeOutgoing()
+            var quiet = true
+            for position in place.lapics {
+                let (ended, messages) = chip(position, LAPIC.self) { ($0.takeEnded(), $0.takeOutgoing()) }
+                if ended.isEmpty && messages.isEmpty { continue }
+                quiet = false
+                let again = chip(place.ioapic, IOAPIC.self) { ioapic in
+                    for vector in ended { ioapic.end(of: vector) }
+                    return ioapic.takeOutgoing()
+                }
+                deliver(messages + again)
             }
-            chip(place.lapic, LAPIC.self) { lapic in for message in messages + again { lapic.accept(message) } }
+            if quiet { return }
         }
     }
 
+    /// The running processor takes its interrupt.
     public func acknowledgeInterrupt() -> UInt8? {
-        var vector = chip(place.lapic, LAPIC.self) { $0.acknowledge() }
-        if vector == nil, intr { vector = chip(place.pic, PIC.self) { $0.acknowledge() } }
+        var vector = chip(place.lapics[current], LAPIC.self) { $0.acknowledge() }
+        if vector == nil, intr >> UInt32(current) & 1 != 0 { vector = chip(place.pic, PIC.self) { $0.acknowledge() } }
         settleInterrupts()
         return vector
     }

@@ -36,7 +36,8 @@ extension PC {
         if high > 0 { map.append(.init(base: PhysicalLayout.fourGiB, bytes: high, read: Int(low), write: Int(low))) }
         if low > 0x10_0000 { map.append(.init(base: 0x10_0000, bytes: low - 0x10_0000, read: 0x10_0000, write: 0x10_0000)) }
         // Registers lie over RAM that the guest put under them.
-        if let local = chip(place.lapic, LAPIC.self, { $0.windows.first }), local.lowerBound < low {
+        for position in place.lapics {
+            guard let local = chip(position, LAPIC.self, { $0.windows.first }), local.lowerBound < low else { continue }
             map.append(.init(base: local.lowerBound, bytes: 0x1000, read: nil, write: nil))
         }
         memory.setMap(map)

@@ -6,15 +6,23 @@ extension PC {
 
     public func now() -> Nanoseconds {
         switch settings.clock {
-        case .virtual: return engine.retired &* PC.nanosecondsPerInstruction &+ skipped
+        case .virtual: return retired &* PC.nanosecondsPerInstruction &+ skipped
         case .host(let time):
-            latestHostTime = max(latestHostTime, time())
-            return latestHostTime
+            let now = paced.advance(host: time(), retired: retired, deadline: nextDeadline)
+            // Time stands at the deadline until the chip has been called.
+            if now >= nextDeadline { engine.requestExit() }
+            return now
         }
     }
 
-    /// Instructions retired since power-on.
-    public var retired: UInt64 { engine.retired }
+    /// Host clock: time passes for processors that all sleep. Before anything that comes from outside, which is now.
+    func passHostTime() {
+        guard case .host(let time) = settings.clock, engines.allSatisfy(\.isIdle) else { return }
+        paced.pass(host: time(), deadline: nextDeadline)
+    }
+
+    /// Instructions retired since power-on by all processors.
+    public var retired: UInt64 { engine.retired &+ retiredElsewhere }
 
     func refreshDeadlines() {
         for position in devices.indices { deadlines[position] = devices[position].deadline ?? .max }
@@ -45,41 +53,72 @@ extension PC {
 
     /// Runs until `instructions` have retired or something stops the machine. Retires exactly that many unless it stops.
     public func run(instructions: Int64) -> PCStop {
-        let goal = engine.retired &+ UInt64(max(instructions, 0))
+        let goal = retired &+ UInt64(max(instructions, 0))
         var skippedHere: Nanoseconds = 0
         while true {
             if let stop = takeStop() { return stop }
-            let retired = engine.retired
-            guard retired < goal else { return .sliceDone }
+            let before = retired
+            guard before < goal, outputBytes < PC.outputLimit else { return .sliceDone }
             var time = now()
             if time >= nextDeadline {
                 fireDue()
-                if pendingStop != nil || pendingReset || pendingINIT { continue }
+                if pendingStop != nil || pendingReset || pendingINIT != 0 { continue }
                 time = now()
             }
-            switch engine.run(budget: budget(Int64(clamping: goal - retired), time)) {
-            case .budgetUsed, .attention:
-                if case .host = settings.clock { measure(since: time, retired) }
+            guard engines.count == 1 || chooseProcessor() else {
+                if let stop = sleep(&skippedHere) { return stop }
+                continue
+            }
+            let limit = min(Int64(clamping: goal - before), alone ? .max : turnLeft)
+            let exit = engine.run(budget: budget(limit, time))
+            if !alone { turnLeft -= Int64(clamping: retired - before) }
+            switch exit {
+            case .budgetUsed, .attention, .paused:
+                if exit == .paused, !alone { turnLeft = 0 }
+                if case .host = settings.clock { measure(since: time, before) }
             case .shutdown(let sentence):
                 if shutdownCode != 0 {
-                    pendingINIT = true  // the 80286's way back to real mode
+                    pendingINIT |= 1 << UInt32(current)  // the 80286's way back to real mode
                 } else if settings.tripleFaultResets {
                     pendingReset = true
                 } else {
                     return .shutdown(sentence)
                 }
             case .halted:
-                if engine.retired >= goal || pendingStop != nil || pendingReset || pendingINIT { continue }
-                nextDeadline = deadlines.min() ?? .max
-                if nextDeadline == .max { return .halted(until: nil) }
-                let reached = now()
-                guard nextDeadline > reached else { continue }
-                if case .host = settings.clock { return .halted(until: nextDeadline) }
-                skipped &+= nextDeadline - reached
-                skippedHere &+= nextDeadline - reached
-                if skippedHere >= 10_000_000 { return .halted(until: now()) }
+                if engines.count > 1 || retired >= goal || pendingStop != nil || pendingReset || pendingINIT != 0 { continue }
+                if let stop = sleep(&skippedHere) { return stop }
             }
         }
+    }
+
+    /// Round robin: the present processor until its turn is over or it halts, then the next one that can run. Depends on nothing but the
+    /// state of the processors, so that it is the same however the host cuts the run into pieces.
+    /// - Returns: false: all of them sleep.
+    private func chooseProcessor() -> Bool {
+        var runnable: UInt32 = 0
+        for (number, processor) in engines.enumerated() where !processor.isIdle { runnable |= 1 << UInt32(number) }
+        guard runnable != 0 else { return false }
+        if turnLeft <= 0 || runnable >> UInt32(current) & 1 == 0 {
+            var next = current
+            repeat { next = (next + 1) % engines.count } while runnable >> UInt32(next) & 1 == 0
+            select(next)
+            turnLeft = PC.turn
+        }
+        alone = runnable == 1 << UInt32(current)
+        return true
+    }
+
+    /// All processors halt: with the virtual clock time passes to the next deadline; nil: go on.
+    private func sleep(_ skippedHere: inout Nanoseconds) -> PCStop? {
+        nextDeadline = deadlines.min() ?? .max
+        passHostTime()
+        if nextDeadline == .max { return .halted(until: nil) }
+        let reached = now()
+        guard nextDeadline > reached else { return nil }
+        if case .host = settings.clock { return .halted(until: nextDeadline) }
+        skipped &+= nextDeadline - reached
+        skippedHere &+= nextDeadline - reached
+        return skippedHere >= 10_000_000 ? .halted(until: now()) : nil
     }
 
     /// Instructions until the next deadline, at most `limit`.
@@ -98,7 +137,7 @@ extension PC {
     private func measure(since time: Nanoseconds, _ retired: UInt64) {
         let elapsed = now() - time
         guard elapsed >= 2_000, elapsed < 50_000_000 else { return }
-        let rate = (engine.retired - retired) << 10 / elapsed
+        let rate = (self.retired - retired) << 10 / elapsed
         hostRate = min(max((hostRate * 7 + rate) / 8, 1), 1 << 14)
     }
 
@@ -112,7 +151,7 @@ extension PC {
             reset()
             if settings.rebootEndsRun { return .reset }
         }
-        if pendingINIT { initialiseProcessor() }
+        if pendingINIT != 0 { initialiseProcessors() }
         return nil
     }
 }

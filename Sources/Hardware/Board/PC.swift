@@ -25,11 +25,22 @@ public enum PCStop: Equatable, Sendable {
 public final class PC {
     /// Guest time of one instruction with the virtual clock: 500 MIPS.
     public static let nanosecondsPerInstruction: UInt64 = 2
+    /// Instructions that a processor runs before the next one is due.
+    public static let turn: Int64 = 2_048
 
     public let settings: BoardSettings
     public let memory: GuestMemory
-    /// The processor. Set once, at the end of `init`.
+    /// The processors, the bootstrap processor first. Set once, at the end of `init`.
+    public private(set) var engines: [any Engine] = []
+    /// The processor that runs, or ran last: number and engine.
+    private(set) var current = 0
     public private(set) var engine: any Engine
+    /// Instructions that the others have retired.
+    var retiredElsewhere: UInt64 = 0
+    /// Instructions left of the present turn; counted only while another processor could run too.
+    var turnLeft = PC.turn
+    /// No other processor can run: the present one need not stop at the end of its turn.
+    var alone = true
 
     /// The chips, in the order of firing, saving and showing.
     var devices: [any Device]
@@ -47,8 +58,8 @@ public final class PC {
     /// OR of `driven`.
     var lines: UInt32 = 0
     var linesChanged = false
-    /// INTR as the vCPU last got it.
-    var intr = false
+    /// INTR as each vCPU last got it, one bit each.
+    var intr: UInt32 = 0
 
     /// `deadline` of each chip, `.max`: none.
     var deadlines: [Nanoseconds]
@@ -56,8 +67,8 @@ public final class PC {
     var nextDeadline: Nanoseconds = .max
     /// Virtual clock: time passed in HLT, on top of the instructions'.
     var skipped: Nanoseconds = 0
-    /// Host clock: the latest time handed out.
-    var latestHostTime: Nanoseconds = 0
+    /// Host clock: guest time as it follows the host's.
+    var paced = PacedTime()
     /// Host clock: instructions in 1024 ns, a running average.
     var hostRate: UInt64 = 100
 
@@ -67,11 +78,15 @@ public final class PC {
 
     var pendingStop: PCStop?
     var pendingReset = false
-    var pendingINIT = false
+    /// Processors that INIT is pending for, one bit each.
+    var pendingINIT: UInt32 = 0
     /// Whole-board resets since power-on.
     public internal(set) var resets: UInt64 = 0
 
     var output: [(HostStream, [UInt8])] = []
+    /// Bytes in `output`. A slice ends early when they reach the limit, or a guest could fill the host's memory in one.
+    var outputBytes = 0
+    static let outputLimit = 4 << 20
 
     // ROMs and video memory in the arena.
     let biosBlock: GuestMemory.Block
@@ -79,9 +94,9 @@ public final class PC {
     let vramBlock: GuestMemory.Block
 
     /// Builds the board and switches it on; the first `run` starts at the reset vector.
-    /// - Parameter engine: makes the processor for the bus and the memory; it must not keep the bus alive.
+    /// - Parameter engine: makes a processor for the bus, the memory and its number; it must not keep the bus alive.
     /// - Throws: what cannot be built; nothing is left behind.
-    public init(_ settings: BoardSettings, engine makeEngine: (any CPUBus, GuestMemory) -> any Engine) throws(BoardError) {
+    public init(_ settings: BoardSettings, engine makeEngine: (any CPUBus, GuestMemory, Int) -> any Engine) throws(BoardError) {
         try settings.check()
         self.settings = settings
         let ramBytes = UInt64(settings.ramMiB) << 20
@@ -106,7 +121,9 @@ public final class PC {
         driven = [UInt32](repeating: 0, count: devices.count)
         deadlines = [Nanoseconds](repeating: .max, count: devices.count)
         engine = NoEngine()
-        engine = makeEngine(self, memory)
+        engines = (0..<settings.cpus).map { makeEngine(self, memory, $0) }
+        engine = engines[0]
+        for application in engines.dropFirst() { application.initialise(waiting: true) }
         settings.bios.withUnsafeBytes { arena.fill(biosBlock, at: 0, with: $0) }
         if let block = vgaROMBlock { settings.vgaBIOS.withUnsafeBytes { arena.fill(block, at: 0, with: $0) } }
         writeCMOS()
@@ -118,11 +135,15 @@ public final class PC {
     /// The board with the interpreter in its socket.
     /// - Throws: as the designated initialiser.
     public convenience init(_ settings: BoardSettings) throws(BoardError) {
-        try self.init(settings) { bus, memory in Processor(memory: memory, bus: bus, model: settings.processor) }
+        try self.init(settings) { bus, memory, number in
+            let processor = Processor(memory: memory, bus: bus, model: settings.processor, apicID: UInt8(number))
+            processor.yieldsOnPause = settings.cpus > 1
+            return processor
+        }
     }
 
-    /// The processor in the socket, where it is the interpreter: for loaders and debuggers.
-    public var processor: Processor? { engine as? Processor }
+    /// The bootstrap processor, where it is the interpreter: for loaders and debuggers.
+    public var processor: Processor? { engines[0] as? Processor }
 
     // MARK: Chips
 
@@ -155,7 +176,7 @@ public final class PC {
     public func reset() {
         resets &+= 1
         pendingReset = false
-        pendingINIT = false
+        pendingINIT = 0
         for position in devices.indices {
             devices[position].reset()
             driven[position] = 0
@@ -166,7 +187,10 @@ public final class PC {
         dreqOwner = [Int](repeating: -1, count: 8)
         lines = 0
         memory.setA20(true)
-        engine.reset()
+        for processor in engines { processor.reset() }
+        for application in engines.dropFirst() { application.initialise(waiting: true) }
+        select(0)
+        turnLeft = PC.turn
         writeCMOS()
         bus.reconnect(devices)
         refreshDeadlines()
@@ -174,21 +198,39 @@ public final class PC {
         settleInterrupts()
     }
 
-    /// INIT: only the processor and its local APIC.
-    func initialiseProcessor() {
-        pendingINIT = false
-        chip(place.lapic, LAPIC.self) { $0.resetByINIT() }
-        engine.reset()
-        memory.setA20(true)
+    /// INIT: processors and their local APICs only.
+    func initialiseProcessors() {
+        let mask = pendingINIT
+        pendingINIT = 0
+        for (number, processor) in engines.enumerated() where mask >> UInt32(number) & 1 != 0 {
+            chip(place.lapics[number], LAPIC.self) { $0.resetByINIT() }
+            processor.initialise(waiting: number > 0)
+        }
+        if mask & 1 != 0 { memory.setA20(true) }
         settleInterrupts()
     }
+
+    // MARK: Processors
+
+    var allProcessors: UInt32 { (1 << UInt32(engines.count)) - 1 }
+
+    /// Makes a processor the one that runs.
+    func select(_ number: Int) {
+        guard number != current else { return }
+        retiredElsewhere = retiredElsewhere &+ engine.retired &- engines[number].retired
+        current = number
+        engine = engines[number]
+    }
+
+    /// A processor has something new to look at: the running one leaves its loop, for the other when it was alone until now.
+    func attend(_ number: Int) { if number == current || alone { engine.requestExit() } }
 
     // MARK: State
 
     /// A digest of the processor, RAM, video memory, chips and the board's own latches: equal for two runs that are identical.
     public func digest() -> String {
         var digest = Digest()
-        engine.digest(into: &digest)
+        for processor in engines { processor.digest(into: &digest) }
         memory.withBytes(of: memory.ram) { digest.combine(UnsafeRawBufferPointer($0)) }
         memory.withBytes(of: vramBlock) { digest.combine(UnsafeRawBufferPointer($0)) }
         for (position, device) in devices.enumerated() {
@@ -199,7 +241,8 @@ public final class PC {
         digest.combine(UInt64(pci.latch))
         digest.combine(UInt64(wires.dreq))
         digest.combine(memory.a20 ? 1 : 0)
-        digest.combine(engine.retired)
+        digest.combine(retired)
+        if engines.count > 1 { for word in [UInt64(current), UInt64(turnLeft)] { digest.combine(word) } }
         if case .virtual = settings.clock { digest.combine(skipped) }
         return digest.value
     }
@@ -212,6 +255,9 @@ private final class NoEngine: Engine {
     func setINTR(_ level: Bool) {}
     func raiseNMI() {}
     func reset() {}
+    func initialise(waiting: Bool) {}
+    func startUp(vector: UInt8) -> Bool { false }
+    var isIdle: Bool { true }
     func requestExit() {}
     func digest(into digest: inout Digest) {}
 }

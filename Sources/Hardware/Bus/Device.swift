@@ -46,6 +46,8 @@ public protocol Device: Codable, Equatable, Sendable {
     var pciAddress: (device: Int, function: Int)? { get }
     /// One byte of configuration space, 0–255.
     func configRead(_ offset: Int) -> UInt8
+    /// A configuration read of 1, 2 or 4 bytes; the default reads bytes. Unlike `configRead` it may have side effects.
+    mutating func configReadWide(_ offset: Int, size: Int, _ wires: inout Wires) -> UInt32
     /// A configuration write of 1, 2 or 4 bytes, low byte first; `offset + size` ≤ 256.
     mutating func configWrite(_ offset: Int, size: Int, _ value: UInt32, _ wires: inout Wires)
 }
@@ -72,6 +74,11 @@ extension Device {
     ) -> Int { 0 }
     public var pciAddress: (device: Int, function: Int)? { nil }
     public func configRead(_ offset: Int) -> UInt8 { 0xFF }
+    public mutating func configReadWide(_ offset: Int, size: Int, _ wires: inout Wires) -> UInt32 {
+        var value: UInt32 = 0
+        for i in 0..<size { value |= UInt32(configRead(offset + i)) << UInt32(8 * i) }
+        return value
+    }
     public mutating func configWrite(_ offset: Int, size: Int, _ value: UInt32, _ wires: inout Wires) {}
 }
 

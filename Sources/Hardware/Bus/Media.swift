@@ -11,12 +11,36 @@ public protocol Medium: AnyObject {
     func write(sector: UInt64, from buffer: UnsafeRawBufferPointer) -> Bool
     /// Everything written so far is on the host's medium.
     func flush() -> Bool
+    /// `count` sectors read as zeros from now on. `discard`: nobody needs them any more; the host may take the room back.
+    func zero(sector: UInt64, count: UInt64, discard: Bool) -> Bool
+}
+
+extension Medium {
+    /// Writes zeros.
+    public func zero(sector: UInt64, count: UInt64, discard: Bool) -> Bool {
+        guard sector <= sectorCount, count <= sectorCount - sector else { return false }
+        let zeros = [UInt8](repeating: 0, count: Int(min(max(count, 1), 128)) * sectorBytes)
+        var done: UInt64 = 0
+        while done < count {
+            let piece = min(count - done, 128)
+            let written = zeros.withUnsafeBytes {
+                write(sector: sector + done, from: UnsafeRawBufferPointer(rebasing: $0[0..<Int(piece) * sectorBytes]))
+            }
+            guard written else { return false }
+            done += piece
+        }
+        return true
+    }
 }
 
 /// Where a medium can sit.
 public enum Bay: Int, CaseIterable, Codable, Sendable {
     case floppyA, floppyB
     case ide0Master, ide0Slave, ide1Master, ide1Slave
+    case virtio0, virtio1, virtio2, virtio3, virtio4, virtio5, virtio6, virtio7
+
+    /// The disks on virtio, in order.
+    public static let virtioDisks: [Bay] = [.virtio0, .virtio1, .virtio2, .virtio3, .virtio4, .virtio5, .virtio6, .virtio7]
 }
 
 /// The media in the bays. A reference is shared, the table is a value.

@@ -54,5 +54,6 @@ public enum BoardRequest: Equatable, Sendable {
 public enum HostStream: Hashable, Sendable {
     case serial(Int)  // 0 = COM1
     case parallel
+    case virtioConsole
     case debugConsole(Port)
 }

@@ -16,8 +16,10 @@ import Primitives
 /// The timer counts a bus clock of 1 GHz. After reset LINT0 of the bootstrap processor is unmasked in ExtINT mode, a deviation (the
 /// manual masks it): firmware that knows no APIC gets the 8259's interrupts as on a board with the virtual wire in place.
 ///
-/// Not implemented: x2APIC, TSC-deadline timer, CMCI, focus processor checking, lowest-priority arbitration among several
-/// processors, SMI, level-triggered LINT pins in fixed mode (they act on the rising edge).
+/// The board arbitrates lowest-priority messages: the processor with the lowest PPR takes them, of equals the first.
+///
+/// Not implemented: x2APIC, TSC-deadline timer, CMCI, focus processor checking, SMI, send-accept errors, level-triggered LINT pins in
+/// fixed mode (they act on the rising edge).
 public struct LAPIC: Device {
     public static let name = "lapic"
     /// Address after reset.
@@ -58,9 +60,10 @@ public struct LAPIC: Device {
     /// Messages for other APICs and vectors whose level-triggered service ended; the board takes both after each call.
     public private(set) var outgoing: [APICMessage] = []
     public private(set) var ended: [UInt8] = []
-    /// An NMI, INIT arrived for the processor; the board takes it.
+    /// An NMI, INIT, SIPI (its vector) arrived for the processor; the board takes it.
     public private(set) var nmiArrived = false
     public private(set) var initArrived = false
+    public private(set) var startUpArrived: UInt8?
 
     public init(index: UInt8 = 0) {
         self.index = index
@@ -285,7 +288,8 @@ public struct LAPIC: Device {
             request(message.vector, level: message.level)
         case .nmi: nmiArrived = true
         case .initialise: if message.assert { initArrived = true }
-        case .startUp, .smi, .reserved, .external: return false  // a running processor ignores SIPI
+        case .startUp: startUpArrived = message.vector  // a running processor ignores it
+        case .smi, .reserved, .external: return false
         }
         return true
     }
@@ -320,6 +324,14 @@ public struct LAPIC: Device {
         defer { initArrived = false }
         return initArrived
     }
+
+    public mutating func takeStartUp() -> UInt8? {
+        defer { startUpArrived = nil }
+        return startUpArrived
+    }
+
+    /// Takes part in the arbitration for a lowest-priority message.
+    func competes(for message: APICMessage) -> Bool { enabled && softwareEnabled && matches(message) }
 
     // MARK: Pins
 

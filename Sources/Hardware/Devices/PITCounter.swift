@@ -131,13 +131,12 @@ extension PIT {
 
         /// What the counting element shows, in the guest's coding.
         ///
-        /// On a real bus an access takes longer than a tick: software that writes a count and reads it back finds it loaded, and Linux
-        /// counts on that (quick_pit_calibrate). Here both may fall between two ticks, so a count that is due at the next one shows.
+        /// A count that waits for its first tick is shown already, a deviation: on real boards an ISA access takes longer than a tick, so
+        /// that no program sees the old one. Linux's quick TSC calibration depends on it.
         var shown: UInt16 {
+            if loadAt != nil { return countRegister }
             var value = element
-            if loadAt != nil {
-                value = mode == 3 ? reload & ~1 : reload
-            } else if mode == 3 {
+            if mode == 3 {
                 value = out && odd ? (element == 0 ? 0 : (element - 1) * 2) : element * 2
             }
             value %= modulus

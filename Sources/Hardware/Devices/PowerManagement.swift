@@ -5,7 +5,7 @@ import Primitives
 ///
 /// Source: Intel *82371AB PCI-to-ISA/IDE Xcelerator (PIIX4)* data sheet, order number 290562-001, sections "Power Management
 /// Register Description" and "SMBus Host Interface"; ACPI Specification 1.0b, section 4.7. The commands at port B2 and the
-/// general-purpose event block at AFE0 are those that SeaBIOS's FADT and DSDT name.
+/// general-purpose event block at AFE0 are those that `ACPITables` and SeaBIOS's own tables name.
 ///
 ///     port        register
 ///     PMBA+00     PMSTS (16)    PMBA+02  PMEN (16)    PMBA+04  PMCNTRL (16)   PMBA+08  PMTMR (32)
@@ -173,7 +173,7 @@ public struct PowerManagement: PCIFunction {
         pmcntrl = new & 0x1C03  // SLP_EN reads as 0; the rest is reserved
         guard new & Control.sleepEnable != 0 else { return }
         switch new >> 10 & 7 {
-        // \_S5 is type 0 and \_S4 type 2 in SeaBIOS's DSDT; hibernation has saved everything and wants the power cut as well.
+        // \_S5 is type 0; \_S4 would be type 2 in SeaBIOS's own DSDT: everything is saved, the power can be cut as well.
         case 0, 2: wires.request(.powerOff)
         default: break
         }
@@ -207,6 +207,12 @@ public struct PowerManagement: PCIFunction {
     public mutating func pressPowerButton(_ wires: inout Wires) {
         noteOverflow(wires.now)
         pmsts |= Event.powerButton
+        update(&wires)
+    }
+
+    /// The front panel's sleep button, a control method device: general-purpose event 1.
+    public mutating func pressSleepButton(_ wires: inout Wires) {
+        gpeStatus |= 1 << 1
         update(&wires)
     }
 

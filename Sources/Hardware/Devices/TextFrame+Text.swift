@@ -2,7 +2,9 @@ import Primitives
 
 extension TextFrame {
     /// The rows as Unicode, CP437 glyph by glyph, trailing blanks cut. No rows while the display is blank or in a graphics mode.
-    public var textRows: [String] {
+    public var textRows: [String] { rows(cut: true) }
+
+    private func rows(cut: Bool) -> [String] {
         guard mode == .text, columns > 0, cells.count >= columns * rows else { return [] }
         return (0..<rows).map { row in
             var line = String.UnicodeScalarView()
@@ -17,12 +19,16 @@ extension TextFrame {
                     line.append(scalar)
                 }
             }
+            if !cut { for _ in 0..<blanks { line.append(" ") } }
             return String(line)
         }
     }
 
     /// `textRows`, each ended by a newline.
     public var text: String { textRows.map { $0 + "\n" }.joined() }
+
+    /// The same with rows of full width.
+    public var fullText: String { rows(cut: false).map { $0 + "\n" }.joined() }
 }
 
 extension PixelFrame {

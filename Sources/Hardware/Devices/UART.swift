@@ -25,6 +25,10 @@ public struct UART: Device {
     /// Bytes that the host may queue ahead of the receiver.
     public static let queueBytes = 4096
 
+    /// First ports and ISA interrupts of COM1–COM4.
+    static let portBases: [Port] = [0x3F8, 0x2F8, 0x3E8, 0x2E8]
+    static let irqs = [4, 3, 4, 3]
+
     /// 0 = COM1.
     public let index: Int
     /// First of 8 ports.
@@ -61,8 +65,8 @@ public struct UART: Device {
     /// COM1–COM4 at their usual places; `index` 0–3.
     public init(index: Int) {
         self.index = index & 3
-        base = [0x3F8, 0x2F8, 0x3E8, 0x2E8][index & 3]
-        irq = [4, 3, 4, 3][index & 3]
+        base = UART.portBases[index & 3]
+        irq = UART.irqs[index & 3]
     }
 
     public var ports: [ClosedRange<Port>] { [base...(base + 7)] }

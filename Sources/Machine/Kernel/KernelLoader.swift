@@ -1,4 +1,5 @@
 import CPU
+import Hardware
 import Primitives
 
 /// A kernel from the host, with its initrd and command line, and how it is placed in guest memory.
@@ -16,7 +17,7 @@ struct KernelLoader: Sendable {
     let commandLine: [UInt8]
     private let name: String
 
-    /// - Throws: `.badInput` for files that are not what they should be; `.usage` when they do not fit the machine.
+    /// - Throws: `.badInput` for files that are not what they should be; `.usage` when this machine has too little memory.
     init(kernel: [UInt8], name: String, initrd: [UInt8]?, initrdName: String = "", commandLine: String, ramBytes: UInt64)
         throws(MachineError)
     {
@@ -53,6 +54,9 @@ struct KernelLoader: Sendable {
             }
         // The firmware keeps its tables at the end of RAM.
         let needed = end + UInt64(initrd.count) + KernelLoader.firmwareBytes
+        guard needed <= PhysicalLayout.holeStart else {
+            throw .badInput("The kernel '\(name)' needs memory where PCs have none: it ends at \(needed.hex), RAM at \(PhysicalLayout.holeStart.hex).")
+        }
         guard needed <= ramBytes else {
             throw .usage("The kernel '\(name)' needs \((needed + 0xF_FFFF) >> 20) MiB of memory; the machine has \(ramBytes >> 20).")
         }
@@ -64,7 +68,7 @@ struct KernelLoader: Sendable {
     // MARK: At the hook
 
     /// Writes everything to guest memory and fills the ROM's parameter block.
-    /// - Throws: `.failed` when the memory map that the firmware gave has no place; nothing has been written then.
+    /// - Throws: `.badInput` when the memory map that the firmware gave has no place; nothing has been written then.
     func place(in memory: GuestMemory) throws(MachineError) {
         let map = MemoryMap(memory)
         switch image {
@@ -77,13 +81,13 @@ struct KernelLoader: Sendable {
         let layout = linux.layout
         let systemRange = layout.system..<layout.system + UInt64(linux.system.count)
         guard map.isUsable(systemRange), map.isUsable(layout.setup..<layout.setup + UInt64(layout.heapEnd)) else {
-            throw .failed("The kernel '\(name)' does not fit into the memory that the firmware reports.")
+            throw .badInput("The kernel '\(name)' does not fit into the memory that the firmware reports.")
         }
         var initrdPlace: (address: UInt64, bytes: Int)?
         if !initrd.isEmpty {
             let top = min(linux.initrdMaximum &+ 1, 1 << 32)
             guard let address = map.highest(bytes: UInt64(initrd.count), below: top, above: linux.memoryEnd) else {
-                throw .failed(
+                throw .badInput(
                     "The initial RAM disk '\(initrdName)' does not fit behind the kernel in the memory that the firmware reports.")
             }
             initrdPlace = (address, initrd.count)
@@ -102,7 +106,7 @@ struct KernelLoader: Sendable {
     private func place(_ flat: FlatImage, _ map: MemoryMap, _ memory: GuestMemory) throws(MachineError) {
         for segment in flat.segments where !map.isUsable(segment.range) || segment.range.overlaps(KernelROM.used) || segment.address < 0x500
         {
-            throw .failed("The kernel '\(name)' does not fit into the memory that the firmware reports.")
+            throw .badInput("The kernel '\(name)' does not fit into the memory that the firmware reports.")
         }
         let end = flat.segments.map(\.range.upperBound).max() ?? 0
         var module: Range<UInt64>?
@@ -111,11 +115,11 @@ struct KernelLoader: Sendable {
             let start = (max(end, 0x10_0000) + 0xFFF) & ~0xFFF
             module = start..<start + UInt64(initrd.count)
             guard let module, map.isUsable(module) else {
-                throw .failed("The module '\(initrdName)' does not fit behind the kernel in the memory that the firmware reports.")
+                throw .badInput("The module '\(initrdName)' does not fit behind the kernel in the memory that the firmware reports.")
             }
         }
         guard let infoAddress = map.lowest(bytes: 0x4000, from: 0x9000, below: 0xA_0000, avoiding: flat.segments.map(\.range)) else {
-            throw .failed("The kernel '\(name)' leaves no low memory for the Multiboot information.")
+            throw .badInput("The kernel '\(name)' leaves no low memory for the Multiboot information.")
         }
         for segment in flat.segments {
             memory.write(segment.address, Array(flat.bytes[segment.file]))

@@ -10,12 +10,14 @@ public enum MachineCommand: Sendable {
     case type(String)
     /// PS/2 mouse movement in counts (positive right, down), buttons bit 0 left, 1 right, 2 middle, wheel clicks.
     case mouse(dx: Int, dy: Int, buttons: UInt8, wheel: Int)
-    /// Bytes into the receiver of COM n (0 = COM1).
+    /// Bytes into the receiver of COM n (0 = COM1; `SerialPump.virtioConsole`: the virtio console).
     case serialInput(Int, [UInt8])
     case pause, resume
     case reset
     /// The ACPI power button.
     case acpiPowerButton
+    /// How much memory the guest should give back, in MiB; nothing happens without a balloon.
+    case balloon(mib: Int)
     case powerOff
     case eject(Bay)
     case insert(Bay, path: String)
@@ -39,6 +41,8 @@ public enum RunOutcome: Equatable, Sendable {
     case timeout
     /// Guru Meditation: one plain sentence.
     case guru(String)
+    /// An input turned out not to be what it should be when the machine used it: one sentence.
+    case refused(String)
     case failed(String)
 
     public var exitStatus: Int32 {
@@ -48,6 +52,7 @@ public enum RunOutcome: Equatable, Sendable {
         case .scriptFailed: 4
         case .timeout: 124
         case .guru: 3
+        case .refused: MachineError.Kind.badInput.rawValue
         case .failed: 1
         }
     }

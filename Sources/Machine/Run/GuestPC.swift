@@ -18,6 +18,13 @@ public protocol GuestPC: AnyObject {
     func mouse(dx: Int, dy: Int, buttons: UInt8, wheel: Int)
     /// Returns how many bytes the receiver of COM n took.
     func serialInput(_ port: Int, _ bytes: [UInt8]) -> Int
+    /// Returns how many bytes the virtio console took.
+    func consoleInput(_ bytes: [UInt8]) -> Int
+    /// Random bytes of the host that the guest waits for.
+    var entropyWanted: Int { get }
+    func entropyInput(_ bytes: [UInt8])
+    /// False: there is no balloon.
+    @discardableResult func setBalloon(mib: Int) -> Bool
     func powerButton()
     var media: MediaBays { get set }
     /// What the guest sent since the last call, in order.

@@ -8,8 +8,13 @@ struct MediaShelf {
     /// CMOS type of drive A: what the medium needs, 1.44M without one.
     var floppyType: UInt8 = 4
 
-    /// Disks one to three.
-    private static let diskBays: [Bay] = [.ide0Master, .ide0Slave, .ide1Slave]
+    /// Where the disks go, in order.
+    private static func diskBays(_ interface: RunSettings.DiskInterface) -> [Bay] {
+        switch interface {
+        case .ide: [.ide0Master, .ide0Slave, .ide1Slave]
+        case .virtio: Bay.virtioDisks
+        }
+    }
 
     /// - Throws: `.badInput`; nothing stays open.
     init(_ settings: RunSettings) throws(MachineError) {
@@ -19,7 +24,7 @@ struct MediaShelf {
             if let geometry = FloppyGeometry(sectorCount: medium.sectorCount) { floppyType = geometry.cmosType > 5 ? 1 : geometry.cmosType }
             put(medium, .floppyA, path)
         }
-        for (bay, path) in zip(MediaShelf.diskBays, settings.disks) {
+        for (bay, path) in zip(MediaShelf.diskBays(settings.diskInterface), settings.disks) {
             put(try MediaShelf.open(bay, path, disposable: settings.disposable), bay, path)
         }
         if let path = settings.cdrom { put(try MediaShelf.open(.ide1Master, path, disposable: false), .ide1Master, path) }

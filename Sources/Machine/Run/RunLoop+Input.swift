@@ -23,6 +23,7 @@ extension RunLoop {
             resetMachine()
             setPaused(false)
         case .acpiPowerButton: pc.powerButton()
+        case .balloon(let mib): pc.setBalloon(mib: mib)
         case .powerOff: outcome = outcome ?? .poweredOffByUser
         case .eject(let bay): change(bay, nil, path: nil)
         case .insert(let bay, let path): insert(bay, path)
@@ -57,13 +58,23 @@ extension RunLoop {
         machine.publish { $0.media[bay] = path }
     }
 
-    /// Waiting serial input, as far as the receivers have room.
-    func feedSerial() {
+    /// Waiting serial input, as far as the receivers have room, and random bytes that the guest asked for.
+    /// - Returns: whether the guest got anything.
+    func feedSerial() -> Bool {
+        var fed = false
         for port in serialInput.indices where !serialInput[port].isEmpty {
-            let taken = min(serialInput[port].count, max(0, pc.serialInput(port, serialInput[port])))
+            let room = port == SerialPump.virtioConsole ? pc.consoleInput(serialInput[port]) : pc.serialInput(port, serialInput[port])
+            let taken = min(serialInput[port].count, max(0, room))
             serialInput[port].removeFirst(taken)
             parts.serial?.taken(port: port, taken)
+            if taken > 0 { fed = true }
         }
+        let wanted = pc.entropyWanted
+        if wanted > 0 {
+            pc.entropyInput(parts.entropy(wanted))
+            fed = true
+        }
+        return fed
     }
 
     // MARK: Typing

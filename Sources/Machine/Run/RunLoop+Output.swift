@@ -10,6 +10,9 @@ extension RunLoop {
             case .serial(let port):
                 parts.serial?.write(port: port, bytes)
                 parts.script?.received(port: port, bytes)
+            case .virtioConsole:
+                parts.serial?.write(port: SerialPump.virtioConsole, bytes)
+                parts.script?.received(port: SerialPump.virtioConsole, bytes)
             case .debugConsole(let port): parts.debugConsoles[port]?.write(bytes)
             case .parallel: break
             }
@@ -75,7 +78,9 @@ extension RunLoop {
         do {
             switch action {
             case .type(let text): typing.append(text: text)
-            case .typeSerial(let bytes): serialInput[0] += bytes
+            case .typeSerial(let port, let bytes): serialInput[port] += bytes
+            case .balloon(let mib):
+                if !pc.setBalloon(mib: mib) { outcome = .failed("The script asks for memory with 'balloon', but the machine has no balloon.") }
             case .keys(let chords): for chord in chords { typing.append(chord: chord) }
             case .screen(let path): try WholeFile.write(Array(pc.textFrame().text.utf8), to: path, what: "screen text")
             case .screenshot(let path): try Screenshot.write(pc.pixels(), to: path)

@@ -25,8 +25,8 @@ final class RunLoop {
     var paused = false
     var typing = TypingQueue()
     var keysDown: [PCKey] = []
-    /// Bytes that wait for room in the receivers of COM1–COM4.
-    var serialInput = [[UInt8]](repeating: [], count: 4)
+    /// Bytes that wait for room in the receivers of COM1–COM4 and the virtio console.
+    var serialInput = [[UInt8]](repeating: [], count: SerialPump.portCount)
     /// When BIOS keyboard buffer backpressure began; see `RunLoop+Input`.
     var bufferFullSince: Nanoseconds?
 
@@ -82,11 +82,12 @@ final class RunLoop {
         serveOutput()
         react(to: stop)
         guard outcome == nil else { return }
-        feedSerial()
+        let fed = feedSerial()
         typeNext()
         refreshView(force: false)
         stepScript()
-        if outcome == nil, case .halted(let deadline) = stop { rest(until: deadline) }
+        // What was just fed may wake the guest: its deadlines are no longer those of the stop.
+        if outcome == nil, !fed, case .halted(let deadline) = stop { rest(until: deadline) }
     }
 
     // MARK: Slices
@@ -120,7 +121,7 @@ final class RunLoop {
         do {
             try kernel.place(in: pc.memory)
         } catch {
-            outcome = .failed(error.description)
+            outcome = error.kind == .badInput ? .refused(error.description) : .failed(error.description)
         }
     }
 
@@ -128,7 +129,7 @@ final class RunLoop {
         pc.reset()
         _ = typing.clear()
         keysDown = []
-        serialInput = [[UInt8]](repeating: [], count: 4)
+        serialInput = [[UInt8]](repeating: [], count: SerialPump.portCount)
     }
 
     // MARK: Limits and rest
@@ -220,6 +221,7 @@ extension Bay {
         case .ide0Slave: "disk 2"
         case .ide1Master: "CD drive"
         case .ide1Slave: "disk 3"
+        case .virtio0, .virtio1, .virtio2, .virtio3, .virtio4, .virtio5, .virtio6, .virtio7: "disk \(rawValue - Bay.virtio0.rawValue + 1)"
         }
     }
 }

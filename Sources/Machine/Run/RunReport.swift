@@ -18,7 +18,7 @@ public struct RunReport: Codable, Equatable, Sendable {
     /// Where the processor stood: selector and offset of the next instruction, hexadecimal.
     public var position = ""
     public var memoryMiB = 0
-    /// One of: power-off, user, debug-exit, reset, script-stop, script-failed, instruction-limit, timeout, guru-meditation, failed.
+    /// One of: power-off, user, debug-exit, reset, script-stop, script-failed, instruction-limit, timeout, guru-meditation, refused, failed.
     public var outcome = ""
     public var exitStatus: Int32 = 0
 
@@ -57,6 +57,7 @@ extension RunOutcome {
         case .instructionLimit: "instruction-limit"
         case .timeout: "timeout"
         case .guru: "guru-meditation"
+        case .refused: "refused"
         case .failed: "failed"
         }
     }
@@ -66,7 +67,7 @@ extension RunOutcome {
         switch self {
         case .scriptFailed(let text): text
         case .guru(let sentence): "Guru Meditation: \(sentence)\(sentence.hasSuffix(".") ? "" : ".")"
-        case .failed(let sentence): sentence
+        case .refused(let sentence), .failed(let sentence): sentence
         case .timeout: "The time limit was reached."
         default: nil
         }

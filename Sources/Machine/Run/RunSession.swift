@@ -68,7 +68,7 @@ public final class RunSession: Sendable {
             parts.debugConsoles[console.port] = try RunSession.debugConsole(console)
         }
         let serial = try SerialPump.open(
-            settings.serial,
+            settings.serialTargets,
             quit: {
                 hurry.raise()
                 line.post(.powerOff)
@@ -144,6 +144,10 @@ public final class RunSession: Sendable {
         board.bootHook = kernel
         if kernel { board.fwCfgFiles[KernelROM.fileName] = KernelROM.image(hookPort: BootHook.port) }
         board.rebootEndsRun = settings.noReboot
+        if settings.diskInterface == .virtio { board.virtio.disks = settings.disks.count }
+        board.virtio.console = settings.virtioConsole != nil
+        board.virtio.balloon = settings.virtioBalloon
+        if settings.virtioRNG { board.virtio.entropy = clock == nil ? .seed(RunSettings.fixedSeed) : .host }
         return board
     }
 

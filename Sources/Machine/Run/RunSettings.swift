@@ -17,6 +17,15 @@ public struct RunSettings: Equatable, Sendable {
         /// Guest time follows retired instructions; runs repeat exactly.
         case virtual
     }
+    /// Which controller the hard disks are on.
+    public enum DiskInterface: String, Sendable, CaseIterable {
+        /// The three places beside the CD drive.
+        case ide
+        /// A virtio device for each.
+        case virtio
+
+        var places: Int { self == .ide ? 3 : Bay.virtioDisks.count }
+    }
     public struct DebugConsole: Equatable, Sendable {
         public var port: Port
         /// nil: standard error.
@@ -34,8 +43,9 @@ public struct RunSettings: Equatable, Sendable {
     /// What the front end calls the machine; empty: what it starts from.
     public var name = ""
     public var floppy: String?
-    /// IDE primary master, primary slave, secondary slave.
+    /// IDE primary master, primary slave, secondary slave; or virtio disks.
     public var disks: [String] = []
+    public var diskInterface = DiskInterface.ide
     public var cdrom: String?
     /// Empty: the firmware's own order.
     public var boot: [BootDevice] = []
@@ -54,6 +64,10 @@ public struct RunSettings: Equatable, Sendable {
     public var disposable = false
     /// COM1 to COM4.
     public var serial: [SerialTarget] = []
+    /// nil: there is no virtio console.
+    public var virtioConsole: SerialTarget?
+    public var virtioRNG = false
+    public var virtioBalloon = false
     public var debugConsoles: [DebugConsole] = []
     public var debugExit: Port?
     public var noReboot = false
@@ -75,6 +89,14 @@ public struct RunSettings: Equatable, Sendable {
         return String(file[..<dot])
     }
 
+    /// Of the entropy device with the virtual clock.
+    static let fixedSeed: UInt64 = 0x5EED
+
+    /// The other ends by `SerialPump` port.
+    var serialTargets: [SerialTarget] {
+        serial + [SerialTarget](repeating: .none, count: max(0, SerialPump.virtioConsole - serial.count)) + [virtioConsole ?? .none]
+    }
+
     /// The date that the guest sees at power-on with the virtual clock when `--rtc` is absent: 2000-01-01 00:00 UTC.
     public static let fixedDate: Int64 = 946_684_800
 
@@ -92,17 +114,21 @@ public struct RunSettings: Equatable, Sendable {
             let range = RunSettings.memoryRangeMiB
             throw .usage("--memory takes \(range.lowerBound) to \(range.upperBound) MiB, not \(memoryMiB).")
         }
-        guard cpus == 1 else {
-            throw .usage(
-                cpus < 1 ? "--cpus takes a number from 1 on, not \(cpus)." : "--cpus \(cpus): machines have one processor in this version.")
+        guard (1...BoardSettings.maximumCPUs).contains(cpus) else {
+            throw .usage("--cpus takes 1 to \(BoardSettings.maximumCPUs), not \(cpus).")
         }
-        guard CPUModel.named(cpuModel) != nil else {
+        guard let model = CPUModel.named(cpuModel) else {
             throw .usage("--cpu-model '\(cpuModel)' is not known; there are \(RunSettings.cpuModels.joined(separator: ", ")).")
         }
+        let missing = model.missingOnHost
+        if !missing.isEmpty { throw .usage("--cpu-model '\(cpuModel)' needs \(missing.joined(separator: ", ")), which this computer does not have.") }
         guard engine != .translator else {
             throw .usage("--engine translator: this version has the interpreter only; use auto or interpreter.")
         }
-        guard disks.count <= 3 else { throw .usage("--disk is given \(disks.count) times; there is room for 3 disks beside the CD drive.") }
+        guard disks.count <= diskInterface.places else {
+            let room = diskInterface == .ide ? "3 disks beside the CD drive (8 with --disk-interface virtio)" : "8 disks"
+            throw .usage("--disk is given \(disks.count) times; there is room for \(room).")
+        }
         let images = [floppy, cdrom].compactMap { $0 } + disks
         for (index, image) in images.enumerated() where !disposable && images[..<index].contains(image) {
             throw .usage("'\(image)' is put into two drives at once; that works with --disposable only.")
@@ -124,15 +150,17 @@ public struct RunSettings: Equatable, Sendable {
 
     private func validatePorts() throws(MachineError) {
         guard serial.count <= 4 else { throw .usage("--serial is given \(serial.count) times; there are COM1 to COM4.") }
-        guard serial.filter({ $0 == .stdio }).count <= 1 else { throw .usage("Two serial ports cannot both have stdio.") }
-        for (index, target) in serial.enumerated() where target != .none && serial[..<index].contains(target) && target != .pty {
+        let ends = serial + [virtioConsole].compactMap { $0 }
+        guard ends.filter({ $0 == .stdio }).count <= 1 else { throw .usage("Two serial ports cannot both have stdio.") }
+        for (index, target) in ends.enumerated() where target != .none && ends[..<index].contains(target) && target != .pty {
             throw .usage("Two serial ports cannot both have the same file or socket.")
         }
-        guard headless || !serial.contains(.stdio) else {
-            throw .usage("--serial stdio needs --headless: without it the terminal shows the guest's screen.")
+        let option = virtioConsole == .stdio ? "--virtio-console stdio" : "--serial stdio"
+        guard headless || !ends.contains(.stdio) else {
+            throw .usage("\(option) needs --headless: without it the terminal shows the guest's screen.")
         }
-        guard !(script == "-" && serial.contains(.stdio)) else {
-            throw .usage("--script - and --serial stdio cannot both read standard input.")
+        guard !(script == "-" && ends.contains(.stdio)) else {
+            throw .usage("--script - and \(option) cannot both read standard input.")
         }
         var ports = Set<Port>()
         for console in debugConsoles {

@@ -166,6 +166,11 @@ struct RunParts {
     /// For `insert`.
     var openMedium: ((Bay, String) throws(MachineError) -> any Medium)?
     var media: [Bay: String] = [:]
+    /// So many random bytes of the host.
+    var entropy: @Sendable (Int) -> [UInt8] = { count in
+        var source = SystemRandomNumberGenerator()
+        return (0..<count).map { _ in UInt8.random(in: .min ... .max, using: &source) }
+    }
     var wantsDigest = true
     var engineName = ""
     var memoryMiB = 0

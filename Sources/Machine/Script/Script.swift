@@ -1,4 +1,5 @@
 import Foundation
+import Hardware
 import Primitives
 
 /// A parsed script: one command a line, `#` comments (contract: Scripts).
@@ -13,15 +14,17 @@ public struct Script: Sendable {
     }
     public enum Command: Sendable {
         case waitFor(Pattern, seconds: Double)
-        /// `port` 0 is COM1.
+        /// `port` 0 is COM1, `SerialPump.virtioConsole` the virtio console.
         case waitForSerial(port: Int, Pattern, seconds: Double)
         case type(String)
-        case typeSerial([UInt8])
+        case typeSerial(port: Int, [UInt8])
         case keys([KeyChord])
         case screen(path: String)
         case screenshot(path: String)
         /// Guest time.
         case wait(seconds: Double)
+        /// What the guest should give back.
+        case balloon(mib: Int)
         case stop
 
         /// Adds to what is being typed or sent, and so need not wait for it.
@@ -102,7 +105,18 @@ public struct Script: Sendable {
             return .type(String(decoding: unescape(verbatim), as: UTF8.self))
         case "type-serial":
             guard !verbatim.isEmpty else { throw .usage("'type-serial' needs the text to send.") }
-            return .typeSerial(unescape(verbatim))
+            return .typeSerial(port: 0, unescape(verbatim))
+        case "wait-for-console":
+            let (pattern, seconds) = try patternAndSeconds(argument, command: "wait-for-console REGEX [SECONDS]")
+            return .waitForSerial(port: SerialPump.virtioConsole, pattern, seconds: seconds)
+        case "type-console":
+            guard !verbatim.isEmpty else { throw .usage("'type-console' needs the text to send.") }
+            return .typeSerial(port: SerialPump.virtioConsole, unescape(verbatim))
+        case "balloon":
+            guard let mib = Int(argument), (0...BoardSettings.maximumRAMMiB).contains(mib) else {
+                throw .usage("'balloon' needs a number of MiB, not '\(argument)'.")
+            }
+            return .balloon(mib: mib)
         case "keys":
             guard !argument.isEmpty else { throw .usage("'keys' needs at least one chord such as ctrl-alt-del.") }
             var chords: [KeyChord] = []
@@ -118,8 +132,8 @@ public struct Script: Sendable {
             return .stop
         default:
             throw .usage(
-                "'\(name)' is not a command; there are wait-for, wait-for-serial, type, type-serial, keys, screen, screenshot, "
-                    + "wait and stop."
+                "'\(name)' is not a command; there are wait-for, wait-for-serial, wait-for-console, type, type-serial, type-console, "
+                    + "keys, screen, screenshot, balloon, wait and stop."
             )
         }
     }

@@ -24,7 +24,8 @@ struct ScriptRunner {
     /// What the run loop has to do for the script.
     enum Action {
         case type(String)
-        case typeSerial([UInt8])
+        case typeSerial(port: Int, [UInt8])
+        case balloon(mib: Int)
         case keys([KeyChord])
         case screen(path: String)
         case screenshot(path: String)
@@ -43,7 +44,7 @@ struct ScriptRunner {
     private var matchedGeneration: UInt64?
     private var lastTypingLeft = 0
     private var typingProgress: Nanoseconds = 0
-    private var serial = [SerialTranscript](repeating: SerialTranscript(), count: 4)
+    private var serial = [SerialTranscript](repeating: SerialTranscript(), count: SerialPump.portCount)
 
     init(_ script: Script, name: String) {
         steps = script.steps
@@ -58,7 +59,7 @@ struct ScriptRunner {
         return true
     }
 
-    /// Bytes that the guest sent on COM `port`.
+    /// Bytes that the guest sent on a port of `SerialPump`.
     mutating func received(port: Int, _ bytes: [UInt8]) {
         if serial.indices.contains(port), !isFinished { serial[port].append(bytes) }
     }
@@ -96,14 +97,15 @@ struct ScriptRunner {
             case .waitFor(let pattern, let seconds):
                 if matchedGeneration != scene.frameGeneration {
                     matchedGeneration = scene.frameGeneration
-                    if pattern.matches(scene.frame.text) { break }
+                    // Cut rows let `$` end a line; a pattern such as "/ # " wants the blank before the cursor.
+                    if pattern.matches(scene.frame.text) || pattern.matches(scene.frame.fullText) { break }
                 }
                 guard scene.limitTime &- start.limit >= nanoseconds(seconds) else { return actions }
                 return actions + [.fail(failure(step, "the screen did not match '\(pattern.source)'", seconds))]
             case .waitForSerial(let port, let pattern, let seconds):
                 if serial[port].match(pattern) { break }
                 guard scene.limitTime &- start.limit >= nanoseconds(seconds) else { return actions }
-                return actions + [.fail(failure(step, "COM\(port + 1) did not say '\(pattern.source)'", seconds))]
+                return actions + [.fail(failure(step, "\(SerialPump.label(port)) did not say '\(pattern.source)'", seconds))]
             case .wait(let seconds):
                 guard scene.guestTime &- start.guest >= nanoseconds(seconds) else { return actions }
             case .type(let text):
@@ -112,7 +114,8 @@ struct ScriptRunner {
             case .keys(let chords):
                 actions.append(.keys(chords))
                 typing = true
-            case .typeSerial(let bytes): actions.append(.typeSerial(bytes))
+            case .typeSerial(let port, let bytes): actions.append(.typeSerial(port: port, bytes))
+            case .balloon(let mib): actions.append(.balloon(mib: mib))
             case .screen(let path): actions.append(.screen(path: path))
             case .screenshot(let path): actions.append(.screenshot(path: path))
             case .stop: return actions + [.stop]

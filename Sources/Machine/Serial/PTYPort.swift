@@ -44,7 +44,7 @@ final class PTYPort: SerialBackend {
         if slave >= 0 { close(slave) }
     }
 
-    var note: String? { "COM\(port + 1) is \(path)." }
+    var note: String? { "\(SerialPump.label(port)) is \(path)." }
 
     func write(_ bytes: [UInt8]) {
         let waits = pending.withLock {

@@ -1,8 +1,13 @@
 import Foundation
 import Synchronization
 
-/// The host's ends of all serial ports, and the thread that waits for their input.
+/// The host's ends of all serial ports and of the virtio console, and the thread that waits for their input.
 public final class SerialPump: Sendable {
+    /// Number of the virtio console's port, behind COM1–COM4; how many there are.
+    static let virtioConsole = 4, portCount = 5
+    /// What the user calls a port.
+    static func label(_ port: Int) -> String { port == virtioConsole ? "The virtio console" : "COM\(port + 1)" }
+
     private let ports: [any SerialBackend]
     private let wakePipe: WakePipe
     private let stopped = Atomic<Bool>(false)
@@ -20,6 +25,7 @@ public final class SerialPump: Sendable {
 
     /// Opens the other ends.
     /// - Parameters:
+    ///   - targets: of COM1–COM4 and then the virtio console.
     ///   - quit: the user asked for the end of the run on the terminal of `stdio`.
     ///   - abandoned: whether writes to a standard output that nobody reads should give up.
     /// - Throws: `.failed` when one cannot be opened; what was opened before is closed again.

@@ -46,7 +46,7 @@ final class SocketPort: SerialBackend {
         state.withLock { if $0.client >= 0 { close($0.client) } }
     }
 
-    var note: String? { "COM\(port + 1) is the socket \(path)." }
+    var note: String? { "\(SerialPump.label(port)) is the socket \(path)." }
 
     func write(_ bytes: [UInt8]) {
         let waits = state.withLock { state in

@@ -42,6 +42,14 @@ public final class DisposableLayer: Medium {
         return true
     }
 
+    public func zero(sector: UInt64, count: UInt64, discard: Bool) -> Bool {
+        guard sector <= sectorCount, count <= sectorCount - sector else { return false }
+        // Holes in the scratch file, whoever asks: what lies below must not show through.
+        guard scratch.zero(sector * UInt64(sectorBytes), bytes: count * UInt64(sectorBytes), discard: true) else { return false }
+        for i in 0..<count { mark(sector + i) }
+        return true
+    }
+
     /// Nothing here outlives the run.
     public func flush() -> Bool { true }
 

@@ -110,6 +110,26 @@ final class HostFile {
         return true
     }
 
+    private typealias Allocate = @convention(c) (Int32, Int32, Int, Int) -> Int32
+    /// fallocate(2) is not visible through the Glibc module (it wants _GNU_SOURCE).
+    private static let allocate: Allocate? = dlsym(nil, "fallocate").map { unsafeBitCast($0, to: Allocate.self) }
+
+    /// Makes a range read as zeros, as a hole when `discard`; where the host's file system cannot, zeros are written.
+    func zero(_ offset: UInt64, bytes count: UInt64, discard: Bool) -> Bool {
+        guard let start = Int(exactly: offset), let length = Int(exactly: count) else { return false }
+        guard length > 0 else { return true }
+        let keepSize: Int32 = 0x01, punchHole: Int32 = 0x02, zeroRange: Int32 = 0x10
+        if let allocate = HostFile.allocate, allocate(descriptor, keepSize | (discard ? punchHole : zeroRange), start, length) == 0 {
+            return true
+        }
+        let zeros = [UInt8](repeating: 0, count: min(length, 1 << 20))
+        return zeros.withUnsafeBytes { zeros in
+            stride(from: 0, to: length, by: zeros.count).allSatisfy { done in
+                write(offset + UInt64(done), from: UnsafeRawBufferPointer(rebasing: zeros[0..<min(zeros.count, length - done)]))
+            }
+        }
+    }
+
     func flush() -> Bool { fdatasync(descriptor) == 0 }
 
     /// Up to `count` bytes from `offset`, for looking at a file's signature; fewer at its end.

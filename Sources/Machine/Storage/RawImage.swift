@@ -36,6 +36,11 @@ public final class RawImage: Medium {
     }
 
     public func flush() -> Bool { readOnly || file.flush() }
+
+    public func zero(sector: UInt64, count: UInt64, discard: Bool) -> Bool {
+        guard !readOnly, sector <= sectorCount, count <= sectorCount - sector else { return false }
+        return file.zero(sector * 512, bytes: count * 512, discard: discard)
+    }
 }
 
 extension Medium {

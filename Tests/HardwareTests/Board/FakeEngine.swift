@@ -16,6 +16,9 @@ final class FakeEngine: Engine {
     /// Vectors taken, with guest time.
     private(set) var taken: [(vector: UInt8, at: Nanoseconds)] = []
     private(set) var nmis = 0, resets = 0
+    /// Waiting for SIPI, and the vectors of those that came while it was.
+    private(set) var waiting = false
+    private(set) var startUps: [UInt8] = []
     private(set) var intr = false
     private var exitRequested = false
     /// What `run` answers once, in place of working.
@@ -40,7 +43,7 @@ final class FakeEngine: Engine {
                 }
                 continue
             }
-            if halted { return .halted }
+            if halted || waiting { return .halted }
             if let action = actions[retired] { action(bus.bus) }
             retired += 1
             left -= 1
@@ -57,27 +60,41 @@ final class FakeEngine: Engine {
     func reset() {
         resets += 1
         halted = false
+        waiting = false
     }
+    func initialise(waiting: Bool) {
+        reset()
+        self.waiting = waiting
+    }
+    func startUp(vector: UInt8) -> Bool {
+        guard waiting else { return false }
+        waiting = false
+        startUps.append(vector)
+        return true
+    }
+    var isIdle: Bool { waiting || halted && !(intr && interruptsEnabled) }
     func requestExit() { exitRequested = true }
     func digest(into digest: inout Digest) { digest.combine(retired) }
 }
 
-/// A board with a fake processor and a BIOS whose bytes tell their offset.
+/// A board with fake processors and a BIOS whose bytes tell their offset.
 struct Bench {
     let pc: PC
-    let engine: FakeEngine
+    let engines: [FakeEngine]
+    /// The bootstrap processor.
+    var engine: FakeEngine { engines[0] }
 
     init(_ change: (inout BoardSettings) -> Void = { _ in }) throws {
         var settings = BoardSettings(bios: Bench.bios, vgaBIOS: Bench.vgaBIOS)
         settings.ramMiB = 8
         change(&settings)
-        var made: FakeEngine?
-        pc = try PC(settings) { bus, _ in
+        var made: [FakeEngine] = []
+        pc = try PC(settings) { bus, _, _ in
             let engine = FakeEngine(bus)
-            made = engine
+            made.append(engine)
             return engine
         }
-        engine = made!
+        engines = made
     }
 
     static let bios: [UInt8] = (0..<(256 << 10)).map { UInt8(truncatingIfNeeded: $0 >> 10) }

@@ -21,6 +21,50 @@ import Testing
         #expect(bench.config(1, 3, 0x3D, size: 1) == 1)
     }
 
+    @Test("virtio devices have slots of their own; their windows decode where the guest puts them, also over a reset")
+    func virtio() throws {
+        let bench = try Bench {
+            $0.virtio.disks = 8
+            $0.virtio.console = true
+            $0.virtio.balloon = true
+            $0.virtio.entropy = .seed(1)
+        }
+        let ids = (3..<17).map { bench.config($0, 0, 0) == 0xFFFF_FFFF ? 0 : bench.config($0, 0, 0) >> 16 }
+        #expect(ids == [0, 0x1003, 0x1005, 0x1002, 0, 0x1001, 0x1001, 0x1001, 0x1001, 0x1001, 0x1001, 0x1001, 0x1001, 0])
+        bench.setConfig(6, 0, 0x10, 0xD000)
+        bench.setConfig(6, 0, 0x20, 0xFE00_0000)
+        bench.setConfig(6, 0, 0x04, size: 2, 3)
+        #expect(bench.pc.readPort(0xD00C, size: 2) == 128, "queue size by the legacy port")
+        #expect(bench.pc.readMMIO(0xFE00_0012, size: 2) == 3, "three queues")
+        // The window in configuration space has side effects: reading ISR clears it.
+        bench.pc.setBalloon(mib: 1)
+        #expect(bench.pc.readMMIO(0xFE00_2000, size: 4) == 256)
+        bench.pc.writeMMIO(0xFE00_0014, size: 1, 4)
+        bench.pc.setBalloon(mib: 2)
+        #expect(bench.pc.lines == 1 << 17, "INTA# of slot 6 is PIRQB")
+        bench.setConfig(6, 0, 0x88, size: 1, 4)
+        bench.setConfig(6, 0, 0x8C, 0x1000)
+        bench.setConfig(6, 0, 0x90, 1)
+        #expect(bench.config(6, 0, 0x94, size: 1) == 2)
+        #expect(bench.pc.lines == 0)
+        #expect(bench.config(6, 0, 0x94, size: 1) == 0)
+        bench.pc.reset()
+        #expect(bench.pc.readPort(0xD00C, size: 2) == 0xFFFF)
+        #expect(bench.pc.readMMIO(0xFE00_0012, size: 2) == 0xFFFF)
+    }
+
+    @Test("a guest that floods a console ends its slice") func flood() throws {
+        let bench = try Bench { $0.virtio.console = true }
+        bench.setConfig(4, 0, 0x10, 0xD000)
+        bench.setConfig(4, 0, 0x04, size: 2, 3)
+        for _ in 0..<PC.outputLimit { bench.pc.writePort(0xD01C, size: 1, 0x41) }
+        #expect(bench.pc.run(instructions: 1000) == .sliceDone)
+        #expect(bench.pc.retired == 0)
+        #expect(bench.pc.drainOutput().map(\.1.count) == [PC.outputLimit])
+        #expect(bench.pc.run(instructions: 1000) == .sliceDone)
+        #expect(bench.pc.retired == 1000)
+    }
+
     @Test("the configuration address latches doublewords only; CF9 belongs to the reset register")
     func latch() throws {
         let bench = try Bench()
@@ -58,7 +102,7 @@ import Testing
     @Test("settings that cannot be built are refused") func refused() {
         #expect(throws: BoardError.biosSize(3)) { try Bench { $0.bios = [1, 2, 3] } }
         #expect(throws: BoardError.memorySize(0)) { try Bench { $0.ramMiB = 0 } }
-        #expect(throws: BoardError.processors(2)) { try Bench { $0.cpus = 2 } }
+        #expect(throws: BoardError.processors(9)) { try Bench { $0.cpus = 9 } }
         #expect(throws: BoardError.vgaBIOS(700)) { try Bench { $0.vgaBIOS = [UInt8](repeating: 0, count: 700) } }
         #expect(throws: BoardError.bootOrder("cc")) { try Bench { $0.bootOrder = "cc" } }
         #expect(throws: BoardError.bootOrder("x")) { try Bench { $0.bootOrder = "x" } }

@@ -81,4 +81,15 @@ import Testing
         pm.writeWide(0xAFE2, size: 2, 0xABCD, &wires)
         #expect(pm.readWide(0xAFE0, size: 4, &wires) == 0xABCD_0000)
     }
+
+    @Test("the sleep button is general-purpose event 1") func sleepButton() throws {
+        var (pm, wires) = try ready()
+        pm.write(0xB2, 0xF1, &wires)
+        pm.pressSleepButton(&wires)
+        #expect(pm.read(0xAFE0, &wires) == 0b10 && wires.lines == 0)
+        pm.write(0xAFE2, 0b10, &wires)
+        #expect(wires.lines == 1 << 9)
+        pm.write(0xAFE0, 0b10, &wires)
+        #expect(wires.lines == 0 && pm.read(0xAFE0, &wires) == 0)
+    }
 }

@@ -43,16 +43,20 @@ private enum Guest {
 
     @Test(
         "GRUB comes up to its menu, and its command line lists the drive", .enabled(if: Guest.present),
-        arguments: [("grub-rescue-floppy.img", "a"), ("grub-rescue-usb.img", "c"), ("grub-rescue-cdrom.iso", "d")])
-    func grub(image: String, letter: String) throws {
+        arguments: [
+            ("grub-rescue-floppy.img", "a", false), ("grub-rescue-usb.img", "c", false), ("grub-rescue-usb.img", "c", true),
+            ("grub-rescue-cdrom.iso", "d", false),
+        ])
+    func grub(image: String, letter: String, virtio: Bool) throws {
         var settings = BoardSettings(
             bios: try load(Guest.firmware + "bios-256k.bin"), vgaBIOS: try load(Guest.firmware + "vgabios-stdvga.bin"))
         settings.bootOrder = letter
+        if virtio { settings.virtio.disks = 1 }
         let pc = try PC(settings)
         let path = Guest.grub + image
         switch letter {
         case "a": pc.media[.floppyA] = try FloppyImage.open(path: path, access: .disposable)
-        case "c": pc.media[.ide0Master] = try DiskImage.open(path: path, access: .disposable)
+        case "c": pc.media[virtio ? .virtio0 : .ide0Master] = try DiskImage.open(path: path, access: .disposable)
         default: pc.media[.ide1Master] = try ISOImage(path: path)
         }
         let menu = run(pc, until: "automatically in", millions: 3000)

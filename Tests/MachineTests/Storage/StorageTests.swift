@@ -217,6 +217,30 @@ extension Medium {
         #expect(scratch.names() == ["disk"])
     }
 
+    @Test("zeroed sectors read as zeros and nothing else changes, in a file and in a disposable layer", arguments: [true, false])
+    func zero(discard: Bool) throws {
+        let scratch = try Scratch()
+        let path = scratch.file("disk", numbered(3000))
+        var expected = numbered(3000)
+        do {
+            let disk = try DiskImage.open(path: path, access: .disposable)
+            #expect(disk.put(12, [UInt8](repeating: 1, count: 512)))
+            #expect(disk.zero(sector: 10, count: 2000, discard: discard))
+            expected.replaceSubrange(10 * 512..<2010 * 512, with: [UInt8](repeating: 0, count: 2000 * 512))
+            #expect(disk.sectors(0, 3000) == expected)
+            #expect(scratch.contents(path) == numbered(3000))
+        }
+        let disk = try DiskImage.open(path: path, access: .readWrite)
+        #expect(disk.zero(sector: 10, count: 2000, discard: discard))
+        #expect(disk.zero(sector: 3000, count: 0, discard: discard))
+        #expect(!disk.zero(sector: 2999, count: 2, discard: discard))
+        #expect(!disk.zero(sector: .max, count: 2, discard: discard))
+        #expect(disk.sectors(0, 3000) == expected)
+        #expect(scratch.contents(path) == expected)
+        let closed = try DiskImage.open(path: scratch.file("other", numbered(8)), access: .readOnly)
+        #expect(!closed.zero(sector: 0, count: 1, discard: discard))
+    }
+
     @Test("an image opened read-only takes no writes")
     func readOnly() throws {
         let scratch = try Scratch()
