@@ -40,7 +40,11 @@ if [ "$interface" = virtio ]; then
     drive=vda
 fi
 machine=i686
-[ "$arch" = i386 ] || machine=x86_64
+if [ "$arch" = amd64 ]; then
+    machine=x86_64
+    # The user's own --cpu-model stands behind this one, and the last counts.
+    options=(--cpu-model x86-64-v2 "${options[@]}")
+fi
 
 vitrine=${VITRINE:-}
 if [ -z "$vitrine" ]; then
