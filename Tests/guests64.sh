@@ -97,7 +97,7 @@ step() {
     shift
     cat >"$work/$name.script"
     # shellcheck disable=SC2086  # a list of options
-    "$vitrine" run --headless --clock virtual --timeout 7200 --script "$work/$name.script" --screen-text "$work/$name.screen" \
+    "$vitrine" run --headless --clock virtual --timeout 7200 --cpu-model x86-64-v2 --script "$work/$name.script" --screen-text "$work/$name.screen" \
         --stats "$work/$name.stats" --serial "file:$work/$name.serial" "$@" ${VITRINE_OPTIONS:-} >"$work/$name.log" 2>&1 || status=$?
     outcome=$(sed -n 's/.*"outcome" : "\(.*\)".*/\1/p' "$work/$name.stats" 2>/dev/null || true)
     if [ "$status" = 0 ] && { [ "$outcome" = script-stop ] || [ "$outcome" = power-off ]; }; then

@@ -51,7 +51,7 @@ struct Demo: Verb {
         if let build = catalog.build(for: guest, mirror: mirror), guest.isReady, let signal = try GuestBuilder(host: host).run(build) {
             return 128 + signal
         }
-        settings = try catalog.prepared(guest).apply(to: settings, memoryWasGiven: machine.memory != nil)
+        settings = try catalog.prepared(guest).apply(to: settings, memoryWasGiven: machine.memory != nil, modelWasGiven: machine.cpuModel != nil)
         return try runMachine(settings, screen: screen.settings, in: host)
     }
 }

@@ -300,6 +300,7 @@ final class ConsoleLoop {
             case .copy(let text):
                 if let sequence = Clipboard.sequence(text), screen.takesPrivateModes { screen.writeRaw(sequence) }
                 Clipboard.giveToTmux(text)
+            case .savePicture: savePicture()
             case .suspend: suspend()
             case .redraw: screen.invalidate()
             case .mouse(let mode): if screen.takesPrivateModes { screen.writeRaw(ControlSequences.mouse(mode)) }
@@ -307,6 +308,17 @@ final class ConsoleLoop {
             case .finish(let outcome): result = result ?? .ended(outcome)
             }
             dirty = true
+        }
+    }
+
+    /// Beside where the user is, under a name that no other picture has.
+    private func savePicture() {
+        let name = machine.view().name.map { $0.isLetter || $0.isNumber || "-_.".contains($0) ? $0 : "_" }
+        do throws(MachineError) {
+            let path = try Picture.save(machine.pixels(), in: ".", prefix: "vitrine-" + String(name))
+            model.notify("Saved \(path)", at: ConsoleLoop.clock())
+        } catch {
+            model.notify(error.description, at: ConsoleLoop.clock(), milliseconds: 8000)
         }
     }
 

@@ -10,6 +10,7 @@ public enum ActionID: String, CaseIterable, Sendable {
     case sendKeys = "send-keys.menu"
     case typeText = "clipboard.type"
     case copyScreen = "screen.copy"
+    case savePicture = "screen.picture"
     case pause = "machine.pause"
     case reset = "machine.reset"
     case acpiOff = "machine.acpi-off"
@@ -69,6 +70,7 @@ public struct Action: Sendable {
         add(.powerOff, "Power off…", "Power off", "Pulls the plug. Unsaved guest data is lost.")
         add(.drives, "Drives…", "Drives", "Puts floppies and CDs in and takes them out.")
         add(.copyScreen, "Copy screen", "Copy", "The guest's screen as text to the clipboard (OSC 52, tmux).")
+        add(.savePicture, "Save a picture", "Picture", "The guest's screen, in any mode, as a PNG file where vitrine was started.")
         add(.panUp, "Pan up", "Up", "Shows what is above, when the terminal is smaller than the guest's screen.")
         add(.panDown, "Pan down", "Down", "Shows what is below.")
         add(.panLeft, "Pan left", "Left", "Shows what is to the left.")

@@ -96,6 +96,9 @@ extension ConsoleModel {
             let text = ScreenPanel.text(view.frame)
             effects.append(.copy(text))
             say("Copied \(text.filter(\.isNewline).count) lines.")
+        case .savePicture:
+            guard view.frame.mode != .blank else { return say("There is no picture: the display is off.") }
+            effects.append(.savePicture)
         case .pause:
             if view.state == .paused {
                 post(.resume)
@@ -231,6 +234,7 @@ extension ConsoleModel {
         case .capture: !isCaptured
         case .release: isCaptured
         case .copyScreen: view.frame.mode == .text
+        case .savePicture: view.frame.mode != .blank
         case .panUp, .panDown, .panLeft, .panRight, .panFollow: viewNote != nil
         case .pause, .reset, .acpiOff, .powerOff, .drives, .sendKeys, .typeText: view.state == .running || view.state == .paused
         default: true
@@ -253,7 +257,7 @@ extension ConsoleModel {
         return [
             .init("Machine", items([.pause, .reset, .acpiOff, .powerOff, nil, .drives, nil, .suspend, .quit])),
             .init("Input", items([isCaptured ? .release : .capture, .sendKeys, .sendHostKey, .typeText, .guestMouse])),
-            .init("View", items([.copyScreen, .chooseTheme, .redraw, nil, .panUp, .panDown, .panLeft, .panRight, .panFollow])),
+            .init("View", items([.copyScreen, .savePicture, .chooseTheme, .redraw, nil, .panUp, .panDown, .panLeft, .panRight, .panFollow])),
             .init("Help", items([.help, .palette])),
         ]
     }

@@ -42,8 +42,9 @@ extension ConsoleModel {
                 ScreenPanel(frame: view.frame, look: look, origin: origin, blinkIsOn: blinkIsOn(at: time)).draw(in: area, on: &surface)
             }
         case .graphics(let width, let height, let name):
-            let keys = keymap.label(for: ActionID.sendKeys.rawValue, in: "host").map { "\(prefix) \($0)" } ?? ""
-            NoticePanel.graphics(width: width, height: height, name: name, help: keys).draw(in: area, border: theme.border, on: &surface)
+            let key = { (id: ActionID) -> String in keymap.label(for: id.rawValue, in: "host").map { "\(prefix) \($0)" } ?? "" }
+            NoticePanel.graphics(width: width, height: height, name: name, sendKeys: key(.sendKeys), picture: key(.savePicture))
+                .draw(in: area, border: theme.border, on: &surface)
         case .blank:
             let note = isCaptured ? "" : "You have the keyboard: \(statusContent.captureKey) gives it to the guest."
             NoticePanel.blank(release: note).draw(in: area, border: theme.border, on: &surface)
@@ -75,6 +76,7 @@ extension ConsoleModel {
         content.view = viewNote
         content.held = keyboard.held.map { $0 == .leftCtrl ? "Ctrl" : $0 == .leftAlt ? "Alt" : "Shift" }.joined(separator: "+")
         content.guestFont = view.frame.mode == .text && !view.frame.fontIsStandard
+        if case .graphics(let width, let height, _) = view.frame.mode { content.graphics = "\(width)x\(height)" }
         content.toast = toast?.text
         return content
     }

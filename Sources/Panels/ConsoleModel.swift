@@ -17,6 +17,8 @@ public struct ConsoleModel: Sendable {
         case beep
         /// To the clipboard.
         case copy(String)
+        /// The display as a PNG file.
+        case savePicture
         case suspend
         /// Everything again, from nothing.
         case redraw

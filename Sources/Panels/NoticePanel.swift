@@ -11,16 +11,24 @@ public struct NoticePanel {
         NoticePanel(lines: ["The guest has switched its display off.", "A key may wake it. \(release)"], title: "Display off")
     }
 
-    public static func graphics(width: Int, height: Int, name: String, help: String) -> NoticePanel {
+    /// The guest has left text mode: what it shows, and the ways back.
+    /// - Parameters:
+    ///   - name: of the mode, when it has one that says more than its size.
+    ///   - sendKeys: the keys that open the list of keys to send.
+    ///   - picture: the keys that save the picture.
+    public static func graphics(width: Int, height: Int, name: String, sendKeys: String, picture: String) -> NoticePanel {
         let mode = name.isEmpty ? "\(width)x\(height)" : name
         return NoticePanel(
             lines: [
-                "The guest is in graphics mode \(mode): not drawn yet.",
-                "Keys still reach it. The screen comes back when the guest",
-                "returns to a text mode, for example on its own consoles",
-                "(\(help) Send keys, Ctrl-Alt-F1), after a",
-                "reset, or when it boots with its text console",
-                "(Linux: nomodeset vga=normal).",
+                "The guest has left text mode: it is in graphics mode",
+                "\(mode), which is not drawn in the terminal.",
+                "It runs on, and keys still reach it.",
+                "",
+                "A picture of it:    \(picture) saves one as a PNG file.",
+                "Its text consoles:  \(sendKeys) sends Ctrl-Alt-F1 or F2.",
+                "Text from the start: boot it with nomodeset (Linux; on",
+                "GRUB's menu e, then add it to the line that begins with",
+                "linux), or without vga= and gfxmode settings.",
             ], title: "Graphics")
     }
 

@@ -24,6 +24,8 @@ public struct StatusBar {
         /// Held modifiers for the next key.
         public var held = ""
         public var guestFont = false
+        /// Size of the graphics mode that the guest is in, which is not drawn.
+        public var graphics: String?
         /// Short-lived message.
         public var toast: String?
         public init() {}
@@ -62,6 +64,7 @@ public struct StatusBar {
         if !content.held.isEmpty { right.append(Segment(text: " \(content.held)+ ", role: .statusAlert)) }
         if content.mouse { right.append(Segment(text: "MOUSE ", role: keyed, action: .guestMouse)) }
         if let view = content.view { right.append(Segment(text: view + " ", role: base)) }
+        if let graphics = content.graphics { right.append(Segment(text: "GRAPHICS \(graphics) ", role: .statusAlert)) }
         if content.guestFont { right.append(Segment(text: "own font ", role: base)) }
         let lights = [(UInt8(4), "CAPS "), (2, "NUM "), (1, "SCRL ")].filter { content.lights & $0.0 != 0 }.map(\.1).joined()
         if !lights.isEmpty { right.append(Segment(text: lights, role: base)) }

@@ -52,7 +52,9 @@ public final class CannedMachine: MachineControl {
 
     public var wakeDescriptor: Int32 { pipeEnds.read }
     public func view() -> MachineView { content.withLock { $0.view } }
-    public func pixels() -> PixelFrame? { nil }
+    public func pixels() -> PixelFrame? {
+        view().frame.mode == .blank ? nil : PixelFrame(width: 2, height: 1, pixels: [0xFF_0000, 0x00_00FF])
+    }
 
     /// Commands so far, as words.
     public var log: [String] { content.withLock { $0.log } }

@@ -224,6 +224,17 @@ import Testing
         }
     }
 
+    @Test("a 64-bit disk brings a processor for it, unless the user chose one")
+    func processor() throws {
+        let catalog = GuestCatalog(root: "/nowhere", environment: [:])
+        let amd64 = try #require(catalog.guest("debian-amd64")), i386 = try #require(catalog.guest("debian-i386"))
+        var settings = RunSettings()
+        #expect(i386.apply(to: settings, memoryWasGiven: false).cpuModel == settings.cpuModel)
+        #expect(amd64.apply(to: settings, memoryWasGiven: false).cpuModel == "x86-64-v2")
+        settings.cpuModel = "x86-64-v3"
+        #expect(amd64.apply(to: settings, memoryWasGiven: false, modelWasGiven: true).cpuModel == "x86-64-v3")
+    }
+
     @Test("a disk that is there is not made again")
     func existing() throws {
         try withTemporaryFolder { folder in

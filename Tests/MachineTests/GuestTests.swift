@@ -1,4 +1,5 @@
 import Foundation
+import Hardware
 import Testing
 
 @testable import Machine
@@ -76,6 +77,20 @@ import Testing
             #expect(initrd.starts(with: Array("070701".utf8)))
             busybox[52] = 3  // PT_INTERP: dynamically linked
             #expect(!BusyBoxSystem.isStatic386(busybox))
+        }
+    }
+}
+
+@Suite("pictures") struct PictureTests {
+    @Test("get the first free number; a display that is off gives none")
+    func numbered() throws {
+        try withTemporaryFolder { folder in
+            let frame = PixelFrame(width: 2, height: 1, pixels: [0xFF_0000, 0x00_00FF])
+            let first = try Picture.save(frame, in: folder, prefix: "vitrine-a")
+            let second = try Picture.save(frame, in: folder, prefix: "vitrine-a")
+            #expect([first, second] == ["vitrine-a-1.png", "vitrine-a-2.png"])
+            #expect(try WholeFile.read(folder + "/vitrine-a-2.png", what: "picture").starts(with: [0x89, 0x50, 0x4E, 0x47]))
+            #expect(throws: MachineError.self) { try Picture.save(nil, in: folder, prefix: "vitrine-b") }
         }
     }
 }

@@ -12,6 +12,7 @@ private struct Bench {
     var now: UInt64 = 1000
     var beeps = 0
     var copied: String?
+    var pictures = 0
     var outcome: RunOutcome?
     var mouse: MouseMode?
 
@@ -27,6 +28,7 @@ private struct Bench {
             case .post(let command): machine.post(command)
             case .beep: beeps += 1
             case .copy(let text): copied = text
+            case .savePicture: pictures += 1
             case .finish(let outcome): self.outcome = outcome
             case .mouse(let mode): mouse = mode
             case .suspend, .redraw, .loadTheme: break
@@ -364,6 +366,19 @@ private struct Bench {
         bench.model.run(.copyScreen)
         bench.take(bench.model.tick(at: bench.now))
         #expect(bench.copied == "Welcome to the canned guest.\n\nC:\\>\n")
+    }
+
+    @Test("in a graphics mode bar and notice say so, name the way back to text and the key that saves the picture, which it then does")
+    func graphicsMode() throws {
+        var bench = try Bench(scene: .graphics)
+        #expect(bench.bar.contains("GRAPHICS 640x480"))
+        #expect(bench.screen.contains("nomodeset") && bench.screen.contains("Ctrl-] s saves one as a PNG file"))
+        #expect(bench.screen.contains("640x480x4 planar, which is not drawn"))
+        bench.host()
+        try bench.press(.savePicture, in: "host")
+        #expect(bench.pictures == 1)
+        bench.model.run(.copyScreen)
+        #expect(bench.bar.contains("no text on the screen"))
     }
 
     @Test("on a smaller terminal the cursor's row is in view; the host key's arrows pan; the next key follows again")

@@ -11,6 +11,8 @@ public struct DebianDisk: Equatable, Sendable {
     public static let rootPassword = "vitrine"
     static let suite = "bookworm"
     static let memoryMiB = 256
+    /// What Tests/debian.sh runs it on; nil: every machine has it.
+    static func cpuModel(_ architecture: Architecture) -> String? { architecture == .amd64 ? "x86-64-v2" : nil }
     /// The whole disk; the file has holes where nothing is.
     static let diskBytes: UInt64 = 2048 << 20
     /// Where the only partition begins, as partitioning programs have it since 2009; the gap before it holds the boot loader.

@@ -11,11 +11,13 @@ public struct DemoGuest: Equatable, Sendable {
     /// A disk that is made when it is started for the first time.
     var debian: DebianDisk.Architecture?
     var memoryMiB = 128
+    /// nil: any will do.
+    var cpuModel: String?
 
     public var isReady: Bool { needs.isEmpty }
 
     /// The guest's media and kernel over what the user chose.
-    public func apply(to settings: RunSettings, memoryWasGiven: Bool) -> RunSettings {
+    public func apply(to settings: RunSettings, memoryWasGiven: Bool, modelWasGiven: Bool = false) -> RunSettings {
         var settings = settings
         settings.name = name
         settings.floppy = floppy
@@ -27,6 +29,7 @@ public struct DemoGuest: Equatable, Sendable {
         // Nothing that the demo shows is ever written to.
         settings.disposable = true
         if !memoryWasGiven { settings.memoryMiB = memoryMiB }
+        if let cpuModel, !modelWasGiven { settings.cpuModel = cpuModel }
         return settings
     }
 }
@@ -114,6 +117,7 @@ public struct GuestCatalog: Sendable {
         guest.disk = DebianBuild.image(architecture, in: cache + "/guests")
         guest.debian = architecture
         guest.memoryMiB = DebianDisk.memoryMiB
+        guest.cpuModel = DebianDisk.cpuModel(architecture)
         if access(guest.disk ?? "", R_OK) != 0 {
             guest.title += ", made from its packages first"
             guest.needs = DebianBuild.needs(environment)
