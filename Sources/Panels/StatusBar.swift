@@ -64,7 +64,7 @@ public struct StatusBar {
         if !content.held.isEmpty { right.append(Segment(text: " \(content.held)+ ", role: .statusAlert)) }
         if content.mouse { right.append(Segment(text: "MOUSE ", role: keyed, action: .guestMouse)) }
         if let view = content.view { right.append(Segment(text: view + " ", role: base)) }
-        if let graphics = content.graphics { right.append(Segment(text: "GRAPHICS \(graphics) ", role: .statusAlert)) }
+        if let graphics = content.graphics { right.append(Segment(text: "GFX \(graphics) ", role: .statusAlert)) }
         if content.guestFont { right.append(Segment(text: "own font ", role: base)) }
         let lights = [(UInt8(4), "CAPS "), (2, "NUM "), (1, "SCRL ")].filter { content.lights & $0.0 != 0 }.map(\.1).joined()
         if !lights.isEmpty { right.append(Segment(text: lights, role: base)) }

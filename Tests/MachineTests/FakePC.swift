@@ -22,6 +22,7 @@ final class FakePC: GuestPC, @unchecked Sendable {
     var keyboardLEDs: UInt8 = 0
     var mouseWanted = false
     var typingReady = true
+    var outsideDeadline: Nanoseconds?
     let memory: GuestMemory
     /// Key events with the guest time of each.
     var keys: [(key: PCKey, down: Bool, time: Nanoseconds)] = []

@@ -371,7 +371,7 @@ private struct Bench {
     @Test("in a graphics mode bar and notice say so, name the way back to text and the key that saves the picture, which it then does")
     func graphicsMode() throws {
         var bench = try Bench(scene: .graphics)
-        #expect(bench.bar.contains("GRAPHICS 640x480"))
+        #expect(bench.bar.contains("GFX 640x480"))
         #expect(bench.screen.contains("nomodeset") && bench.screen.contains("Ctrl-] s saves one as a PNG file"))
         #expect(bench.screen.contains("640x480x4 planar, which is not drawn"))
         bench.host()
@@ -401,7 +401,7 @@ private struct Bench {
 
     @Test("graphics and a dark display are explained")
     func notices() throws {
-        #expect(try Bench(scene: .graphics).screen.contains("The guest is in graphics mode 640x480x4 planar: not drawn yet."))
+        #expect(try Bench(scene: .graphics).screen.contains("The guest has left text mode"))
         #expect(try Bench(scene: .blank).screen.contains("switched its display off"))
     }
 

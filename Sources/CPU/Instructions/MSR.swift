@@ -3,9 +3,10 @@ import Primitives
 /// RDMSR and WRMSR.
 ///
 /// Source: SDM Vol. 4, "MSRs in the P6 Family Processors", "Architectural MSRs"; Vol. 3A, "Memory Cache Control" (MTRR, PAT).
-/// Not implemented: machine check, performance counters that count, last-branch records. Memory types are stored, not acted on.
+/// Not implemented: machine check (a 64-bit model says that it has no banks), performance counters that count, last-branch records. Memory types are stored, not acted on.
 private enum MSR {
     static let tsc: UInt32 = 0x10, platformID: UInt32 = 0x17, apicBase: UInt32 = 0x1B, powerOn: UInt32 = 0x2A
+    static let machineCheckCap: UInt32 = 0x179
     static let updateTrigger: UInt32 = 0x79, updateSignature: UInt32 = 0x8B, mtrrCap: UInt32 = 0xFE
     static let sysenterCS: UInt32 = 0x174, sysenterESP: UInt32 = 0x175, sysenterEIP: UInt32 = 0x176
     static let eventCount: UInt32 = 0xC1, eventSelect: UInt32 = 0x186
@@ -50,6 +51,8 @@ extension Core {
             return v.pointee.eventSelect[Int(index - MSR.eventSelect)]
         case MSR.eventCount where hasP6Counters, MSR.eventCount + 1 where hasP6Counters: return v.pointee.eventCount[Int(index - MSR.eventCount)]
         case MSR.platformID, MSR.powerOn, MSR.debugControl: return 0
+        // No banks. Every 64-bit processor has this register, and Xen reads it without asking CPUID.
+        case MSR.machineCheckCap where has(F.lm): return 0
         case MSR.updateSignature: return v.pointee.microcodeRevision
         case MSR.sysenterCS where has(F.sep): return v.pointee.sysenterCS
         case MSR.sysenterESP where has(F.sep): return v.pointee.sysenterESP

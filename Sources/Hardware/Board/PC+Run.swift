@@ -120,9 +120,10 @@ extension PC {
         let reached = now()
         guard nextDeadline > reached else { return nil }
         if case .host = settings.clock { return .halted(until: nextDeadline) }
-        skipped &+= nextDeadline - reached
-        skippedHere &+= nextDeadline - reached
-        return skippedHere >= 10_000_000 ? .halted(until: now()) : nil
+        let goal = min(nextDeadline, outsideDeadline.map { max($0, reached) } ?? .max)
+        skipped &+= goal - reached
+        skippedHere &+= goal - reached
+        return skippedHere >= 10_000_000 || goal < nextDeadline ? .halted(until: now()) : nil
     }
 
     /// Instructions until the next deadline, at most `limit`.

@@ -67,6 +67,8 @@ public final class PC {
     var nextDeadline: Nanoseconds = .max
     /// Virtual clock: time passed in HLT, on top of the instructions'.
     var skipped: Nanoseconds = 0
+    /// Virtual clock: when somebody outside next does something to the machine, such as letting go of a key. Halts are not skipped beyond it.
+    public var outsideDeadline: Nanoseconds?
     /// Host clock: guest time as it follows the host's.
     var paced = PacedTime()
     /// Host clock: instructions in 1024 ns, a running average.

@@ -11,6 +11,8 @@ public typealias GuestStop = PCStop
 public protocol GuestPC: AnyObject {
     /// CS and offset of the next instruction, for reports.
     var position: String { get }
+    /// Virtual clock: guest time at which the caller wants to act; halts are not skipped beyond it.
+    var outsideDeadline: Nanoseconds? { get set }
     /// Runs at most so many instructions, exactly.
     func run(instructions: Int64) -> GuestStop
     func reset()

@@ -76,6 +76,8 @@ final class RunLoop {
             return
         }
         let began = isVirtual ? 0 : parts.hostTime()
+        // A guest that waits for the next key must not sleep until the one that is down repeats itself.
+        if isVirtual { pc.outsideDeadline = nextFromOutside(guestTime).map { $0 &- min($0, aheadOfGuest) } }
         let stop = pc.run(instructions: budget())
         if stop == .sliceDone, !isVirtual { adaptSlice(parts.hostTime() &- began) }
         ranSinceFrame = true
@@ -146,13 +148,16 @@ final class RunLoop {
         return min(sleep, timeout > elapsed ? timeout - elapsed : 0)
     }
 
+    /// Guest time at which a key or the script is next due.
+    private func nextFromOutside(_ now: Nanoseconds) -> Nanoseconds? {
+        let typed = typing.nextTime.map { max($0, now &+ TypingQueue.gap) }
+        return [typed, parts.script?.nextGuestTime(now, isVirtual: isVirtual)].compactMap { $0 }.min()
+    }
+
     /// The guest halted: sleep with the host clock, skip with the virtual one, up to whatever comes first.
     private func rest(until deadline: Nanoseconds?) {
         let now = guestTime
-        let wakes = [
-            deadline, typing.nextTime.map { max($0, now &+ TypingQueue.gap) }, parts.script?.nextGuestTime(now, isVirtual: isVirtual),
-        ]
-        let next = wakes.compactMap { $0 }.min()
+        let next = [deadline, nextFromOutside(now)].compactMap { $0 }.min()
         guard let clock = parts.hostClock else {
             if deadline != nil { return }  // the board has skipped the halt itself
             if let next {

@@ -50,6 +50,23 @@ import Testing
         #expect((54_900_000...54_950_000).contains(at), "\(at)")
     }
 
+    @Test("HLT does not skip beyond the time at which somebody outside wants to act")
+    func outsideDeadline() throws {
+        let bench = try Bench()
+        bench.setUpPIC(unmasked: 1)
+        bench.out(0x43, 0x34)
+        bench.out(0x40, 0)
+        bench.out(0x40, 0)  // 65536 ticks: 54.9 ms
+        bench.engine.interruptsEnabled = true
+        bench.engine.halted = true
+        bench.pc.outsideDeadline = 2_000_000
+        #expect(bench.pc.run(instructions: 10) == .halted(until: 2_000_000))
+        #expect(bench.pc.run(instructions: 10) == .halted(until: 2_000_000), "it has not moved: time stands")
+        bench.pc.outsideDeadline = nil
+        while case .halted = bench.pc.run(instructions: 10) {}
+        #expect((54_900_000...54_950_000).contains(bench.engine.taken.first?.at ?? 0))
+    }
+
     @Test("with the host clock HLT comes back with the time to wait for") func hostHalt() throws {
         final class Time: @unchecked Sendable { var value: Nanoseconds = 0 }
         let time = Time()
