@@ -3,7 +3,8 @@ import Primitives
 /// RDMSR and WRMSR.
 ///
 /// Source: SDM Vol. 4, "MSRs in the P6 Family Processors", "Architectural MSRs"; Vol. 3A, "Memory Cache Control" (MTRR, PAT).
-/// Not implemented: machine check (a 64-bit model says that it has no banks), performance counters that count, last-branch records. Memory types are stored, not acted on.
+/// Not implemented: machine check (a 64-bit model says that it has no banks), performance counters that count, last-branch records. Memory
+/// types are stored, not acted on.
 private enum MSR {
     static let tsc: UInt32 = 0x10, platformID: UInt32 = 0x17, apicBase: UInt32 = 0x1B, powerOn: UInt32 = 0x2A
     static let machineCheckCap: UInt32 = 0x179
