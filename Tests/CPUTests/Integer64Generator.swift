@@ -127,7 +127,8 @@ struct Integer64Generator {
             }
         }
         var mod = 2
-        if base == nil || displacement == 0 && (base ?? 0) & 7 != 5 { mod = 0 } else if Int64(Int8(truncatingIfNeeded: displacement)) == displacement { mod = 1 }
+        let short = Int64(Int8(truncatingIfNeeded: displacement)) == displacement
+        if base == nil || displacement == 0 && (base ?? 0) & 7 != 5 { mod = 0 } else if short { mod = 1 }
         if mod == 1 && chance(8) { mod = 2 }
         var bits: UInt8 = 0
         if let base, base >= 8 { bits |= 1 }

@@ -28,7 +28,8 @@ struct RandomBytesTests {
                 total += found.retired
                 // A second run of a part of it tells whether anything but the seed decides.
                 let part = min(share, 2000)
-                let (a, b) = (try RandomBytesRig(model: model, mode: mode, seed: own).run(part), try RandomBytesRig(model: model, mode: mode, seed: own).run(part))
+                let a = try RandomBytesRig(model: model, mode: mode, seed: own).run(part)
+                let b = try RandomBytesRig(model: model, mode: mode, seed: own).run(part)
                 #expect(a.digest == b.digest && a.retired == b.retired, "\(model.name), \(mode): two runs differ")
                 lines.append("\(model.name) \(mode): \(found.retired) in \(found.rounds) rounds, \(found.shutdowns) shutdowns, \(found.halts) halts")
             }
