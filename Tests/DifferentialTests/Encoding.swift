@@ -43,7 +43,7 @@ struct Form {
     static func all() -> [Form] {
         let map = OpcodeMap.shared
         let banned: Set<Mnemonic> = [
-            .undefined, .fpu, .cpuid, .rdtsc, .rdpmc, .sgdt, .sidt, .smsw, .str, .sldt, .sysenter, .sysexit, .rsm,
+            .undefined, .fpu, .cpuid, .rdtsc, .rdpmc, .sgdt, .sidt, .smsw, .str, .sldt, .sysenter, .sysexit, .syscall, .sysret, .rsm,
             .fxsave, .fxrstor, .lfs, .lgs, .wbinvd, .invd, .int1,
         ]
         var forms: [Form] = []

@@ -107,7 +107,7 @@ public struct CPUModel: Equatable, Sendable {
             // HTT: more than one logical processor in the package.
             if c.processors > 1 { edx |= 1 << 28 }
             let ecx = features.word(.ecx1) | (c.osxsave ? 1 << 27 : 0)
-            return (signature, c.apicID << 24 | UInt32(truncatingIfNeeded: c.processors) << 16 | (has(.clfsh) ? 8 << 8 : 0), ecx, edx)
+            return (signature, c.apicID << 24 | (c.processors > 1 ? UInt32(truncatingIfNeeded: c.processors) << 16 : 0) | (has(.clfsh) ? 8 << 8 : 0), ecx, edx)
         case 2 where maximumLeaf >= 2: return (caches[0], caches[1], caches[2], caches[3])
         case 4 where maximumLeaf >= 4: return cacheLeaf(subleaf, c)
         case 7 where maximumLeaf >= 7: return subleaf == 0 ? (0, features.word(.ebx7), 0, 0) : (0, 0, 0, 0)

@@ -36,6 +36,8 @@ public struct RunSettings: Equatable, Sendable {
         }
     }
 
+    /// 64-bit, where the host's own SIMD unit allows it.
+    public static let defaultModel = CPUModel.level2.missingOnHost.isEmpty ? CPUModel.level2.name : CPUModel.pentiumPro.name
     /// Processor models by name, from the oldest.
     public static let cpuModels = CPUModel.all.map(\.name)
     public static let memoryRangeMiB = 1...BoardSettings.maximumRAMMiB
@@ -56,7 +58,7 @@ public struct RunSettings: Equatable, Sendable {
     public var memoryMiB = 128
     public var cpus = 1
     /// One of `cpuModels`.
-    public var cpuModel = CPUModel.pentiumPro.name
+    public var cpuModel = RunSettings.defaultModel
     public var engine = Engine.auto
     public var clock = Clock.host
     /// Start of the guest's clock, seconds since 1970-01-01 00:00 UTC; nil: the host's time now (virtual clock: a fixed date).
