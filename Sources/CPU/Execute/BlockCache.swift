@@ -85,6 +85,21 @@ final class BlockCache {
     static let maximumOperations = 64
     /// A single-instruction block outside the cache: code that is not in memory.
     private let scratch: BlockPointer
+    /// Instructions over a page end: block `n` of 320 bytes from `crossingArea` on belongs to entry `n`.
+    private let crossings: UnsafeMutablePointer<Crossing>
+    private let crossingArea: UnsafeMutableRawPointer
+    private static let crossingEntries = 256, crossingBytes = 64 + 8 * 32
+
+    /// What an instruction over a page end was decoded from. It is decoded anew when its bytes have changed, whoever changed them.
+    private struct Crossing {
+        var storage = -1
+        var rip: UInt64 = 0
+        var mode: UInt32 = 0
+        /// Bytes, 0: the entry is free.
+        var count = 0
+        /// Little-endian, zero beyond `count`.
+        var bytes: (UInt64, UInt64) = (0, 0)
+    }
 
     /// Statistics: blocks decoded, blocks dropped by writes, whole flushes.
     private(set) var decoded: UInt64 = 0, dropped: UInt64 = 0, flushes: UInt64 = 0
@@ -105,7 +120,10 @@ final class BlockCache {
         codeBytes.initialize(repeating: nil, count: pageCount)
         writes = .allocate(capacity: pageCount)
         writes.initialize(repeating: 0, count: pageCount)
-        scratch = UnsafeMutableRawPointer.allocate(byteCount: 64 + 8 * 32, alignment: 64).assumingMemoryBound(to: Block.self)
+        scratch = UnsafeMutableRawPointer.allocate(byteCount: BlockCache.crossingBytes, alignment: 64).assumingMemoryBound(to: Block.self)
+        crossings = .allocate(capacity: BlockCache.crossingEntries)
+        crossings.initialize(repeating: Crossing(), count: BlockCache.crossingEntries)
+        crossingArea = .allocate(byteCount: BlockCache.crossingEntries * BlockCache.crossingBytes, alignment: 64)
     }
 
     deinit {
@@ -117,6 +135,8 @@ final class BlockCache {
         codeBytes.deallocate()
         writes.deallocate()
         UnsafeMutableRawPointer(scratch).deallocate()
+        crossings.deallocate()
+        crossingArea.deallocate()
     }
 
     @inline(__always)
@@ -154,12 +174,48 @@ final class BlockCache {
 
     /// A block of one instruction that runs over the end of its page. `bytes` holds it complete.
     func crossing(_ c: Core, storage: Int, rip: UInt64, mode: UInt32, bytes: UnsafeRawBufferPointer) -> BlockPointer {
-        // Not cached: its second page may lead elsewhere next time.
-        var decoder = Decoder(code: bytes, rip: rip, mode: mode | Mode.single, features: features)
-        decoder.decodeBlock(into: scratch.mutableOps, limit: 6)
-        fillHeader(scratch, decoder, storage: storage, rip: rip, mode: mode | Mode.single)
-        scratch.pointee.crossesPage = true
-        return scratch
+        // Not registered: its second page may lead elsewhere next time. The bytes say whether it is still the same.
+        let single = mode | Mode.single
+        let number = crossingIndex(storage, rip)
+        let entry = crossings + number
+        var low: UInt64 = 0, high: UInt64 = 0
+        for n in 0..<min(bytes.count, 8) { low |= UInt64(bytes[n]) &<< UInt64(8 &* n) }
+        for n in 8..<max(bytes.count, 8) { high |= UInt64(bytes[n]) &<< UInt64(8 &* (n &- 8)) }
+        if storage >= 0, remembersCrossing(storage: storage, rip: rip, mode: mode), entry.pointee.count <= bytes.count {
+            let mask = BlockCache.mask(entry.pointee.count)
+            if (low & mask.0, high & mask.1) == entry.pointee.bytes {
+                return (crossingArea + number &* BlockCache.crossingBytes).assumingMemoryBound(to: Block.self)
+            }
+        }
+        let block = storage >= 0 ? (crossingArea + number &* BlockCache.crossingBytes).assumingMemoryBound(to: Block.self) : scratch
+        var decoder = Decoder(code: bytes, rip: rip, mode: single, features: features)
+        decoder.decodeBlock(into: block.mutableOps, limit: 6)
+        fillHeader(block, decoder, storage: storage, rip: rip, mode: single)
+        block.pointee.crossesPage = true
+        guard storage >= 0 else { return block }
+        let count = decoder.instructions > 0 ? Int(block.pointee.bytes) : 0
+        let mask = BlockCache.mask(count)
+        entry.pointee = Crossing(storage: storage, rip: rip, mode: mode, count: count, bytes: (low & mask.0, high & mask.1))
+        return block
+    }
+
+    /// The first `count` of 16 bytes.
+    @inline(__always)
+    private static func mask(_ count: Int) -> (UInt64, UInt64) {
+        (count >= 8 ? .max : (1 &<< UInt64(8 &* count)) &- 1, count <= 8 ? 0 : (1 &<< UInt64(8 &* (count &- 8))) &- 1)
+    }
+
+    @inline(__always)
+    private func crossingIndex(_ storage: Int, _ rip: UInt64) -> Int {
+        // All of them lie at the ends of pages.
+        Int(truncatingIfNeeded: (UInt64(truncatingIfNeeded: storage) &>> 12) ^ rip) & (BlockCache.crossingEntries - 1)
+    }
+
+    /// An instruction over the page end was decoded there before.
+    @inline(__always)
+    func remembersCrossing(storage: Int, rip: UInt64, mode: UInt32) -> Bool {
+        let entry = crossings + crossingIndex(storage, rip)
+        return entry.pointee.count != 0 && entry.pointee.storage == storage && entry.pointee.rip == rip && entry.pointee.mode == mode
     }
 
     private func fillHeader(_ new: BlockPointer, _ decoder: Decoder, storage: Int, rip: UInt64, mode: UInt32) {

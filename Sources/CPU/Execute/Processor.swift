@@ -306,6 +306,9 @@ public final class Processor {
             blocks.flush()
             c.flushTLB(keepGlobal: false)
         }
+        if storage & 0xFFF > 0xFF0, storage >= 0, blocks.remembersCrossing(storage: storage, rip: rip, mode: mode) {
+            return try assemble(c, linear, storage, rip, mode)
+        }
         if storage >= 0, let block = blocks.find(c, storage: storage, rip: rip, mode: mode) {
             if mode & Mode.oddLimit != 0 && rip &+ UInt64(block.pointee.bytes) &- 1 > UInt64(cs.limit) { throw .generalProtection }
             if !single {
@@ -327,6 +330,7 @@ public final class Processor {
         var page: UInt64 = .max
         var place = 0
         let system = c.isSystemAccess
+        let faultAddress = c.v.pointee.cr2
         while count < 15 {
             let at = (linear &+ UInt64(count)) & c.t.pointee.addressMask
             if at & ~0xFFF != page {
@@ -356,6 +360,8 @@ public final class Processor {
             if let pageFault { throw pageFault }
             throw .generalProtection
         }
+        // The instruction did not need the page that is missing.
+        if pageFault != nil { c.v.pointee.cr2 = faultAddress }
         if !c.is64 && rip &+ UInt64(block.pointee.bytes) &- 1 > UInt64(c.v.pointee.seg[Seg.cs].limit) { throw .generalProtection }
         return block
     }
