@@ -27,7 +27,7 @@ final class RandomBytesRig {
     }
 
     struct Result {
-        var retired: UInt64 = 0, rounds = 0, shutdowns = 0, halts = 0
+        var retired: UInt64 = 0, rounds = 0, shutdowns = 0, halts = 0, blocks: UInt64 = 0
         var digest = ""
         var broken: String?
     }
@@ -65,9 +65,9 @@ final class RandomBytesRig {
         while result.retired < wanted && result.rounds < 10_000 + Int(wanted) {
             result.rounds += 1
             prepare()
-            var left: Int64 = 150
+            var left: Int64 = 60
             for _ in 0..<24 where left > 0 {
-                let slice = Int64(1 + below(60))
+                let slice = Int64(1 + below(30))
                 let before = processor.retired
                 let exit = processor.run(budget: slice)
                 let done = Int64(bitPattern: processor.retired &- before)
@@ -92,6 +92,7 @@ final class RandomBytesRig {
         }
         digest.combine(memory.read(RandomBytesRig.code, count: RandomBytesRig.codeBytes))
         result.digest = digest.value
+        result.blocks = processor.blockStatistics.decoded
         return result
     }
 

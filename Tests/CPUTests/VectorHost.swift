@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 
 @testable import CPU
 
@@ -150,8 +151,12 @@ final class VectorHost: @unchecked Sendable {
         registers[16] = UInt64(range.0) + UInt64(exitOffset)
     }
 
-    /// Runs on one thread at a time.
-    func run(_ instruction: [UInt8], _ state: VectorState) -> VectorState {
+    /// Suites run beside one another; the handler's variables are one set.
+    private static let turn = Mutex(())
+
+    func run(_ instruction: [UInt8], _ state: VectorState) -> VectorState { VectorHost.turn.withLock { _ in runAlone(instruction, state) } }
+
+    private func runAlone(_ instruction: [UInt8], _ state: VectorState) -> VectorState {
         // Another oracle may have put its handlers back since; the alternate stack belongs to the thread.
         VectorHost.range = (start, start + 4096)
         install()
