@@ -27,7 +27,7 @@ final class RandomBytesRig {
     }
 
     struct Result {
-        var retired: UInt64 = 0, rounds = 0, shutdowns = 0, halts = 0, blocks: UInt64 = 0
+        var retired: UInt64 = 0, rounds = 0, shutdowns = 0, blocks: UInt64 = 0
         var digest = ""
         var broken: String?
     }
@@ -82,7 +82,6 @@ final class RandomBytesRig {
                     break
                 }
                 if exit == .halted {
-                    result.halts += 1
                     if processor.state.waitingForStartup { break }
                     processor.raiseNMI()
                 }
