@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 
 @testable import CPU
 
@@ -27,18 +28,23 @@ final class VectorHost: @unchecked Sendable {
 
     static let shared = VectorHost()
     static var isAble: Bool { CPUModel.level3.missingOnHost.isEmpty && shared != nil }
+    /// Its code and memory lie at given addresses below 4 GiB, and it takes RSI and RDI from the state: for instructions that compute with
+    /// addresses. nil: another mapping is in the way.
+    static let placed = VectorHost(code: 0x4001_0000, memory: 0x4002_0000)
 
     private let code: UnsafeMutableRawPointer
     private let start: UInt
     private let block: UnsafeMutableRawPointer
     let memory: UnsafeMutableRawPointer
     private let stack: UnsafeMutableRawPointer
+    private let isPlaced: Bool
 
     private enum At {
         static let vector: Int32 = 0, gpr: Int32 = 512, mmx: Int32 = 640, flags: Int32 = 704, mxcsr: Int32 = 712, rsp: Int32 = 720, host: Int32 = 728
         static let rip: Int32 = 736
     }
-    private static let instructionOffset = 1024, exitOffset = 2048
+    static let instructionOffset = 1024
+    private static let exitOffset = 2048
     nonisolated(unsafe) private static var range: (UInt, UInt) = (0, 0)
     nonisolated(unsafe) private static var faulted: Int = -1
     /// Whose handlers ours replaced: other oracles in this process get the faults that are not ours.
@@ -50,10 +56,31 @@ final class VectorHost: @unchecked Sendable {
         block = .allocate(byteCount: 4096, alignment: 4096)
         memory = .allocate(byteCount: VectorHost.memoryBytes, alignment: 4096)
         stack = .allocate(byteCount: 65536, alignment: 64)
+        isPlaced = false
         write(entry(), at: 0)
         write(exit(), at: VectorHost.exitOffset)
-        VectorHost.range = (start, start + 4096)
-        install()
+    }
+
+    private init?(code place: UInt, memory data: UInt) {
+        guard let area = ExecutableCode.area(4096), let symbol = dlsym(nil, "mremap"), VectorHost.reserve(place, PROT_NONE),
+            VectorHost.reserve(data, PROT_READ | PROT_WRITE), let found = UnsafeMutableRawPointer(bitPattern: data)
+        else { return nil }
+        // MREMAP_MAYMOVE | MREMAP_FIXED
+        typealias Move = @convention(c) (UInt, Int, Int, Int32, UInt) -> UInt
+        guard unsafeBitCast(symbol, to: Move.self)(area.executable, 4096, 4096, 3, place) == place else { return nil }
+        (code, start, memory) = (area.writable, place, found)
+        block = .allocate(byteCount: 4096, alignment: 4096)
+        stack = .allocate(byteCount: 65536, alignment: 64)
+        isPlaced = true
+        write(entry(), at: 0)
+        write(exit(), at: VectorHost.exitOffset)
+    }
+
+    /// Maps one page where nothing is mapped.
+    private static func reserve(_ address: UInt, _ protection: Int32) -> Bool {
+        let noReplace: Int32 = 0x10_0000
+        let page = mmap(UnsafeMutableRawPointer(bitPattern: address), 4096, protection, MAP_PRIVATE | MAP_ANONYMOUS | noReplace, -1, 0)
+        return page == UnsafeMutableRawPointer(bitPattern: address)
     }
 
     private func write(_ bytes: [UInt8], at offset: Int) {
@@ -124,9 +151,14 @@ final class VectorHost: @unchecked Sendable {
         registers[16] = UInt64(range.0) + UInt64(exitOffset)
     }
 
-    /// Runs on one thread at a time.
-    func run(_ instruction: [UInt8], _ state: VectorState) -> VectorState {
+    /// Suites run beside one another; the handler's variables are one set.
+    private static let turn = Mutex(())
+
+    func run(_ instruction: [UInt8], _ state: VectorState) -> VectorState { VectorHost.turn.withLock { _ in runAlone(instruction, state) } }
+
+    private func runAlone(_ instruction: [UInt8], _ state: VectorState) -> VectorState {
         // Another oracle may have put its handlers back since; the alternate stack belongs to the thread.
+        VectorHost.range = (start, start + 4096)
         install()
         var alternate = stack_t()
         var previous = stack_t()
@@ -141,9 +173,11 @@ final class VectorHost: @unchecked Sendable {
         write(instruction + [0xE9] + VectorHost.dword(distance), at: VectorHost.instructionOffset)
         for n in 0..<64 { block.storeBytes(of: state.vector[n], toByteOffset: 8 * n, as: UInt64.self) }
         for n in 0..<16 { block.storeBytes(of: state.gpr[n], toByteOffset: Int(At.gpr) + 8 * n, as: UInt64.self) }
-        let pointer = UInt64(UInt(bitPattern: memory)) + UInt64(VectorHost.origin)
-        block.storeBytes(of: pointer, toByteOffset: Int(At.gpr) + 8 * 6, as: UInt64.self)
-        block.storeBytes(of: pointer, toByteOffset: Int(At.gpr) + 8 * 7, as: UInt64.self)
+        if !isPlaced {
+            let pointer = UInt64(UInt(bitPattern: memory)) + UInt64(VectorHost.origin)
+            block.storeBytes(of: pointer, toByteOffset: Int(At.gpr) + 8 * 6, as: UInt64.self)
+            block.storeBytes(of: pointer, toByteOffset: Int(At.gpr) + 8 * 7, as: UInt64.self)
+        }
         for n in 0..<8 { block.storeBytes(of: state.mmx[n], toByteOffset: Int(At.mmx) + 8 * n, as: UInt64.self) }
         block.storeBytes(of: state.flags | 0x202, toByteOffset: Int(At.flags), as: UInt64.self)
         block.storeBytes(of: state.mxcsr, toByteOffset: Int(At.mxcsr), as: UInt32.self)
@@ -155,7 +189,7 @@ final class VectorHost: @unchecked Sendable {
         var end = VectorState()
         for n in 0..<64 { end.vector[n] = block.load(fromByteOffset: 8 * n, as: UInt64.self) }
         for n in 0..<16 { end.gpr[n] = block.load(fromByteOffset: Int(At.gpr) + 8 * n, as: UInt64.self) }
-        for n in [4, 6, 7, 15] { end.gpr[n] = state.gpr[n] }
+        for n in isPlaced ? [4, 15] : [4, 6, 7, 15] { end.gpr[n] = state.gpr[n] }
         for n in 0..<8 { end.mmx[n] = block.load(fromByteOffset: Int(At.mmx) + 8 * n, as: UInt64.self) }
         end.flags = block.load(fromByteOffset: Int(At.flags), as: UInt64.self) & 0x8D5 | 2
         end.mxcsr = block.load(fromByteOffset: Int(At.mxcsr), as: UInt32.self)

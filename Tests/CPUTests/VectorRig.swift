@@ -20,6 +20,8 @@ final class VectorRig {
         c = processor.core
         memory.store(0x1000, UInt64(0x2007))
         memory.store(0x2000, UInt64(0x3007))
+        // The same again at 1 GiB: where the placed host has its code and memory.
+        memory.store(0x2008, UInt64(0x3007))
         memory.store(0x3000, UInt64(0x0087))
         memory.store(0x3008, UInt64(0x20_0087))
         let long = mode == .long
@@ -96,6 +98,42 @@ final class VectorRig {
         result.mxcsr = end.mxcsr
         result.memory = memory.read(VectorRig.data, count: VectorHost.memoryBytes)
         result.fault = fault
+        return result
+    }
+
+    /// Address of an instruction as the placed host has it, and of its memory's origin.
+    static let placedCode: UInt64 = 0x4000_0000 + code + UInt64(VectorHost.instructionOffset)
+    static let placedData: UInt64 = 0x4000_0000 + data + UInt64(VectorHost.origin)
+
+    /// The same as the placed host runs it: integer registers, flags and memory. Ends behind the bytes or in a handler; nil: neither.
+    /// - Parameter whole: one block with the HLT behind it; otherwise each instruction alone.
+    func runPlaced(_ bytes: [UInt8], _ start: VectorState, whole: Bool) -> VectorState? {
+        for n in 0..<16 where n != 4 { c.v.pointee.gpr[n] = start.gpr[n] }
+        c.v.pointee.gpr[4] = 0x3F_0000
+        c.v.pointee.rip = VectorRig.placedCode
+        c.v.pointee.halted = false
+        processor.eflags = UInt32(truncatingIfNeeded: start.flags)
+        memory.write(VectorRig.data, start.memory)
+        memory.write(VectorRig.code + UInt64(VectorHost.instructionOffset), bytes + [0xF4])
+        if whole {
+            _ = processor.run(budget: 100)
+            guard c.v.pointee.halted else { return nil }
+            c.v.pointee.rip -= 1
+        } else {
+            var steps = 0
+            while c.rip >= VectorRig.placedCode, c.rip < VectorRig.placedCode + UInt64(bytes.count), steps < 64 {
+                _ = processor.run(budget: 1)
+                steps += 1
+            }
+        }
+        var result = start
+        if c.rip != VectorRig.placedCode + UInt64(bytes.count) {
+            guard c.rip >= VectorRig.handlers, c.rip < VectorRig.handlers + 512 else { return nil }
+            result.fault = Int(c.rip - VectorRig.handlers) / 16
+        }
+        for n in 0..<15 where n != 4 { result.gpr[n] = c.v.pointee.gpr[n] }
+        result.flags = UInt64(processor.eflags & 0x8D5) | 2
+        result.memory = memory.read(VectorRig.data, count: VectorHost.memoryBytes)
         return result
     }
 }
