@@ -94,13 +94,7 @@ extension Core {
         let flags = UInt32(truncatingIfNeeded: try peekOperand(2 * size, bytes))
         let pointer = try peekOperand(3 * size, bytes)
         let stack = UInt16(truncatingIfNeeded: try peekOperand(4 * size, bytes))
-        var mask = EFlags.arithmetic | EFlags.tf | EFlags.df | EFlags.nt
-        if cpl <= iopl { mask |= EFlags.if }
-        if cpl == 0 { mask |= EFlags.iopl }
-        if bytes >= 4 {
-            mask |= EFlags.rf | EFlags.ac | EFlags.id
-            if cpl == 0 { mask |= EFlags.vif | EFlags.vip }
-        }
+        let mask = interruptReturnMask(bytes)
         let code = try checkReturnSegment(selector)
         let level = rpl(selector)
         let ss = try returnStack(stack, level, code)

@@ -334,6 +334,18 @@ extension Core {
         enterReal(selector, offset)
     }
 
+    /// Flags that IRET may change at the current level.
+    func interruptReturnMask(_ bytes: Int) -> UInt32 {
+        var mask = EFlags.arithmetic | EFlags.tf | EFlags.df | EFlags.nt
+        if cpl <= iopl { mask |= EFlags.if }
+        if cpl == 0 { mask |= EFlags.iopl }
+        if bytes >= 4 {
+            mask |= EFlags.rf | EFlags.ac | EFlags.id
+            if cpl == 0 { mask |= EFlags.vif | EFlags.vip }
+        }
+        return mask
+    }
+
     func returnFromInterruptProtected(_ bytes: Int) throws(Fault) {
         let size = UInt64(bytes)
         let offset = try peekOperand(0, bytes)
@@ -343,13 +355,7 @@ extension Core {
             try returnToVirtual8086(selector, offset, flags)
             return
         }
-        var mask = EFlags.arithmetic | EFlags.tf | EFlags.df | EFlags.nt
-        if cpl <= iopl { mask |= EFlags.if }
-        if cpl == 0 { mask |= EFlags.iopl }
-        if bytes >= 4 {
-            mask |= EFlags.rf | EFlags.ac | EFlags.id
-            if cpl == 0 { mask |= EFlags.vif | EFlags.vip }
-        }
+        let mask = interruptReturnMask(bytes)
         let code = try checkReturnSegment(selector)
         let level = rpl(selector)
         if level == cpl {

@@ -7,7 +7,7 @@ import Primitives
 /// types are stored, not acted on.
 private enum MSR {
     static let tsc: UInt32 = 0x10, platformID: UInt32 = 0x17, apicBase: UInt32 = 0x1B, powerOn: UInt32 = 0x2A
-    static let machineCheckCap: UInt32 = 0x179
+    static let machineCheckCap: UInt32 = 0x179, machineCheckStatus: UInt32 = 0x17A
     static let updateTrigger: UInt32 = 0x79, updateSignature: UInt32 = 0x8B, mtrrCap: UInt32 = 0xFE
     static let sysenterCS: UInt32 = 0x174, sysenterESP: UInt32 = 0x175, sysenterEIP: UInt32 = 0x176
     static let eventCount: UInt32 = 0xC1, eventSelect: UInt32 = 0x186
@@ -53,7 +53,8 @@ extension Core {
         case MSR.eventCount where hasP6Counters, MSR.eventCount + 1 where hasP6Counters: return v.pointee.eventCount[Int(index - MSR.eventCount)]
         case MSR.platformID, MSR.powerOn, MSR.debugControl: return 0
         // No banks. Every 64-bit processor has this register, and Xen reads it without asking CPUID.
-        case MSR.machineCheckCap where has(F.lm): return 0
+        // No banks: nothing is ever reported.
+        case MSR.machineCheckCap where has(F.mca), MSR.machineCheckStatus where has(F.mca): return 0
         case MSR.updateSignature: return v.pointee.microcodeRevision
         case MSR.sysenterCS where has(F.sep): return v.pointee.sysenterCS
         case MSR.sysenterESP where has(F.sep): return v.pointee.sysenterESP
@@ -111,6 +112,7 @@ extension Core {
             guard let number = MSR.fixedRange(index), MSR.areMemoryTypes(value, pat: false) else { return false }
             v.pointee.mtrrFixed[number] = value
         case MSR.efer: return writeEFER(value)
+        case MSR.machineCheckStatus where has(F.mca): return value == 0
         case MSR.star...MSR.sfmask where has(F.lm), MSR.fsBase...MSR.kernelGSBase where has(F.lm): return writeLongMode(index, value)
         case MSR.tscAux where has(F.rdtscp):
             guard value >> 32 == 0 else { return false }

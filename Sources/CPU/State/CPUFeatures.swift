@@ -65,7 +65,7 @@ public struct CPUFeatures: OptionSet, Hashable, Sendable {
     static let pentium: CPUFeatures = [.fpu, .de, .pse, .tsc, .msr, .cx8, .apic]
     static let p6: CPUFeatures = [.fpu, .de, .pse, .tsc, .msr, .pae, .cx8, .apic, .sep, .mtrr, .pge, .cmov, .pat, .mmx, .nopl]
     static let pentium3: CPUFeatures = p6.union([.fxsr, .sse, .pse36])
-    static let level1: CPUFeatures = pentium3.union([.sse2, .clfsh, .syscall, .nx, .lm, .rdtscp, .prefetchw])
+    static let level1: CPUFeatures = pentium3.union([.sse2, .mce, .mca, .clfsh, .syscall, .nx, .lm, .rdtscp, .prefetchw])
     static let level2: CPUFeatures = level1.union([.sse3, .ssse3, .sse41, .sse42, .popcnt, .cx16, .lahf64])
     static let level3: CPUFeatures = level2.union([
         .gbpages, .pclmulqdq, .aes, .xsave, .avx, .f16c, .rdrand, .fma, .movbe, .bmi1, .avx2, .bmi2, .lzcnt,
