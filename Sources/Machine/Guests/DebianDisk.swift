@@ -7,7 +7,7 @@ public struct DebianDisk: Equatable, Sendable {
     public enum Architecture: String, CaseIterable, Sendable { case i386, amd64 }
 
     /// What `vitrine demo debian` means.
-    public static let standard = Architecture.i386
+    public static let standard = Architecture.amd64
     public static let rootPassword = "vitrine"
     static let suite = "bookworm"
     static let memoryMiB = 256
