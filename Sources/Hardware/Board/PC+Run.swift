@@ -134,7 +134,7 @@ extension PC {
             return max(1, min(limit, Int64(clamping: gap / PC.nanosecondsPerInstruction &+ gap % PC.nanosecondsPerInstruction)))
         case .host:
             // Host time passes at a rate that is only guessed: look again often enough to be some tens of microseconds late at most.
-            let guess = min(gap, 1 << 20) * hostRate >> 10
+            let guess = (min(gap, 1 << 20) * hostRate) >> 10
             return max(1, min(limit, Int64(min(max(guess, 500), 20_000))))
         }
     }
