@@ -125,7 +125,7 @@ struct Decoder {
         if row.mnemonic == .undefined { return emitFault(6, &op) }
         if p.lock && (isRegister || !row.lockable) { return emitFault(6, &op) }
         registers(&op, row, opcode: opcode)
-        resolveAddress(&op, row.mnemonic)
+        resolveAddress(&op)
         select(&op, row, opcode: opcode)
     }
 
@@ -208,7 +208,7 @@ struct Decoder {
             if is64 { bits = (~one >> 5) & 7 }
             encoding.wide = last & 0x80 != 0
         }
-        encoding.prefix = [0, 1, 2, 3][Int(last & 3)]
+        encoding.prefix = last & 3
         encoding.long = last & 4 != 0
         encoding.vvvv = (~last >> 3) & 15
         encoding.opcode = byte()
@@ -257,7 +257,7 @@ struct Decoder {
             op.a = UInt8(truncatingIfNeeded: op.regField) | (rex & 4) << 1
             op.b = UInt8(truncatingIfNeeded: op.rmField) | (rex & 1) << 3
             op.sub = form
-            resolveAddress(&op, .nop)
+            resolveAddress(&op)
             op.kind = .vector
             emit(op)
         }
@@ -335,7 +335,7 @@ struct Decoder {
 
     /// Addresses that are known now: relative to RIP, or 64 bits in the instruction. Where 32 bits do not hold one, a
     /// micro-operation in front puts it into the scratch register.
-    private mutating func resolveAddress(_ op: inout Op, _ mnemonic: Mnemonic) {
+    private mutating func resolveAddress(_ op: inout Op) {
         var known = wideAddress
         if ripRelative { known = (rip &+ UInt64(at) &+ UInt64(bitPattern: Int64(op.disp))) & op.addressMask }
         guard let target = known else { return }

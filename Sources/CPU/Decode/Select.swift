@@ -215,7 +215,7 @@ extension Decoder {
         }
     }
 
-    /// LEA: an address that is known now is a constant.
+    /// LEA: the address as a number, cut to the operand size.
     private mutating func lea(_ op: inout Op, _ size: Int) {
         if op.base == 136 {
             // The micro-operation in front holds it; reading the scratch register is as good.

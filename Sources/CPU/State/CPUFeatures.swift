@@ -15,7 +15,7 @@ public struct CPUFeatures: OptionSet, Hashable, Sendable {
     public static let sse3 = bit(22), pclmulqdq = bit(23), ssse3 = bit(24), fma = bit(25), cx16 = bit(26), sse41 = bit(27), sse42 = bit(28)
     public static let movbe = bit(29), popcnt = bit(30), aes = bit(31), xsave = bit(32), avx = bit(33), f16c = bit(34), rdrand = bit(35)
     // Leaf 7 EBX
-    public static let bmi1 = bit(36), avx2 = bit(37), bmi2 = bit(38), fsgsbase = bit(39), adx = bit(40), rdseed = bit(41)
+    public static let bmi1 = bit(36), avx2 = bit(37), bmi2 = bit(38)
     // Leaf 0x80000001 EDX
     public static let syscall = bit(42), nx = bit(43), gbpages = bit(44), rdtscp = bit(45), lm = bit(46)
     // Leaf 0x80000001 ECX
@@ -33,7 +33,7 @@ public struct CPUFeatures: OptionSet, Hashable, Sendable {
         (.sse3, .ecx1, 0), (.pclmulqdq, .ecx1, 1), (.ssse3, .ecx1, 9), (.fma, .ecx1, 12), (.cx16, .ecx1, 13), (.sse41, .ecx1, 19),
         (.sse42, .ecx1, 20), (.movbe, .ecx1, 22), (.popcnt, .ecx1, 23), (.aes, .ecx1, 25), (.xsave, .ecx1, 26), (.avx, .ecx1, 28),
         (.f16c, .ecx1, 29), (.rdrand, .ecx1, 30),
-        (.fsgsbase, .ebx7, 0), (.bmi1, .ebx7, 3), (.avx2, .ebx7, 5), (.bmi2, .ebx7, 8), (.rdseed, .ebx7, 18), (.adx, .ebx7, 19),
+        (.bmi1, .ebx7, 3), (.avx2, .ebx7, 5), (.bmi2, .ebx7, 8),
         (.syscall, .edxExtended, 11), (.nx, .edxExtended, 20), (.gbpages, .edxExtended, 26), (.rdtscp, .edxExtended, 27), (.lm, .edxExtended, 29),
         (.lahf64, .ecxExtended, 0), (.lzcnt, .ecxExtended, 5), (.prefetchw, .ecxExtended, 8),
     ]

@@ -68,7 +68,7 @@ public struct CPUModel: Equatable, Sendable {
         var mask: UInt32 = 0
         for (feature, bits) in [
             (CPUFeatures.tsc, CR4.tsd), (.vme, CR4.vme | CR4.pvi), (.de, CR4.de), (.pse, CR4.pse), (.pae, CR4.pae), (.mce, CR4.mce),
-            (.pge, CR4.pge), (.mmx, CR4.pce), (.fxsr, CR4.osfxsr), (.sse, CR4.osxmmexcpt), (.fsgsbase, CR4.fsgsbase), (.xsave, CR4.osxsave),
+            (.pge, CR4.pge), (.mmx, CR4.pce), (.fxsr, CR4.osfxsr), (.sse, CR4.osxmmexcpt), (.xsave, CR4.osxsave),
         ] where has(feature) { mask |= bits }
         return mask
     }
@@ -83,9 +83,6 @@ public struct CPUModel: Equatable, Sendable {
 
     /// Address bits of page-table entries.
     var frameMask: UInt64 { ((1 << physicalBits) - 1) & ~0xFFF }
-
-    /// Linear addresses are sign-extended from bit 47, or are 32 bits wide.
-    var linearBits: UInt32 { has(.lm) ? 48 : 32 }
 
     /// Guest time in ticks of the time-stamp counter.
     func ticks(_ time: Nanoseconds) -> UInt64 {
@@ -104,12 +101,10 @@ public struct CPUModel: Equatable, Sendable {
         case 1:
             var edx = features.word(.edx1)
             if !c.apicEnabled { edx &= ~(1 << 9) }
-            // HTT: more than one logical processor in the package.
-            if c.processors > 1 { edx |= 1 << 28 }
             let ecx = features.word(.ecx1) | (c.osxsave ? 1 << 27 : 0)
-            return (signature, c.apicID << 24 | (c.processors > 1 ? UInt32(truncatingIfNeeded: c.processors) << 16 : 0) | (has(.clfsh) ? 8 << 8 : 0), ecx, edx)
+            return (signature, c.apicID << 24 | (has(.clfsh) ? 8 << 8 : 0), ecx, edx)
         case 2 where maximumLeaf >= 2: return (caches[0], caches[1], caches[2], caches[3])
-        case 4 where maximumLeaf >= 4: return cacheLeaf(subleaf, c)
+        case 4 where maximumLeaf >= 4: return cacheLeaf(subleaf)
         case 7 where maximumLeaf >= 7: return subleaf == 0 ? (0, features.word(.ebx7), 0, 0) : (0, 0, 0, 0)
         case 13 where maximumLeaf >= 13: return extendedState(subleaf, c)
         case 3...13 where leaf <= maximumLeaf: return (0, 0, 0, 0)
@@ -127,7 +122,7 @@ public struct CPUModel: Equatable, Sendable {
         case 0x8000_0006 where has(.lm): return (0, 0, 256 << 16 | 6 << 12 | 64, 0)
         // Invariant TSC: guest time is its only source.
         case 0x8000_0007 where has(.lm): return (0, 0, 0, 1 << 8)
-        case 0x8000_0008 where has(.lm): return (UInt32(truncatingIfNeeded: physicalBits) | linearBits << 8, 0, 0, 0)
+        case 0x8000_0008 where has(.lm): return (UInt32(truncatingIfNeeded: physicalBits) | 48 << 8, 0, 0, 0)
         case 0x8000_0005...0x8000_0008 where has(.lm): return (0, 0, 0, 0)
         default:
             // Hypervisor leaves and what lies beyond the maximum.
@@ -135,16 +130,15 @@ public struct CPUModel: Equatable, Sendable {
         }
     }
 
-    /// Deterministic cache parameters: 32 KiB data, 32 KiB code, 256 KiB unified, each of the vCPU alone. Every vCPU is a core.
-    private func cacheLeaf(_ subleaf: UInt32, _ c: CPUIDContext) -> (UInt32, UInt32, UInt32, UInt32) {
-        let cores = UInt32(truncatingIfNeeded: max(c.processors, 1).nextPowerOfTwo - 1) << 26
+    /// Deterministic cache parameters: 32 KiB data, 32 KiB code, 256 KiB unified. Every vCPU is a package of one core.
+    private func cacheLeaf(_ subleaf: UInt32) -> (UInt32, UInt32, UInt32, UInt32) {
         // 8 ways, 64-byte lines; sets - 1 in ECX.
         let shape: UInt32 = 7 << 22 | 63
         switch subleaf {
-        case 0: return (cores | 1 << 5 | 1 << 8 | 1, shape, 63, 0)
-        case 1: return (cores | 1 << 5 | 1 << 8 | 2, shape, 63, 0)
-        case 2: return (cores | 2 << 5 | 1 << 8 | 3, shape, 511, 0)
-        default: return (cores, 0, 0, 0)
+        case 0: return (1 << 5 | 1 << 8 | 1, shape, 63, 0)
+        case 1: return (1 << 5 | 1 << 8 | 2, shape, 63, 0)
+        case 2: return (2 << 5 | 1 << 8 | 3, shape, 511, 0)
+        default: return (0, 0, 0, 0)
         }
     }
 
@@ -174,17 +168,6 @@ struct CPUIDContext {
     var osxsave = false
     var is64 = false
     var xcr0: UInt64 = 1
-    /// vCPUs in the package.
-    var processors = 1
-}
-
-extension Int {
-    /// 1, 2, 4, 8 …: not less than this.
-    fileprivate var nextPowerOfTwo: Int {
-        var power = 1
-        while power < self { power *= 2 }
-        return power
-    }
 }
 
 /// CPUID.

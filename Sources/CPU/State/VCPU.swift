@@ -172,7 +172,7 @@ public enum CR0 {
 public enum CR4 {
     public static let vme: UInt32 = 1, pvi: UInt32 = 2, tsd: UInt32 = 4, de: UInt32 = 8, pse: UInt32 = 16, pae: UInt32 = 32
     public static let mce: UInt32 = 64, pge: UInt32 = 128, pce: UInt32 = 256, osfxsr: UInt32 = 512, osxmmexcpt: UInt32 = 1024
-    public static let fsgsbase: UInt32 = 1 << 16, osxsave: UInt32 = 1 << 18
+    public static let osxsave: UInt32 = 1 << 18
 }
 public enum EFlags {
     public static let cf: UInt32 = 1, pf: UInt32 = 4, af: UInt32 = 16, zf: UInt32 = 64, sf: UInt32 = 128
