@@ -152,7 +152,7 @@ final class RandomBytesRig {
         s.cr0 |= (below(2) == 0 ? CR0.am : 0) | (below(2) == 0 ? CR0.mp : 0)
         if mode != .real { s.cr0 |= CR0.pe }
         if paged { s.cr0 |= CR0.pg }
-        let features = CR4.osfxsr | CR4.osxmmexcpt | CR4.osxsave | CR4.fsgsbase | CR4.de | CR4.pge | CR4.pse | (long ? 0 : CR4.vme | CR4.pvi | CR4.tsd)
+        let features = CR4.osfxsr | CR4.osxmmexcpt | CR4.osxsave | CR4.de | CR4.pge | CR4.pse | (long ? 0 : CR4.vme | CR4.pvi | CR4.tsd)
         s.cr4 = below(4) == 0 ? UInt32(truncatingIfNeeded: random.next()) & features : CR4.osfxsr | CR4.osxmmexcpt | CR4.osxsave
         if long || paged && below(2) == 0 { s.cr4 |= CR4.pae }
         s.cr4 &= processor.model.cr4Mask
