@@ -18,19 +18,22 @@ let package = Package(
         .target(name: "Primitives", swiftSettings: fast),
         .target(name: "CPU", dependencies: ["Primitives"], swiftSettings: fast),
         .target(name: "Hardware", dependencies: ["CPU", "Primitives"], swiftSettings: fast),
-        .target(name: "Machine", dependencies: ["Hardware", "CPU", "Primitives"]),
+        .target(
+            name: "Machine",
+            dependencies: ["DataFiles", "Hardware", "CPU", "Primitives", .product(name: "TOMLKit", package: "TOMLKit")]),
+        .target(name: "DataFiles", dependencies: [.product(name: "TOMLKit", package: "TOMLKit")]),
         .systemLibrary(name: "CNcursesW", providers: [.apt(["libncurses-dev"])]),
         .target(
-            name: "Terminal", dependencies: ["Primitives", .product(name: "TOMLKit", package: "TOMLKit")],
+            name: "Terminal", dependencies: ["DataFiles", "Primitives", .product(name: "TOMLKit", package: "TOMLKit")],
             resources: [.copy("../../Themes"), .copy("../../Keymaps")]),
-        .target(name: "Panels", dependencies: ["Terminal", "Machine", "Hardware", "CPU", "Primitives"]),
+        .target(name: "Panels", dependencies: ["Terminal", "DataFiles", "Machine", "Hardware", "CPU", "Primitives"]),
         .target(
             name: "Console",
-            dependencies: ["CNcursesW", "Panels", "Terminal", "Machine", "Hardware", "CPU", "Primitives"]),
+            dependencies: ["CNcursesW", "Panels", "Terminal", "DataFiles", "Machine", "Hardware", "CPU", "Primitives"]),
         .target(
             name: "Commands",
             dependencies: [
-                "Machine", "Hardware", "CPU", "Primitives", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Machine", "DataFiles", "Hardware", "CPU", "Primitives", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(
             name: "vitrine",
@@ -46,11 +49,11 @@ let package = Package(
         .testTarget(name: "DifferentialTests", dependencies: ["CPU", "Primitives"], swiftSettings: [.unsafeFlags(["-O"])]),
         .testTarget(name: "HardwareTests", dependencies: ["Hardware", "CPU", "Primitives"]),
         .testTarget(name: "MetalTests", dependencies: ["Hardware", "CPU", "Primitives"]),
-        .testTarget(name: "MachineTests", dependencies: ["Machine", "Hardware", "CPU", "Primitives"]),
+        .testTarget(name: "MachineTests", dependencies: ["Machine", "DataFiles", "Hardware", "CPU", "Primitives"]),
         .testTarget(name: "TidyTests", dependencies: ["Panels", "Terminal"]),
         .testTarget(name: "EndToEndTests", dependencies: ["vitrine", "consoleprobe", "Machine", "Hardware", "CPU", "Primitives"]),
         .testTarget(name: "CommandsTests", dependencies: ["Commands", "Machine", "Hardware", "CPU", "Primitives"]),
-        .testTarget(name: "TerminalTests", dependencies: ["Terminal", "Primitives"]),
+        .testTarget(name: "TerminalTests", dependencies: ["Terminal", "DataFiles", "Primitives"]),
         .testTarget(
             name: "PanelsTests",
             dependencies: ["CannedMachine", "Panels", "Terminal", "Machine", "Hardware", "CPU", "Primitives"],

@@ -1,3 +1,4 @@
+import DataFiles
 import Glibc
 import Machine
 import Panels

@@ -1,3 +1,5 @@
+import DataFiles
+
 /// How many colours the terminal shows.
 public enum ColourTier: Int, CaseIterable, Sendable {
     case mono, eight, sixteen, indexed256, direct

@@ -1,3 +1,4 @@
+import DataFiles
 import Foundation
 
 /// Where themes and keymaps are looked for.

@@ -1,3 +1,4 @@
+import DataFiles
 import TOMLKit
 
 /// Which position, with which modifiers, makes a character on a keyboard of a country. Read from `Keymaps/layouts/*.toml`.

@@ -1,20 +1,3 @@
-/// A data file (theme, keymap, layout) that cannot be used as it is: where, and what to do about it.
-public struct DataError: Error, Equatable, Sendable, CustomStringConvertible {
-    public var file: String
-    /// From 1; 0 when the file as a whole is meant.
-    public var line: Int, column: Int
-    public var message: String
-
-    public init(file: String, line: Int = 0, column: Int = 0, message: String) {
-        self.file = file
-        self.line = line
-        self.column = column
-        self.message = message
-    }
-
-    public var description: String { line > 0 ? "\(file):\(line):\(column) \(message)" : "\(file): \(message)" }
-}
-
 /// The nearest known word, for "did you mean".
 public enum Nearest {
     /// The candidate with the fewest edits, if they are few for the word's length.
@@ -29,7 +12,8 @@ public enum Nearest {
         return best.word
     }
 
-    static func suggestion(_ word: String, in candidates: some Sequence<String>) -> String {
+    /// ` (did you mean 'word'?)`, or nothing.
+    public static func suggestion(_ word: String, in candidates: some Sequence<String>) -> String {
         to(word, in: candidates).map { " (did you mean '\($0)'?)" } ?? ""
     }
 

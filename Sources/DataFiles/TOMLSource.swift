@@ -1,17 +1,19 @@
 import TOMLKit
 
 /// A TOML file read with TOMLKit, plus the places of its keys, which the library does not keep.
-struct TOMLSource {
-    struct Place: Equatable { var line: Int, column: Int }
+public struct TOMLSource {
+    /// From 1.
+    public struct Place: Equatable, Sendable { public var line: Int, column: Int }
 
-    let file: String
-    let root: TOMLTable
+    public let file: String
+    public let root: TOMLTable
     /// Place of each key by its full path, parts joined with U+0000.
     private let places: [String: Place]
     /// Full paths in the order of the file.
-    let order: [[String]]
+    public let order: [[String]]
 
-    init(file: String, text: String) throws(DataError) {
+    /// - Throws: the first thing that is not TOML, with its place.
+    public init(file: String, text: String) throws(DataError) {
         self.file = file
         do {
             root = try TOMLTable(string: text)
@@ -25,23 +27,26 @@ struct TOMLSource {
         (places, order) = TOMLSource.scan(text)
     }
 
-    func error(_ path: [String], _ message: String) -> DataError {
+    /// An error at a key.
+    public func error(_ path: [String], _ message: String) -> DataError {
         let place = places[path.joined(separator: "\0")] ?? Place(line: 0, column: 0)
         return DataError(file: file, line: place.line, column: place.column, message: message)
     }
 
-    func string(_ value: any TOMLValueConvertible, _ path: [String]) throws(DataError) -> String {
+    /// - Throws: at the key, when it is no text.
+    public func string(_ value: any TOMLValueConvertible, _ path: [String]) throws(DataError) -> String {
         guard let text = value.string else { throw error(path, "'\(path.last ?? "")' must be text in quotes") }
         return text
     }
 
-    func table(_ value: any TOMLValueConvertible, _ path: [String]) throws(DataError) -> TOMLTable {
+    /// - Throws: at the key, when it is no table.
+    public func table(_ value: any TOMLValueConvertible, _ path: [String]) throws(DataError) -> TOMLTable {
         guard let table = value.table else { throw error(path, "'\(path.last ?? "")' must be a table") }
         return table
     }
 
     /// Keys of a table in the order of the file.
-    func keys(of table: TOMLTable, at path: [String]) -> [String] {
+    public func keys(of table: TOMLTable, at path: [String]) -> [String] {
         let listed = order.filter { $0.count == path.count + 1 && $0.starts(with: path) }.map { $0[path.count] }
         let known = Set(listed)
         return listed.filter { table[$0] != nil } + table.keys.filter { !known.contains($0) }
