@@ -12,7 +12,8 @@ struct Show: Verb {
     func run(in host: Host) throws(MachineError) -> Int32 {
         let entry = try host.store.entry(name)
         if command {
-            try host.say(CommandReport(command: CommandText.create(name, try entry.checkedSettings())), output)
+            let settings = try entry.checkedSettings().mappingPaths { HostPath.absolute($0, from: entry.folder) }
+            try host.say(CommandReport(command: CommandText.create(name, settings)), output)
         } else {
             try host.say(MachineReport(entry, whole: true), output)
         }

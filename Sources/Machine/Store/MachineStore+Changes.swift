@@ -80,6 +80,7 @@ extension MachineStore {
         let lock = try MachineLock.take(.run, of: folder, name: name)
         let writing = try MachineLock.take(.settings, of: folder, name: name)
         defer { withExtendedLifetime((lock, writing)) {} }
+        try makeRelative(folder)
         guard Glibc.rename(folder, self.folder(of: new)) == 0 else {
             if errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR { throw taken(new) }
             throw .failed("The machine '\(name)' cannot be renamed: \(WholeFile.reason()).")
@@ -106,6 +107,19 @@ extension MachineStore {
     public func sweep() { FolderWork.sweep(home) }
 
     // MARK: Steps
+
+    /// Paths into the folder, as an editor may have put them into the file, would be wrong after a rename. A file with errors stays as it is.
+    private func makeRelative(_ folder: String) throws(MachineError) {
+        guard var file = try? readFile(folder) else { return }
+        let tidied = MachineStore.tidied(file.settings, folder)
+        guard tidied != file.settings else { return }
+        do throws(DataError) {
+            try file.change(to: tidied)
+        } catch {
+            throw .failed("\(error.description).")
+        }
+        try MachineStore.save(file, in: folder)
+    }
 
     /// Paths into the machine's folder are relative; no access is kept for disks that there are not.
     private static func tidied(_ settings: MachineSettings, _ folder: String) -> MachineSettings {
