@@ -19,10 +19,13 @@ public struct Vitrine: Verb {
     /// Verbs on stored machines.
     private static let machineVerbs: [any ParsableCommand.Type] = [
         Create.self, List.self, Show.self, SetVerb.self, Clone.self, Rename.self, Delete.self, PathVerb.self, OSTypes.self, Disk.self,
+        VBox.self,
     ]
     static let diskVerbs: [any ParsableCommand.Type] = [DiskCreate.self, DiskInfo.self]
 
     public init() {}
+
+    static func has(_ verb: String) -> Bool { configuration.subcommands.contains { $0._commandName == verb } }
 
     func run(in host: Host) throws(MachineError) -> Int32 {
         guard host.isTerminal() else {
