@@ -29,6 +29,7 @@ import Testing
             ),
             ("memory = 5", "m.toml:1:1 'memory' is not known; tables are general, system, display, storage, kernel, serial, virtio, debug"),
             ("system = 5", "m.toml:1:1 'system' must be a table"),
+            ("\nsystem = { memory = 1, cpus = 9 }", "m.toml:2:24 Processors takes 1 to 8, not '9'"),
             ("[[system]]\nmemory = 5", "m.toml:1:1 'system' must be a table"),
             ("[storage]\ndisks = \"a\"", "m.toml:2:1 'disks' must be a list in [ ]"),
             ("[storage]\ndisks = [1]", "m.toml:2:1 'disks' must be text in quotes"),
