@@ -13,21 +13,14 @@ extension ConsoleModel {
         }
         drawGuest(at: time, on: &surface)
         StatusBar(statusContent).draw(row: size.height - 1, on: &surface)
-        let area = guestArea, border = theme.border, shadow = theme.shadow
-        switch overlay {
-        case .list(let panel):
+        let area = guestArea, border = isLinear ? BorderStyle.none : theme.border, shadow = theme.shadow && !isLinear
+        if let overlay {
+            overlay.draw(in: area, border: border, shadow: shadow, linear: isLinear, on: &surface)
+        } else if whichKey {
+            let entries = keymap.bindings("host").filter { $0.target != .nothing && isOffered($0) }
+                .map { (key: $0.label, title: describe($0).title) }
+            WhichKeyPanel(entries: entries, host: host.label).draw(in: area, border: border, shadow: shadow, on: &surface)
             surface.cursor = nil
-            panel.draw(in: area, border: border, shadow: shadow, on: &surface)
-        case .menu(let panel):
-            surface.cursor = nil
-            panel.draw(in: area, border: border, shadow: shadow, on: &surface)
-        case .dialog(let panel): panel.draw(in: area, border: border, shadow: shadow, on: &surface)
-        case nil:
-            if whichKey {
-                let entries = keymap.bindings("host").filter { $0.target != .nothing }.map { (key: $0.label, title: describe($0).title) }
-                WhichKeyPanel(entries: entries, host: host.label).draw(in: area, border: border, shadow: shadow, on: &surface)
-                surface.cursor = nil
-            }
         }
         return surface
     }

@@ -6,12 +6,6 @@ import Terminal
 ///
 /// Times are milliseconds of any clock that does not go back.
 public struct ConsoleModel: Sendable {
-    public enum Overlay: Equatable, Sendable {
-        case list(ListPanel)
-        case menu(MenuPanel)
-        case dialog(DialogPanel)
-    }
-
     public enum Effect: Sendable {
         case post(MachineCommand)
         case beep
@@ -26,6 +20,8 @@ public struct ConsoleModel: Sendable {
         case mouse(MouseMode)
         /// The machine has ended, or was told to and does not answer.
         case finish(RunOutcome)
+        /// For the manager around the console.
+        case manager(ActionID)
     }
 
     public struct Settings: Sendable {
@@ -37,6 +33,10 @@ public struct ConsoleModel: Sendable {
         public var capturesAtStart = true
         /// The mouse works the console.
         public var mouse = true
+        /// The manager is around it: leaving does not end the machine.
+        public var isManaged = false
+        /// For screen readers: no frames, the cursor where the attention is.
+        public var isLinear = false
         public init(theme: Theme, keymap: Keymap, layout: KeyLayout, themeNames: [String] = []) {
             self.theme = theme
             self.keymap = keymap
@@ -48,9 +48,11 @@ public struct ConsoleModel: Sendable {
     // MARK: State
 
     public var theme: Theme
-    public let keymap: Keymap
+    public internal(set) var keymap: Keymap
     let themeNames: [String]
     let uiMouse: Bool
+    let isManaged: Bool
+    let isLinear: Bool
     public internal(set) var view = MachineView()
     public var size = Size(width: 80, height: 25)
     public internal(set) var isCaptured: Bool
@@ -97,6 +99,8 @@ public struct ConsoleModel: Sendable {
         keymap = settings.keymap
         themeNames = settings.themeNames
         uiMouse = settings.mouse
+        isManaged = settings.isManaged
+        isLinear = settings.isLinear
         isCaptured = settings.capturesAtStart
         keyboard = GuestKeyboard(layout: settings.layout)
     }
