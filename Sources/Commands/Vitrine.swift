@@ -14,7 +14,13 @@ public struct Vitrine: Verb {
     public static let configuration = CommandConfiguration(
         commandName: "vitrine", abstract: "A PC in your terminal.",
         discussion: "Start with 'vitrine demo', or with 'vitrine run' and an image of a floppy, a disk or a CD.", version: version,
-        subcommands: [Run.self, Demo.self])
+        subcommands: [Run.self, Demo.self] + machineVerbs)
+
+    /// Verbs on stored machines.
+    private static let machineVerbs: [any ParsableCommand.Type] = [
+        Create.self, List.self, Show.self, SetVerb.self, Clone.self, Rename.self, Delete.self, PathVerb.self, OSTypes.self, Disk.self,
+    ]
+    static let diskVerbs: [any ParsableCommand.Type] = [DiskCreate.self, DiskInfo.self]
 
     public init() {}
 
