@@ -5,7 +5,7 @@ public enum LibraryRequest: Equatable, Sendable {
     case start([String])
     /// To a machine that runs, whoever runs it.
     case command(String, StoredCommand)
-    case create(String, MachineSettings, disk: NewDisk?, starts: Bool)
+    case create(MachineDraft, starts: Bool)
     case clone(String, to: String)
     case rename(String, to: String)
     case delete([String])

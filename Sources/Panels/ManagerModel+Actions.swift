@@ -141,8 +141,6 @@ extension ManagerModel {
         if screen == .form, let place = form?.pathToCheck {
             let problem = settings.fileProblem(place.path, form?.name)
             form?.note(problem, for: place.key)
-        } else if screen == .wizard, let place = wizard?.pathToCheck {
-            wizard?.note(settings.fileProblem(place.path, nil), for: place.key)
         }
     }
 
@@ -242,7 +240,7 @@ extension ManagerModel {
         let command: String
         switch screen {
         case .wizard: command = wizard?.command ?? ""
-        case .form: command = form.flatMap { CommandText.set($0.name, $0.changes) } ?? "Nothing has been changed: there is no command for that."
+        case .form: command = form.flatMap { $0.changes.isEmpty ? nil : CommandText.set($0.name, from: $0.original, to: $0.settings) } ?? "Nothing has been changed: there is no command for that."
         default:
             guard let row = list.selected, let settings = row.settings else { return effects.append(.beep) }
             command = CommandText.create(row.name, settings)

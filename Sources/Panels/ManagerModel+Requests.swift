@@ -94,7 +94,8 @@ extension ManagerModel {
     mutating func done(_ request: LibraryRequest) {
         endWork()
         switch request {
-        case .create(let name, _, _, let starts):
+        case .create(let draft, let starts):
+            let name = draft.name
             wizard = nil
             screen = .machines
             list.select(name)

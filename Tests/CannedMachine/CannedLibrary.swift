@@ -111,9 +111,11 @@ public final class CannedLibrary: MachineLibrary {
                 change(name) { ($0.state, $0.uptimeSeconds, $0.load) = (.off, nil, nil) }
                 content.machines[name] = nil
             }
-        case .create(let name, var settings, let disk, _):
+        case .create(let draft, _):
+            let (first, disk) = draft.result
+            var settings = first
             if let disk { settings.run.disks.insert(disk.fileName, at: 0) }
-            var row = MachineRow(name: name)
+            var row = MachineRow(name: draft.name)
             row.apply(settings)
             content.rows.append(row)
         case .clone(let name, let new):
