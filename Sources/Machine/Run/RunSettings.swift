@@ -26,6 +26,15 @@ public struct RunSettings: Equatable, Sendable {
 
         var places: Int { self == .ide ? 3 : Bay.virtioDisks.count }
     }
+    /// What becomes of writes to one disk.
+    public enum DiskAccess: String, Sendable, CaseIterable {
+        /// They go to the image.
+        case writable
+        /// They go to a throw-away layer and are gone with the run.
+        case disposable
+        /// The drive refuses them.
+        case readOnly = "read-only"
+    }
     public struct DebugConsole: Equatable, Sendable {
         public var port: Port
         /// nil: standard error.
@@ -41,6 +50,8 @@ public struct RunSettings: Equatable, Sendable {
     /// Processor models by name, from the oldest.
     public static let cpuModels = CPUModel.all.map(\.name)
     public static let memoryRangeMiB = 1...BoardSettings.maximumRAMMiB
+    /// Powers of two: guests see the lines of the address decoder.
+    public static let videoMemoryMiB = [1, 2, 4, 8, 16]
 
     /// What the front end calls the machine; empty: what it starts from.
     public var name = ""
@@ -48,6 +59,8 @@ public struct RunSettings: Equatable, Sendable {
     /// IDE primary master, primary slave, secondary slave; or virtio disks.
     public var disks: [String] = []
     public var diskInterface = DiskInterface.ide
+    /// Of the disks in turn; those beyond its end are writable.
+    public var diskAccess: [DiskAccess] = []
     public var cdrom: String?
     /// Empty: the firmware's own order.
     public var boot: [BootDevice] = []
@@ -59,10 +72,16 @@ public struct RunSettings: Equatable, Sendable {
     public var cpus = 1
     /// One of `cpuModels`.
     public var cpuModel = RunSettings.defaultModel
+    /// One of `videoMemoryMiB`.
+    public var videoMemoryMiB = 16
+    /// Tables through which the guest finds power management and interrupts.
+    public var acpi = true
     public var engine = Engine.auto
     public var clock = Clock.host
     /// Start of the guest's clock, seconds since 1970-01-01 00:00 UTC; nil: the host's time now (virtual clock: a fixed date).
     public var rtcSeconds: Int64?
+    /// The guest's clock shows the host's local time, as DOS and Windows want it; otherwise UTC.
+    public var rtcLocal = false
     public var disposable = false
     /// COM1 to COM4.
     public var serial: [SerialTarget] = []
