@@ -51,6 +51,9 @@ public struct ConsoleSettings: Equatable, Sendable {
     public var hostKey: String?
     public var ascii = false
     public var mono = false
+    /// Another process runs the machine: leaving does not end it.
+    public var attached = false
+    public var readOnly = false
     public init() {}
 }
 
@@ -58,6 +61,8 @@ public struct ConsoleSettings: Equatable, Sendable {
 public enum ConsoleEnd: Equatable, Sendable {
     /// The machine has ended.
     case ended
+    /// The user has left a machine that goes on.
+    case detached
     case signalled(Int32)
     /// The terminal has gone.
     case hangup

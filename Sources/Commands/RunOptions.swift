@@ -1,4 +1,5 @@
 import ArgumentParser
+import Hardware
 import Machine
 
 struct MediaOptions: ParsableArguments {
@@ -100,12 +101,22 @@ struct PortOptions: ParsableArguments {
         help: ArgumentHelp("A guest write of V to the I/O port ends the run with status ((V << 1) | 1) & 255.", valueName: "port"),
         transform: OptionValue.port)
     var debugExit: UInt16?
+    @Option(help: ArgumentHelp("Lines that scroll off the text screen, and at the end what is on it.", valueName: "file"))
+    var transcript: String?
+    @Option(
+        help: ArgumentHelp(
+            "Board events that go to the log: \(TraceCategory.allCases.map(\.name).joined(separator: ", ")) or all, with commas between.",
+            valueName: "categories"),
+        transform: OptionValue.trace)
+    var trace: TraceCategories?
 
     func apply(to settings: inout RunSettings) {
         settings.serial = serial
         settings.virtioConsole = virtioConsole
         settings.debugConsoles = debugConsole
         settings.debugExit = debugExit
+        settings.transcript = transcript
+        settings.trace = trace ?? []
     }
 }
 
@@ -124,6 +135,8 @@ struct ControlOptions: ParsableArguments {
     var maxInstructions: UInt64?
     @Option(help: ArgumentHelp("At the end: a JSON object about the run.", valueName: "file"))
     var stats: String?
+    @Option(help: ArgumentHelp("What the machine does, the firmware's messages and trace events.", valueName: "file"))
+    var log: String?
 
     func apply(to settings: inout RunSettings) {
         settings.noReboot = noReboot
@@ -133,6 +146,7 @@ struct ControlOptions: ParsableArguments {
         settings.timeoutSeconds = timeout
         settings.maxInstructions = maxInstructions
         settings.stats = stats
+        settings.log = log
     }
 }
 

@@ -14,7 +14,10 @@ public struct Vitrine: Verb {
     public static let configuration = CommandConfiguration(
         commandName: "vitrine", abstract: "A PC in your terminal.",
         discussion: "Start with 'vitrine demo', or with 'vitrine run' and an image of a floppy, a disk or a CD.", version: version,
-        subcommands: [Run.self, Demo.self])
+        subcommands: [
+            Run.self, Demo.self, Start.self, Attach.self, Stop.self, Pause.self, Resume.self, Reset.self, TypeText.self, Keys.self, WaitFor.self,
+            Screen.self, Screenshot.self, RunningScript.self, Log.self,
+        ])
 
     public init() {}
 

@@ -305,6 +305,7 @@ final class ConsoleLoop {
             case .redraw: screen.invalidate()
             case .mouse(let mode): if screen.takesPrivateModes { screen.writeRaw(ControlSequences.mouse(mode)) }
             case .loadTheme(let name): loadTheme(name)
+            case .detach: result = result ?? .detached
             case .finish(let outcome): result = result ?? .ended(outcome)
             }
             dirty = true

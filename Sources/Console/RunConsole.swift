@@ -53,6 +53,8 @@ private func consoleSettings(_ options: ConsoleOptions, _ folders: DataFolders) 
         theme: try folders.theme(options.theme), keymap: keymap,
         layout: try folders.layout(keymap.guestLayout, positions: KeyPositions.names), themeNames: folders.names("Themes"))
     settings.capturesAtStart = options.captures
+    settings.attached = options.attached
+    settings.readOnly = options.readOnly
     settings.mouse = options.mouse
     return settings
 }

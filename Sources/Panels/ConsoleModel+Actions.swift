@@ -49,6 +49,7 @@ extension ConsoleModel {
         case .eject(let bay):
             post(.eject(bay))
             say("\(driveName(bay)) is empty.")
+        case .detach: effects.append(.detach)
         case .nothing: break
         }
     }
@@ -60,6 +61,7 @@ extension ConsoleModel {
     }
 
     public mutating func run(_ id: ActionID) {
+        guard !isReadOnly || !ConsoleModel.changing.contains(id) else { return say("This console only looks.") }
         switch id {
         case .capture:
             guard view.state != .off else { return }
@@ -109,6 +111,15 @@ extension ConsoleModel {
         case .reset: ask("Reset \(view.name)? Unsaved guest data is lost.", .reset)
         case .powerOff: ask("Power off \(view.name)? Unsaved guest data is lost.", .powerOff)
         case .acpiOff: confirmed(.acpiOff)
+        case .quit where isReadOnly: effects.append(.detach)
+        case .quit where isAttached:
+            overlay = .dialog(
+                DialogPanel(
+                    title: "Quit", lines: ["\(view.name) is \(view.state.rawValue) and can go on without this screen.", "Powering off loses unsaved guest data."],
+                    buttons: [
+                        .init("Keep running", .detach), .init("ACPI shutdown", .confirmed(.acpiOff)), .init("Power off", .confirmed(.powerOff)),
+                        .init("Cancel"),
+                    ]))
         case .quit:
             overlay = .dialog(
                 DialogPanel(
@@ -200,7 +211,8 @@ extension ConsoleModel {
     mutating func checkInserted() {
         guard let (bay, path, _) = inserting else { return }
         inserting = nil
-        if view.media[bay] == path {
+        // Another process sees a relative path from our folder.
+        if view.media[bay] == path || view.media[bay]?.hasSuffix("/" + path) == true {
             say("\(driveName(bay)): \(fileName(path))")
         } else if toast == nil {
             say("\(driveName(bay)) did not take '\(fileName(path))'.")
@@ -229,8 +241,14 @@ extension ConsoleModel {
         }
     }
 
+    /// What a console that only looks may not.
+    private static let changing: Set<ActionID> = [
+        .capture, .sendHostKey, .guestMouse, .sendKeys, .typeText, .drives, .pause, .reset, .powerOff, .acpiOff,
+    ]
+
     func isEnabled(_ id: ActionID) -> Bool {
         switch id {
+        case _ where isReadOnly && ConsoleModel.changing.contains(id): false
         case .capture: !isCaptured
         case .release: isCaptured
         case .copyScreen: view.frame.mode == .text

@@ -24,6 +24,8 @@ public struct ConsoleModel: Sendable {
         case redraw
         case loadTheme(String)
         case mouse(MouseMode)
+        /// The user leaves a machine that another process runs.
+        case detach
         /// The machine has ended, or was told to and does not answer.
         case finish(RunOutcome)
     }
@@ -37,6 +39,10 @@ public struct ConsoleModel: Sendable {
         public var capturesAtStart = true
         /// The mouse works the console.
         public var mouse = true
+        /// Another process runs the machine: leaving does not end it.
+        public var attached = false
+        /// Nothing that is done here changes the machine.
+        public var readOnly = false
         public init(theme: Theme, keymap: Keymap, layout: KeyLayout, themeNames: [String] = []) {
             self.theme = theme
             self.keymap = keymap
@@ -51,6 +57,8 @@ public struct ConsoleModel: Sendable {
     public let keymap: Keymap
     let themeNames: [String]
     let uiMouse: Bool
+    public let isAttached: Bool
+    public let isReadOnly: Bool
     public internal(set) var view = MachineView()
     public var size = Size(width: 80, height: 25)
     public internal(set) var isCaptured: Bool
@@ -97,7 +105,9 @@ public struct ConsoleModel: Sendable {
         keymap = settings.keymap
         themeNames = settings.themeNames
         uiMouse = settings.mouse
-        isCaptured = settings.capturesAtStart
+        isAttached = settings.attached
+        isReadOnly = settings.readOnly
+        isCaptured = settings.capturesAtStart && !settings.readOnly
         keyboard = GuestKeyboard(layout: settings.layout)
     }
 
@@ -218,7 +228,9 @@ public struct ConsoleModel: Sendable {
 
     mutating func say(_ text: String, milliseconds: UInt64 = 4000) { toast = (text, now + milliseconds) }
 
-    mutating func post(_ command: MachineCommand) { effects.append(.post(command)) }
+    mutating func post(_ command: MachineCommand) {
+        if !isReadOnly { effects.append(.post(command)) }
+    }
 
     /// Milliseconds that a key change takes on the keyboard's wire, and how far ahead of the wire we may send: the keyboard
     /// buffers 16 bytes, a change is up to 3.

@@ -10,8 +10,11 @@ let console = ConsoleHook { machine, settings in
     options.hostKey = settings.hostKey
     options.ascii = settings.ascii
     options.mono = settings.mono
+    options.attached = settings.attached
+    options.readOnly = settings.readOnly
     return switch runConsole(machine: machine, options: options) {
     case .ended: .ended
+    case .detached: .detached
     case .signalled(let number): .signalled(number)
     case .hangup: .hangup
     case .unusable(let sentence): .unusable(sentence)

@@ -74,9 +74,10 @@ extension PC {
     }
 
     /// Between two slices: lines that scrolled off a screen which has come to rest are in the tap.
-    public func settleText() {
+    /// - Parameter halted: the guest sleeps, so nothing is half done.
+    public func settleText(halted: Bool) {
         guard let tap = wires.tap else { return }
-        chip(place.vga, VGA.self) { $0.settleText(tap, memory) }
+        chip(place.vga, VGA.self) { $0.settleText(tap, memory, halted: halted) }
     }
 
     /// The registers of all processors, for people.

@@ -73,8 +73,8 @@ public struct TraceEvent: Equatable, Sendable {
         case .miscOutput: return "misc value=\(hex(value))"
         case .graphicsMode: return "graphics=\(value & 1) misc-register=\(hex(value))"
         case .dispiEnable: return "dispi enable=\(hex(value)) size=\(place >> 16)x\(place & 0xFFFF)"
-        case .configRead: return "read function=\(place >> 8 >> 3).\(place >> 8 & 7) offset=\(hex(place & 0xFF)) size=\(size) value=\(hex(value))"
-        case .configWrite: return "write function=\(place >> 8 >> 3).\(place >> 8 & 7) offset=\(hex(place & 0xFF)) size=\(size) value=\(hex(value))"
+        case .configRead: return "read function=\(place >> 11).\(place >> 8 & 7) offset=\(hex(place & 0xFF)) size=\(size) value=\(hex(value))"
+        case .configWrite: return "write function=\(place >> 11).\(place >> 8 & 7) offset=\(hex(place & 0xFF)) size=\(size) value=\(hex(value))"
         case nil: return "unknown code=\(code)"
         }
     }

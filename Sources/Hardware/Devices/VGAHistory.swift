@@ -42,8 +42,8 @@ extension VGA {
     }
 
     /// Between two slices: takes what is on the screen when it has come to rest.
-    func settleText(_ tap: BoardTap, _ memory: GuestMemory) {
-        if tap.text.wantsSettling { tap.text.look(textScreen(memory), copying: nil) } else { tap.text.markForSettling() }
+    func settleText(_ tap: BoardTap, _ memory: GuestMemory, halted: Bool) {
+        if tap.text.wantsSettling || halted && tap.text.written > 0 { tap.text.look(textScreen(memory), copying: nil) } else { tap.text.markForSettling() }
     }
 
     /// The cells alone; nil in graphics modes and while nothing is displayed.

@@ -39,12 +39,17 @@ extension RunLoop {
         if !force, let fetched = frameFetched, time < fetched &+ RunLoop.frameInterval { return }
         frameFetched = time
         let changed = ranSinceFrame && fetchFrame()
+        if ranSinceFrame {
+            pc.settleText(halted: isHalted)
+            takeTap()
+        }
         ranSinceFrame = false
         guard parts.hasViewer else { return }
         let sampled = elapsed &- (rateSample.time &- started)
         let leds = pc.keyboardLEDs, mouse = pc.mouseWanted
         let old = machine.view()
-        let wake = changed || old.keyboardLEDs != leds || old.mouseWanted != mouse
+        let scrolled = machine.scrollback.end
+        let wake = changed || old.scrolled != scrolled || old.keyboardLEDs != leds || old.mouseWanted != mouse
         machine.publish(wake: wake) { view in
             if changed {
                 view.frame = frame
@@ -53,6 +58,7 @@ extension RunLoop {
             view.instructions = pc.retired
             view.guestSeconds = Double(pc.now()) / 1e9
             view.keyboardLEDs = leds
+            view.scrolled = scrolled
             view.mouseWanted = mouse
             if sampled >= 1_000_000_000 { view.mips = Double(pc.retired &- rateSample.retired) / Double(sampled) * 1e3 }
         }
@@ -108,7 +114,7 @@ extension RunLoop {
                         try WholeFile.write(Array(pc.textFrame().text.utf8), to: job.place(path), what: "screen text")
                     }
                 case .screenshot(let path):
-                    result = attempt { () throws(MachineError) in try Screenshot.write(pc.pixels(), to: job.place(path)) }
+                    result = attempt { () throws(MachineError) in try ScreenshotFile.write(pc.pixels(), to: job.place(path)) }
                 default: result = attempt { () throws(MachineError) in try perform(action) }
                 }
             }
@@ -129,18 +135,17 @@ extension RunLoop {
 
     private func perform(_ action: ScriptRunner.Action) throws(MachineError) {
         switch action {
-            case .type(let text): typing.append(text: text)
-            case .typeSerial(let port, let bytes): serialInput[port] += bytes
-            case .balloon(let mib):
-                if !pc.setBalloon(mib: mib) { throw .failed("The script asks for memory with 'balloon', but the machine has no balloon.") }
-            case .keys(let chords): for chord in chords { typing.append(chord: chord) }
-            case .screen(let path): try WholeFile.write(Array(pc.textFrame().text.utf8), to: path, what: "screen text")
-            case .screenshot(let path): try Screenshot.write(pc.pixels(), to: path)
-            case .stop: outcome = .scriptStopped
-            case .fail(let sentence):
-                let screen = ScreenText.report(pc.textFrame())
-                outcome = .scriptFailed(sentence + "\n" + screen)
-            }
+        case .type(let text): typing.append(text: text)
+        case .typeSerial(let port, let bytes): serialInput[port] += bytes
+        case .balloon(let mib):
+            if !pc.setBalloon(mib: mib) { throw .failed("The script asks for memory with 'balloon', but the machine has no balloon.") }
+        case .keys(let chords): for chord in chords { typing.append(chord: chord) }
+        case .screen(let path): try WholeFile.write(Array(pc.textFrame().text.utf8), to: path, what: "screen text")
+        case .screenshot(let path): try ScreenshotFile.write(pc.pixels(), to: path)
+        case .stop: outcome = .scriptStopped
+        case .fail(let sentence):
+            let screen = ScreenText.report(pc.textFrame())
+            outcome = .scriptFailed(sentence + "\n" + screen)
         }
     }
 }

@@ -41,6 +41,8 @@ final class RunLoop {
     var frameFetched: Nanoseconds?
     var ranSinceFrame = true
     var rateSample: (time: Nanoseconds, retired: UInt64)
+    /// The last slice ended in a halt.
+    var isHalted = false
     private var slice: Int64 = 20_000
     /// What `log` last called the machine's state.
     var loggedState = MachineState.starting
@@ -81,7 +83,8 @@ final class RunLoop {
         guard outcome == nil else { return }
         if paused {
             refreshView(force: false)
-            machine.bell.wait(nanoseconds: sleepLimit(RunLoop.longestSleep))
+            stepJobs()
+            machine.bell.wait(nanoseconds: sleepLimit(jobs.isEmpty ? RunLoop.longestSleep : RunLoop.longestSleep / 10))
             return
         }
         let began = isVirtual ? 0 : parts.hostTime()
@@ -90,6 +93,7 @@ final class RunLoop {
         let stop = pc.run(instructions: budget())
         if stop == .sliceDone, !isVirtual { adaptSlice(parts.hostTime() &- began) }
         ranSinceFrame = true
+        if case .halted = stop { isHalted = true } else { isHalted = false }
         serveOutput()
         react(to: stop)
         guard outcome == nil else { return }
