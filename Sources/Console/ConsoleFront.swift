@@ -1,3 +1,4 @@
+import Glibc
 import Hardware
 import Machine
 import Panels
@@ -48,6 +49,9 @@ final class ConsoleFront: TerminalClient {
             case .mouse(let mode): loop?.setMouse(mode)
             case .loadTheme(let name): loadTheme(name)
             case .finish(let outcome): loop?.finish(.ended(outcome))
+            case .readScrollback: model.showScrollback(scrollback(of: machine), at: TerminalLoop.clock())
+            case .saveText(let text): say(savedText(text, "vitrine-" + model.view.name))
+            case .detach: loop?.finish(.detached)
             case .manager: break
             }
         }
@@ -74,4 +78,33 @@ func savedPicture(of machine: any MachineControl) -> String {
     } catch {
         return error.description
     }
+}
+
+/// Saves lines beside where the user is, under a name that no other file has.
+/// - Returns: what came of it.
+func savedText(_ text: String, _ prefix: String) -> String {
+    let plain = String(prefix.map { $0.isLetter || $0.isNumber || "-_.".contains($0) ? $0 : "_" })
+    for n in 1...999 {
+        let path = n == 1 ? plain + ".txt" : "\(plain)-\(n).txt"
+        guard access(path, F_OK) != 0 else { continue }
+        do throws(MachineError) {
+            try WholeFile.write(Array(text.utf8), to: path, what: "text file")
+            return "Saved \(path)"
+        } catch {
+            return error.description
+        }
+    }
+    return "There are 999 files of that name already."
+}
+
+/// What has scrolled off a machine's screen, then the screen.
+func scrollback(of machine: any MachineControl) -> [String] {
+    var lines: [String] = [], next: UInt64 = 0
+    while lines.count < 20_000 {
+        let part = machine.scrolledLines(from: next, count: 2000)
+        lines += part.texts
+        next = part.first + UInt64(part.lines.count)
+        if part.lines.isEmpty || next >= part.end { break }
+    }
+    return lines + ScreenPanel.text(machine.view().frame).split(separator: "\n", omittingEmptySubsequences: false).map { String($0) }
 }

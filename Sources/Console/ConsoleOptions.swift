@@ -26,12 +26,18 @@ public struct ConsoleOptions: Sendable {
     public var asksHostKey = true
     /// Somebody has named them: the user's own choice in the program does not count.
     private(set) var isThemeGiven = false, isKeymapGiven = false
+    /// Another process runs the machine: leaving does not end it.
+    public var attached = false
+    /// Nothing that is done here changes the machine.
+    public var readOnly = false
     public init() {}
 }
 
 /// Why the console came back. The terminal is as it was before.
 public enum ConsoleResult: Equatable, Sendable {
     case ended(RunOutcome)
+    /// The user has left a machine that goes on.
+    case detached
     /// SIGTERM, SIGINT: the caller powers the machine off and ends as the signal asks.
     case signalled(Int32)
     /// The terminal has gone.

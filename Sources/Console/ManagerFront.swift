@@ -75,14 +75,15 @@ final class ManagerFront: TerminalClient {
             case .beep: loop?.beep()
             case .copy(let text): loop?.copy(text)
             case .savePicture(let name): if let control = controls[name] { say(savedPicture(of: control)) }
-            case .saveText(let text, let prefix): saveText(text, prefix)
+            case .saveText(let text, let prefix): say(savedText(text, prefix))
             case .suspend: loop?.suspend()
             case .redraw: loop?.invalidate()
             case .loadTheme(let name): loadTheme(name)
             case .loadKeymap(let name): loadKeymap(name)
             case .keepHostKey(let key): keep(["host-key": key])
             case .mouse(let mode): loop?.setMouse(mode)
-            case .readScrollback(let name): readScrollback(name)
+            case .readScrollback(let name):
+                if let control = controls[name] { model.showScrollback(scrollback(of: control), of: name, at: TerminalLoop.clock()) }
             case .finish:
                 isFinished = true
                 loop?.finish(.ended(.poweredOff))
@@ -101,7 +102,10 @@ final class ManagerFront: TerminalClient {
     /// Connects to the machines that are looked at, and lets go of the others.
     private func attach() {
         let wanted = model.watched, now = TerminalLoop.clock()
-        for name in controls.keys where !wanted.contains(name) { controls[name] = nil }
+        for (name, control) in controls where !wanted.contains(name) {
+            library.release(control)
+            controls[name] = nil
+        }
         for name in unreachable.keys where !wanted.contains(name) || unreachable[name] ?? 0 <= now { unreachable[name] = nil }
         for name in wanted.sorted() where controls[name] == nil && unreachable[name] == nil {
             do throws(MachineError) {
@@ -113,25 +117,6 @@ final class ManagerFront: TerminalClient {
                 if model.consoles[name] != nil { say(error.description) }
             }
         }
-    }
-
-    private func saveText(_ text: String, _ prefix: String) {
-        let plain = String(prefix.map { $0.isLetter || $0.isNumber || "-_.".contains($0) ? $0 : "_" })
-        for n in 1...999 {
-            let path = n == 1 ? plain + ".txt" : "\(plain)-\(n).txt"
-            guard !FileManager.default.fileExists(atPath: path) else { continue }
-            do throws(MachineError) {
-                try WholeFile.write(Array(text.utf8), to: path, what: "text file")
-                return say("Saved \(path)")
-            } catch {
-                return say(error.description)
-            }
-        }
-    }
-
-    private func readScrollback(_ name: String) {
-        guard let control = controls[name] else { return }
-        model.showScrollback(ScreenPanel.text(control.view().frame).split(separator: "\n", omittingEmptySubsequences: false).map { String($0) }, of: name, at: TerminalLoop.clock())
     }
 
     // MARK: Themes and keymaps

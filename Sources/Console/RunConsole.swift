@@ -71,7 +71,7 @@ func managerSettings(
 
 /// Opens the terminal for a loop and gives it back.
 @MainActor
-private func show(options: ConsoleOptions, theme: Theme, settings: termios, _ body: (CursesScreen) -> ConsoleResult) -> ConsoleResult {
+func show(options: ConsoleOptions, theme: Theme, settings: termios, _ body: (CursesScreen) -> ConsoleResult) -> ConsoleResult {
     // Before curses: it only takes signals that are still at their defaults.
     let formerHandlers = SignalPipe.shared.install()
     defer { SignalPipe.shared.restore(formerHandlers) }
@@ -117,6 +117,8 @@ func consoleSettings(_ options: ConsoleOptions, _ folders: DataFolders) throws(D
         layout: try folders.layout(keymap.guestLayout, positions: KeyPositions.names), themeNames: folders.names("Themes"))
     settings.capturesAtStart = options.captures
     settings.isLinear = options.screenReader
+    settings.attached = options.attached
+    settings.readOnly = options.readOnly
     settings.mouse = options.mouse
     return settings
 }

@@ -12,7 +12,8 @@ public final class StoreLibrary: MachineLibrary {
         var cancelled = false
         /// Log that is shown, and how much of it has been told.
         var log: (name: String, run: Int)?
-        var logSize = -1
+        /// The log is another one than before.
+        var logIsNew = false
         /// Processor time of the processes that run machines, for their load: clock ticks and when they were read.
         var samples: [Int32: (ticks: UInt64, at: Double)] = [:]
         var isClosed = false
@@ -85,7 +86,7 @@ public final class StoreLibrary: MachineLibrary {
         switch request {
         case .cancel: state.withLock { $0.cancelled = true }
         case .log(let name, let run):
-            state.withLock { ($0.log, $0.logSize) = ((name, run), -1) }
+            state.withLock { ($0.log, $0.logIsNew) = ((name, run), true) }
             glance.signal()
         default:
             state.withLock { $0.queue.append(request) }
@@ -94,8 +95,13 @@ public final class StoreLibrary: MachineLibrary {
     }
 
     public func control(_ name: String) throws(MachineError) -> any MachineControl {
-        throw MachineError(.wrongPlace, "The machine '\(name)' cannot be reached yet.")
+        guard let run = RunRecord.read(store.folder(of: name)), !run.socket.isEmpty else {
+            throw MachineError(.wrongPlace, "The machine '\(name)' has no control socket yet.")
+        }
+        return try RemoteMachine(path: run.socket, name: name, readOnly: false)
     }
+
+    public func release(_ control: any MachineControl) { (control as? RemoteMachine)?.leave() }
 
     public func fileProblem(_ path: String, machine: String?) -> String? {
         let full = path.hasPrefix("/") ? path : (machine.map { store.folder(of: $0) } ?? FileManager.default.currentDirectoryPath) + "/" + path
@@ -161,7 +167,27 @@ public final class StoreLibrary: MachineLibrary {
         }
     }
 
-    private func readLog() {}
+    /// The file of the log that is shown, read as it grows. Only the looking thread touches it.
+    private final class LogFile: @unchecked Sendable {
+        var reader: LogReader?
+        func open(_ path: String) { reader = LogReader(path) }
+        func lines() -> [String] { reader?.lines() ?? [] }
+    }
+    private let logFile = LogFile()
+
+    private func readLog() {
+        let (wanted, isNew) = state.withLock { state in
+            defer { state.logIsNew = false }
+            return (state.log, state.logIsNew)
+        }
+        guard let (name, run) = wanted else { return }
+        let path = "\(store.folder(of: name))/\(MachineLog.folderName)/\(MachineLog.fileName)"
+        if isNew { logFile.open(path + (run == 0 ? "" : ".\(run)")) }
+        let lines = logFile.lines()
+        guard isNew || !lines.isEmpty else { return }
+        let older = (1...MachineLog.kept).filter { access("\(path).\($0)", F_OK) == 0 }.count
+        tell(.log(name, run: run, runs: 1 + older, lines: lines, isMore: !isNew))
+    }
 
     // MARK: Doing
 
@@ -184,7 +210,7 @@ public final class StoreLibrary: MachineLibrary {
     private func carryOut(_ request: LibraryRequest) throws(MachineError) {
         switch request {
         case .start(let names): for name in names { try startMachine(name) }
-        case .command(let name, let command): try control(name).post(command.command)
+        case .command(let name, let command): try tell(name, command.command)
         case .create(let draft, _): try draft.create(in: store, current: FileManager.default.currentDirectoryPath)
         case .clone(let name, let new):
             var told = Date.distantPast
@@ -210,6 +236,21 @@ public final class StoreLibrary: MachineLibrary {
     }
 
     private func startMachine(_ name: String) throws(MachineError) {
-        throw MachineError(.failed, "'\(name)' cannot be started yet.")
+        try DetachedStart.start(name, environment: environment)
+    }
+
+    /// Sends one command and waits until it has been carried out.
+    private func tell(_ name: String, _ command: MachineCommand) throws(MachineError) {
+        let machine = try RemoteMachine(path: try store.entry(name).run?.socket ?? "", name: name, readOnly: false)
+        defer { machine.leave() }
+        let done = DispatchSemaphore(value: 0), failure = Mutex<MachineError?>(nil)
+        machine.perform(command) { error in
+            failure.withLock { $0 = error }
+            done.signal()
+        }
+        // A power-off may take the connection along before it answers.
+        guard done.wait(timeout: .now() + 10) == .success else { throw .failed("The machine '\(name)' does not answer.") }
+        if case .powerOff = command { return }
+        if let error = failure.withLock({ $0 }) { throw error }
     }
 }

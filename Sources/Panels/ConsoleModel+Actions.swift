@@ -49,6 +49,7 @@ extension ConsoleModel {
         case .eject(let bay):
             post(.eject(bay))
             say("\(driveName(bay)) is empty.")
+        case .detach: effects.append(.detach)
         case .nothing, .manager: break
         }
     }
@@ -60,6 +61,7 @@ extension ConsoleModel {
     }
 
     public mutating func run(_ id: ActionID) {
+        guard !isReadOnly || !ConsoleModel.changing.contains(id) else { return say("This console only looks.") }
         switch id {
         case .capture:
             guard view.state != .off else { return }
@@ -91,6 +93,12 @@ extension ConsoleModel {
                 ListPanel.Item(driveName(bay), key: view.media[bay].map { fileName($0) } ?? "empty", .drive(bay))
             }
             overlay = .list(ListPanel(title: "Drives", hint: "Enter changes the medium  Esc closes", items: items))
+        case .scrollback:
+            releaseKeys()
+            var panel = TextPanel()
+            panel.searchesForward = false
+            reading = panel
+            effects.append(.readScrollback)
         case .copyScreen:
             guard view.frame.mode == .text else { return say("There is no text on the screen to copy.") }
             let text = ScreenPanel.text(view.frame)
@@ -110,6 +118,15 @@ extension ConsoleModel {
         case .powerOff: ask("Power off \(view.name)? Unsaved guest data is lost.", .powerOff)
         case .acpiOff: confirmed(.acpiOff)
         case .quit where isManaged: effects.append(.manager(.machines))
+        case .quit where isReadOnly: effects.append(.detach)
+        case .quit where isAttached:
+            overlay = .dialog(
+                DialogPanel(
+                    title: "Quit", lines: ["\(view.name) is \(view.state.rawValue) and can go on without this screen.", "Powering off loses unsaved guest data."],
+                    buttons: [
+                        .init("Keep running", .detach), .init("ACPI shutdown", .confirmed(.acpiOff)), .init("Power off", .confirmed(.powerOff)),
+                        .init("Cancel"),
+                    ]))
         case .quit:
             overlay = .dialog(
                 DialogPanel(
@@ -207,7 +224,8 @@ extension ConsoleModel {
     mutating func checkInserted() {
         guard let (bay, path, _) = inserting else { return }
         inserting = nil
-        if view.media[bay] == path {
+        // Another process sees a relative path from our folder.
+        if view.media[bay] == path || view.media[bay]?.hasSuffix("/" + path) == true {
             say("\(driveName(bay)): \(fileName(path))")
         } else if toast == nil {
             say("\(driveName(bay)) did not take '\(fileName(path))'.")
@@ -248,8 +266,14 @@ extension ConsoleModel {
         return isOffered(id)
     }
 
+    /// What a console that only looks may not.
+    private static let changing: Set<ActionID> = [
+        .capture, .sendHostKey, .guestMouse, .sendKeys, .typeText, .drives, .pause, .reset, .powerOff, .acpiOff,
+    ]
+
     func isEnabled(_ id: ActionID) -> Bool {
         switch id {
+        case _ where isReadOnly && ConsoleModel.changing.contains(id): false
         case .capture: !isCaptured
         case .release: isCaptured
         case .copyScreen: view.frame.mode == .text

@@ -11,8 +11,20 @@ extension ConsoleModel {
             TooSmallPanel.draw(on: &surface)
             return surface
         }
-        drawGuest(at: time, on: &surface)
-        StatusBar(statusContent).draw(row: size.height - 1, on: &surface)
+        if let reading {
+            reading.draw(in: guestArea, title: "Scrollback: \(view.name)", look: PanelLook(theme, linear: isLinear), on: &surface)
+        } else {
+            drawGuest(at: time, on: &surface)
+        }
+        if let reading, overlay == nil {
+            if reading.searchLine != nil {
+                reading.drawSearch(row: size.height - 1, on: &surface)
+            } else {
+                readingBar.draw(row: size.height - 1, on: &surface)
+            }
+        } else {
+            StatusBar(statusContent).draw(row: size.height - 1, on: &surface)
+        }
         let area = guestArea, border = isLinear ? BorderStyle.none : theme.border, shadow = theme.shadow && !isLinear
         if let overlay {
             overlay.draw(in: area, border: border, shadow: shadow, linear: isLinear, on: &surface)
@@ -23,6 +35,14 @@ extension ConsoleModel {
             surface.cursor = nil
         }
         return surface
+    }
+
+    private var readingBar: HintBar {
+        let ids: [ActionID] = [.back, .search, .searchNext, .select, .copyText, .saveText]
+        let hints = ids.compactMap { id in
+            keymap.label(for: id.rawValue, in: "scrollback").map { (key: $0, action: id, title: Action[id].short) }
+        }
+        return HintBar(hints: hints, toast: toast?.text)
     }
 
     private func drawGuest(at time: UInt64, on surface: inout Surface) {

@@ -7,6 +7,7 @@ extension ConsoleModel {
     mutating func key(_ event: KeyEvent) {
         if overlay != nil { return overlayKey(event) }
         if prefixSince != nil { return prefixKey(event) }
+        if reading != nil { return readingKey(event) }
         if event.kind != .release, isHost(event), event.kind == .press || !isCaptured { return beginPrefix() }
         if now < panUntil, event.kind != .release, continuesPan(event) { return }
         if isCaptured { return guestKey(event) }
@@ -132,6 +133,38 @@ extension ConsoleModel {
         }
     }
 
+    // MARK: What has scrolled off
+
+    private mutating func readingKey(_ event: KeyEvent) {
+        guard event.kind != .release, !event.isModifier else { return }
+        let chord = Chord(event), isSearching = reading?.searchLine != nil
+        if isSearching, case .character(let scalar) = chord.key, chord.modifiers.isEmpty, Width.of(scalar) > 0 {
+            return reading?.searchLine?.insert(scalar) ?? ()
+        }
+        if isHost(event) { return closeReading() }
+        guard case .found(let binding) = keymap.match([chord], in: isSearching ? "list" : "scrollback"), case .action(let name) = binding.target,
+            let id = ActionID(rawValue: name)
+        else { return effects.append(.beep) }
+        read(id)
+    }
+
+    mutating func read(_ id: ActionID) {
+        let area = guestArea
+        reading?.setPage(area)
+        switch reading?.command(id) ?? .unknown {
+        case .unknown:
+            if id == .cancel || id == .back { closeReading() } else { run(id) }
+        case .done: break
+        case .say(let sentence): say(sentence)
+        case .copy(let text):
+            effects.append(.copy(text))
+            say("Copied \(Amount.count(text.filter(\.isNewline).count, "line", "lines")).")
+        case .save(let text): effects.append(.saveText(text))
+        }
+    }
+
+    private mutating func closeReading() { reading = nil }
+
     // MARK: Lists, menus, dialogs
 
     private mutating func overlayKey(_ event: KeyEvent) {
@@ -184,7 +217,14 @@ extension ConsoleModel {
             }
             return
         }
+        let area = guestArea
+        if reading != nil {
+            if event.kind == .wheelUp || event.kind == .wheelDown { for _ in 0..<3 { read(event.kind == .wheelUp ? .listUp : .listDown) } }
+            if event.kind == .press { reading?.click(row: event.row, in: area) }
+            return
+        }
         if guestMouse { return forwardMouse(event) }
+        if event.kind == .wheelUp, uiMouse { return run(.scrollback) }
         if event.kind == .press, event.button == 0, !isCaptured, uiMouse { run(.capture) }
     }
 

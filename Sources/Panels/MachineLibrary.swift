@@ -38,8 +38,8 @@ public enum LibraryEvent: Sendable {
     case done(LibraryRequest)
     case failed(LibraryRequest, String)
     case progress(done: Int, total: Int)
-    /// The lines of a log, oldest first; called again when there are more.
-    case log(String, run: Int, runs: Int, lines: [String])
+    /// The lines of a log, oldest first, and again when there are more: `isMore`.
+    case log(String, run: Int, runs: Int, lines: [String], isMore: Bool)
 }
 
 /// The stored machines as the manager sees them: snapshots out, requests in, answers later. Tests put a canned one in its place.
@@ -55,6 +55,8 @@ public protocol MachineLibrary: AnyObject, Sendable {
     /// The machine as its process shows it.
     /// - Throws: one sentence when it cannot be reached.
     func control(_ name: String) throws(MachineError) -> any MachineControl
+    /// The control is no longer looked at.
+    func release(_ control: any MachineControl)
     /// One sentence when a path for a setting names nothing usable; nil: it does.
     func fileProblem(_ path: String, machine: String?) -> String?
 }

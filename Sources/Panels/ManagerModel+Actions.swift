@@ -5,7 +5,6 @@ import Terminal
 // Commands.
 extension ManagerModel {
     public mutating func run(_ id: ActionID) {
-        if searchLine != nil { return searchCommand(id) }
         if steer(id) { return }
         switch id {
         case .open: if let row = list.selected { open(row) }
@@ -47,20 +46,20 @@ extension ManagerModel {
             guard names.indices.contains(index) else { return say(names.isEmpty ? "No machine runs." : "Only \(names.count) run.") }
             show(names[index])
         case .split: toggleSplit()
-        case .scrollback:
-            guard let current, screen == .console else { return effects.append(.beep) }
-            var panel = TextPanel()
-            panel.follows = true
-            scrollback = panel
-            screen = .scrollback
-            effects.append(.readScrollback(current))
+        case .scrollback: console { $0.perform(.scrollback, at: $1) }
         case .back, .cancel: back()
         case .save: if let form { save(form) }
         case .nextStep: nextStep()
         case .previousStep: if wizard?.back() == false { back() }
-        case .follow, .level, .component, .run, .search, .searchNext, .searchPrevious, .copyText, .saveText: textCommand(id)
-        case .select:
-            if screen == .log { _ = logPanel?.text.command(.select) } else { _ = scrollback?.command(.select) }
+        case .level: logPanel?.cycleLevel()
+        case .component:
+            guard let panel = logPanel else { return }
+            let items = [ListPanel.Item("everything", .manager(.component("")))] + panel.components.map { .init($0, .manager(.component($0))) }
+            overlay = .list(ListPanel(title: "Component", hint: "Enter shows it alone  Esc closes", items: items))
+        case .run:
+            guard let panel = logPanel, panel.runs > 1 else { return say("There is one run only.") }
+            let items = (0..<panel.runs).map { ListPanel.Item($0 == 0 ? "this run, or the last" : "\($0) before", .manager(.logRun($0))) }
+            overlay = .list(ListPanel(title: "Run", hint: "Enter shows it  Esc closes", items: items))
         case .chooseTheme:
             overlay = .list(
                 ListPanel(title: "Theme", hint: "Enter applies  Esc closes", items: settings.themeNames.map { .init($0, .theme($0)) }))
@@ -106,12 +105,16 @@ extension ManagerModel {
             return outcome != .none
         case .log:
             logPanel?.text.setPage(area)
-            if id == .cancel, logPanel?.text.isSelecting == true { return logPanel?.text.endSelection() != nil }
-            return id != .select && logPanel?.text.command(id) == true
-        case .scrollback:
-            scrollback?.setPage(area)
-            if id == .cancel, scrollback?.isSelecting == true { return scrollback?.endSelection() != nil }
-            return id != .select && scrollback?.command(id) == true
+            switch logPanel?.text.command(id) ?? .unknown {
+            case .unknown: return false
+            case .done: break
+            case .say(let sentence): say(sentence)
+            case .copy(let text):
+                effects.append(.copy(text))
+                say("Copied \(Amount.count(text.filter(\.isNewline).count, "line", "lines")).")
+            case .save(let text): effects.append(.saveText(text, prefix: "vitrine-\(logPanel?.name ?? "log")-log"))
+            }
+            return true
         case .console: return false
         }
     }
@@ -330,7 +333,7 @@ extension ManagerModel {
     private mutating func goHome() {
         guard screen != .form || form?.isChanged != true else { return back() }
         if screen == .console { return leaveConsole() }
-        (form, wizard, logPanel, scrollback) = (nil, nil, nil, nil)
+        (form, wizard, logPanel) = (nil, nil, nil)
         screen = .machines
     }
 
@@ -372,9 +375,6 @@ extension ManagerModel {
         case .log:
             logPanel = nil
             screen = .machines
-        case .scrollback:
-            scrollback = nil
-            screen = .console
         }
     }
 
@@ -383,58 +383,6 @@ extension ManagerModel {
         pendingUndo += last.requests
         for request in last.requests { effects.append(.library(request)) }
         say("Undone: \(last.title).")
-    }
-
-    // MARK: Texts
-
-    private mutating func textCommand(_ id: ActionID) {
-        switch id {
-        case .level: logPanel?.cycleLevel()
-        case .component:
-            guard let panel = logPanel else { return }
-            let items = [ListPanel.Item("everything", .manager(.component("")))] + panel.components.map { .init($0, .manager(.component($0))) }
-            overlay = .list(ListPanel(title: "Component", hint: "Enter shows it alone  Esc closes", items: items))
-        case .run:
-            guard let panel = logPanel, panel.runs > 1 else { return say("There is one run only.") }
-            let items = (0..<panel.runs).map { ListPanel.Item($0 == 0 ? "this run, or the last" : "\($0) before", .manager(.logRun($0))) }
-            overlay = .list(ListPanel(title: "Run", hint: "Enter shows it  Esc closes", items: items))
-        case .search: searchLine = TextLine()
-        case .searchNext, .searchPrevious: search(forward: id == .searchNext)
-        case .copyText, .saveText:
-            guard let panel = textPanel, !panel.lines.isEmpty else { return say("There is nothing to copy.") }
-            let text = panel.chosen, count = text.filter(\.isNewline).count
-            if id == .copyText {
-                effects.append(.copy(text))
-                say("Copied \(Amount.count(count, "line", "lines")).")
-            } else {
-                effects.append(.saveText(text, prefix: "vitrine-\(screen == .log ? logPanel?.name ?? "log" : current ?? "screen")"))
-            }
-            if screen == .log { logPanel?.text.endSelection() } else { scrollback?.endSelection() }
-        default: break
-        }
-    }
-
-    var textPanel: TextPanel? { screen == .log ? logPanel?.text : scrollback }
-
-    private mutating func search(forward: Bool) {
-        let wanted = textPanel?.wanted ?? ""
-        let found = screen == .log ? logPanel?.text.search(wanted, forward: forward) : scrollback?.search(wanted, forward: forward)
-        if found != true { say(wanted.isEmpty ? "Nothing has been searched for yet." : "'\(wanted)' does not occur.") }
-    }
-
-    private mutating func searchCommand(_ id: ActionID) {
-        switch id {
-        case .accept:
-            let wanted = searchLine?.text ?? ""
-            searchLine = nil
-            guard !wanted.isEmpty else { return }
-            // What came last is looked for first.
-            let forward = screen == .log
-            let found = screen == .log ? logPanel?.text.search(wanted, forward: forward) : scrollback?.search(wanted, forward: forward)
-            if found != true { say("'\(wanted)' does not occur.") }
-        case .cancel: searchLine = nil
-        default: if searchLine?.command(id) != true { effects.append(.beep) }
-        }
     }
 
     // MARK: Leaving

@@ -71,14 +71,10 @@ extension ManagerModel {
         case .wizard: wizard?.draw(in: area, look: look, on: &surface)
         case .log:
             if let logPanel { logPanel.text.draw(in: area, title: logPanel.title, look: look, on: &surface) }
-        case .scrollback:
-            scrollback?.draw(in: area, title: "Scrollback: \(current ?? "")", look: look, on: &surface)
         }
         var bar = Surface(width: listWidth, height: 1)
-        if let searchLine {
-            bar.fill(bar.bounds, .status)
-            bar.put(" Search: ", .statusKey, column: 0, row: 0)
-            searchLine.draw(column: 9, row: 0, width: listWidth - 10, role: .input, showsCursor: overlay == nil, on: &bar)
+        if screen == .log, let text = logPanel?.text, text.searchLine != nil {
+            text.drawSearch(row: 0, on: &bar)
         } else {
             hintBar.draw(row: 0, on: &bar)
         }
@@ -97,7 +93,6 @@ extension ManagerModel {
         case .form: crumbs += " > \(form?.name ?? "") > Settings"
         case .wizard: crumbs += " > New machine"
         case .log: crumbs += " > \(logPanel?.name ?? "") > Log"
-        case .scrollback: crumbs += " > \(current ?? "") > Scrollback"
         }
         surface.put(crumbs, .menu, column: 1, row: 0, limit: listWidth - 2)
         let alive = list.rows.filter { $0.state.isAlive }.count
@@ -195,7 +190,6 @@ extension ManagerModel {
         case .form: .form
         case .wizard: .wizard
         case .log: .log
-        case .scrollback: .scrollback
         }
     }
 
@@ -217,7 +211,6 @@ extension ManagerModel {
         case .form: ids = [.save, .back, .nextSection, .showCommand, .help, .menu]
         case .wizard: ids = [.nextStep, .previousStep, .showCommand, .help, .back]
         case .log: ids = [.back, .follow, .level, .component, .search, .searchNext, .copyText, .help]
-        case .scrollback: ids = [.back, .search, .searchNext, .select, .copyText, .saveText, .help]
         }
         let context = screen == .console ? "machines" : context
         let hints = ids.filter { isEnabled($0) || $0 == .save }.compactMap { id in
@@ -258,10 +251,10 @@ extension ManagerModel {
                     .init("Wizard", items([.nextStep, .previousStep, .back, nil, .moveUp, .moveDown, nil, .showCommand])),
                     .init("Program", items([.help, .palette, .chooseTheme, .redraw, .suspend])),
                 ]
-            case .log, .scrollback:
+            case .log:
                 [
                     .init("Text", items([.search, .searchNext, .searchPrevious, nil, .select, .copyText, .saveText, nil, .back])),
-                    .init("Show", items(screen == .log ? [.follow, .level, .component, .run] : [.machines])),
+                    .init("Show", items([.follow, .level, .component, .run])),
                     .init("Program", items([.help, .palette, .chooseTheme, .redraw, .suspend])),
                 ]
             }
@@ -293,7 +286,7 @@ extension ManagerModel {
                 items.append(.init("  " + title(id), key: prefix + binding.label, prefix.isEmpty ? .run(id) : .nothing))
             }
         }
-        let names: [Screen: String] = [.machines: "Machines", .form: "Settings", .wizard: "New machine", .log: "Log", .scrollback: "Scrollback"]
+        let names: [Screen: String] = [.machines: "Machines", .form: "Settings", .wizard: "New machine", .log: "Log"]
         let context = screen == .console ? "machines" : context
         add(names[screen] ?? "Machines", context)
         if screen == .machines { add("In a console, after \(keymap.host.label)", "host", prefix: keymap.host.label + " ") }

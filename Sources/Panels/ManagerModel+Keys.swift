@@ -5,14 +5,13 @@ import Terminal
 extension ManagerModel {
     /// The context of keys that are pressed now.
     var context: String {
-        if searchLine != nil { return "list" }
+        if screen == .log, logPanel?.text.searchLine != nil { return "list" }
         switch screen {
         case .machines: return list.isFiltering ? "list" : "machines"
         case .console: return "console"
         case .form: return "form"
         case .wizard: return "wizard"
         case .log: return "log"
-        case .scrollback: return "scrollback"
         }
     }
 
@@ -62,8 +61,8 @@ extension ManagerModel {
 
     /// - Returns: whether something takes characters now.
     private mutating func text(_ scalar: Unicode.Scalar) -> Bool {
-        if searchLine != nil {
-            searchLine?.insert(scalar)
+        if screen == .log, logPanel?.text.searchLine != nil {
+            logPanel?.text.searchLine?.insert(scalar)
             return true
         }
         switch screen {
@@ -82,7 +81,7 @@ extension ManagerModel {
             self.wizard = wizard
             field(outcome)
             return outcome != .none
-        case .console, .log, .scrollback: return false
+        case .console, .log: return false
         }
         return true
     }
@@ -130,7 +129,7 @@ extension ManagerModel {
 
     mutating func paste(_ text: String) {
         if overlay != nil { return answer(overlay?.paste(text) ?? .beep) }
-        if searchLine != nil { return _ = searchLine?.paste(text) }
+        if screen == .log, logPanel?.text.searchLine != nil { return _ = logPanel?.text.searchLine?.paste(text) }
         switch screen {
         case .console: console { $0.handle(.paste(text), at: $1) }
         case .form:
@@ -144,7 +143,7 @@ extension ManagerModel {
             self.wizard = wizard
             field(outcome)
         case .machines where list.isFiltering: for scalar in text.unicodeScalars where Width.of(scalar) > 0 { list.text(scalar) }
-        case .machines, .log, .scrollback: effects.append(.beep)
+        case .machines, .log: effects.append(.beep)
         }
     }
 
@@ -248,7 +247,6 @@ extension ManagerModel {
             self.wizard = wizard
             field(outcome)
         case .log: logPanel?.text.click(row: event.row, in: area)
-        case .scrollback: scrollback?.click(row: event.row, in: area)
         case .console: break
         }
     }

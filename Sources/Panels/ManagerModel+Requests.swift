@@ -15,7 +15,7 @@ extension ManagerModel {
             choosing = nil
             if screen == .form { form?.choose(key, value) } else { wizard?.choose(key, value) }
         case .manager(let request): perform(request)
-        case .nothing, .send, .hold, .askSysRq, .sysRq, .typeNow, .drive, .insert, .eject: break
+        case .nothing, .send, .hold, .askSysRq, .sysRq, .typeNow, .drive, .insert, .eject, .detach: break
         }
     }
 

@@ -6,7 +6,7 @@ import Terminal
 ///
 /// Times are milliseconds of any clock that does not go back.
 public struct ManagerModel: Sendable {
-    public enum Screen: Hashable, Sendable { case machines, console, form, wizard, log, scrollback }
+    public enum Screen: Hashable, Sendable { case machines, console, form, wizard, log }
 
     public enum Effect: Sendable {
         /// To a machine whose console or thumbnail is open.
@@ -71,11 +71,8 @@ public struct ManagerModel: Sendable {
     public internal(set) var form: SettingsPanel?
     public internal(set) var wizard: WizardPanel?
     public internal(set) var logPanel: LogPanel?
-    public internal(set) var scrollback: TextPanel?
     /// Field whose choices are on the list.
     var choosing: String?
-    /// The line for a search has the keyboard.
-    var searchLine: TextLine?
     var isSplit = false
     var toast: (text: String, until: UInt64)?
     var sequence: [Chord] = []
@@ -187,8 +184,8 @@ public struct ManagerModel: Sendable {
             guard let work, case .progress(var panel) = overlay else { break }
             (panel.done, panel.total, panel.elapsed) = (done, total, now - work.since)
             overlay = .progress(panel)
-        case .log(let name, let run, let runs, let lines):
-            if logPanel?.name == name { logPanel?.update(run: run, runs: runs, lines: lines) }
+        case .log(let name, let run, let runs, let lines, let isMore):
+            if logPanel?.name == name { logPanel?.update(run: run, runs: runs, lines: lines, isMore: isMore) }
         }
         return drain()
     }
@@ -201,8 +198,7 @@ public struct ManagerModel: Sendable {
 
     public mutating func showScrollback(_ lines: [String], of name: String, at time: UInt64) {
         now = time
-        guard screen == .scrollback, current == name else { return }
-        scrollback?.update(lines)
+        consoles[name]?.showScrollback(lines, at: time)
     }
 
     public mutating func tick(at time: UInt64) -> [Effect] {
@@ -295,6 +291,9 @@ public struct ManagerModel: Sendable {
                 close(name)
                 say(ManagerModel.words(outcome, name), milliseconds: 6000)
             case .manager(let id): run(id)
+            case .detach: leaveConsole()
+            case .readScrollback: effects.append(.readScrollback(name))
+            case .saveText(let text): effects.append(.saveText(text, prefix: "vitrine-" + name))
             }
         }
     }
@@ -327,7 +326,6 @@ public struct ManagerModel: Sendable {
             own.isLinear = settings.isLinear
             own.mouse = settings.mouse
             var console = ConsoleModel(own)
-            effects += []
             _ = console.setReportsReleases(reportsReleases, at: now)
             if let view = views[name] { _ = console.update(view, at: now) }
             consoles[name] = console
@@ -346,14 +344,13 @@ public struct ManagerModel: Sendable {
         consoles[name] = nil
         guard current == name else { return }
         current = nil
-        if screen == .console || screen == .scrollback { leaveConsole() }
+        if screen == .console { leaveConsole() }
     }
 
     mutating func leaveConsole() {
         console { $0.releaseAll(at: $1) }
         screen = .machines
         focus = 1
-        scrollback = nil
         effects.append(.mouse(mouseMode))
         layOut()
     }

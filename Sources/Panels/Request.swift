@@ -19,6 +19,8 @@ public enum Request: Equatable, Sendable {
     /// The path is what the dialog's line holds.
     case insert(Bay, String)
     case eject(Bay)
+    /// Leave a machine that another process runs.
+    case detach
     /// For the manager; a console by itself knows none of these.
     case manager(ManagerRequest)
     case nothing

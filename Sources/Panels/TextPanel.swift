@@ -1,5 +1,15 @@
 import Terminal
 
+/// What a command of a text came to.
+enum TextAnswer: Equatable {
+    /// The panel has no use for it.
+    case unknown
+    case done
+    case say(String)
+    case copy(String)
+    case save(String)
+}
+
 /// Lines to read: scrolled, searched, selected, copied. What has scrolled off a guest's screen, and logs.
 public struct TextPanel: Equatable, Sendable {
     public private(set) var lines: [String] = []
@@ -10,6 +20,10 @@ public struct TextPanel: Equatable, Sendable {
     /// New lines come into view.
     public var follows = true
     private(set) var wanted = ""
+    /// The line for a search has the keyboard.
+    var searchLine: TextLine?
+    /// Where a search begins: forward in a log, backward from the newest line of a screen.
+    var searchesForward = true
     private var anchor: Int?
     private var page = 20
     private var left = 0
@@ -33,7 +47,40 @@ public struct TextPanel: Equatable, Sendable {
         return (selection.map { Array(lines[$0]) } ?? lines).map { $0 + "\n" }.joined()
     }
 
-    mutating func command(_ id: ActionID) -> Bool {
+    mutating func command(_ id: ActionID) -> TextAnswer {
+        if searchLine != nil { return searching(id) }
+        switch id {
+        case .search:
+            searchLine = TextLine()
+            return .done
+        case .searchNext, .searchPrevious:
+            guard !wanted.isEmpty else { return .say("Nothing has been searched for yet.") }
+            return search(wanted, forward: (id == .searchNext) == searchesForward)
+        case .copyText, .saveText:
+            guard !lines.isEmpty else { return .say("There is nothing to copy.") }
+            let text = chosen
+            anchor = nil
+            return id == .copyText ? .copy(text) : .save(text)
+        case .cancel where anchor != nil:
+            anchor = nil
+            return .done
+        default: return move(id) ? .done : .unknown
+        }
+    }
+
+    private mutating func searching(_ id: ActionID) -> TextAnswer {
+        switch id {
+        case .accept:
+            let text = searchLine?.text ?? ""
+            searchLine = nil
+            return text.isEmpty ? .done : search(text, forward: searchesForward)
+        case .cancel: searchLine = nil
+        default: return searchLine?.command(id) == true ? .done : .unknown
+        }
+        return .done
+    }
+
+    private mutating func move(_ id: ActionID) -> Bool {
         let last = max(0, lines.count - 1)
         switch id {
         case .listUp: cursor = max(0, cursor - 1)
@@ -59,23 +106,28 @@ public struct TextPanel: Equatable, Sendable {
     }
 
     /// Goes to the next line that has a text.
-    /// - Returns: whether there is one.
-    mutating func search(_ text: String, forward: Bool) -> Bool {
+    private mutating func search(_ text: String, forward: Bool) -> TextAnswer {
         wanted = text
         let needle = text.lowercased()
-        guard !needle.isEmpty, !lines.isEmpty else { return false }
+        guard !needle.isEmpty, !lines.isEmpty else { return .done }
         for step in 1...lines.count {
             let i = (cursor + (forward ? step : lines.count - step)) % lines.count
             if lines[i].lowercased().contains(needle) {
                 cursor = i
                 follows = false
-                return true
+                return .done
             }
         }
-        return false
+        return .say("'\(text)' does not occur.")
     }
 
-    mutating func endSelection() { anchor = nil }
+    /// The line that a search is typed into, in the place of the bar.
+    func drawSearch(row: Int, on surface: inout Surface) {
+        guard let searchLine else { return }
+        surface.fill(Rect(x: 0, y: row, width: surface.width, height: 1), .status)
+        surface.put(" Search: ", .statusKey, column: 0, row: row)
+        searchLine.draw(column: 9, row: row, width: surface.width - 10, role: .input, showsCursor: true, on: &surface)
+    }
 
     func first(_ room: Int) -> Int {
         follows ? max(0, lines.count - room) : max(0, min(cursor - room / 2, lines.count - room))

@@ -79,6 +79,14 @@ public struct DataFolders: Sendable {
         return result.sorted()
     }
 
+    /// A theme from any file; what it inherits is looked for as ever.
+    public func themeFile(_ path: String) throws(DataError) -> Theme {
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+            throw DataError(file: path, message: "cannot be read: it is not a UTF-8 text file that you may open")
+        }
+        return try Theme.parse(file: path, text: text) { (parent) throws(DataError) in try theme(parent, [path]) }
+    }
+
     public func theme(_ name: String) throws(DataError) -> Theme { try theme(name, []) }
 
     private func theme(_ name: String, _ open: Set<String>) throws(DataError) -> Theme {

@@ -77,6 +77,8 @@ public final class CannedLibrary: MachineLibrary {
 
     public func control(_ name: String) throws(MachineError) -> any MachineControl { machine(name) }
 
+    public func release(_ control: any MachineControl) {}
+
     /// The canned machine behind a name.
     public func machine(_ name: String) -> CannedMachine {
         content.withLock { content in
@@ -136,14 +138,17 @@ public final class CannedLibrary: MachineLibrary {
                     $0.apply(settings)
                 }
             }
-        case .log(let name, let run): return .log(name, run: run, runs: 2, lines: CannedLibrary.log)
+        case .log(let name, let run): return .log(name, run: run, runs: 2, lines: CannedLibrary.log, isMore: false)
         case .cancel: break
         }
         return .done(request)
     }
 
     public static let log: [String] = (0..<60).map { i in
-        let level = i % 17 == 0 ? "error" : i % 5 == 0 ? "warning" : "info"
-        return "00:00:\(i < 10 ? "0" : "")\(i).000000 \(level) \(["machine", "fdc", "ide", "vga"][i % 4]) line \(i) of the sample"
+        let level: LogLevel = i % 17 == 0 ? .error : i % 5 == 0 ? .warn : .info
+        return LogLine(
+            level, ["VM", "FDC", "IDE", "Guest Log"][i % 4], "Line \(i) of the sample", guestTime: UInt64(i) * 1_500_000_000,
+            hostMicroseconds: 1_764_140_222_000_000 + Int64(i) * 1_500_000
+        ).formatted
     }
 }

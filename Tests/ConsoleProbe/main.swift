@@ -74,6 +74,7 @@ switch result {
 case .ended(let outcome):
     tell("ended: \(outcome)")
     exit(outcome.exitStatus)
+case .detached: exit(0)
 case .signalled(let number): exit(128 + number)
 case .hangup: exit(129)
 case .unusable(let sentence):

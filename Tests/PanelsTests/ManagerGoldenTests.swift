@@ -53,9 +53,10 @@ enum ManagerScene: String, CaseIterable, Sendable {
         case .log: bench.run(.log)
         case .scrollback:
             bench.select("DOS games", .open)
-            bench.run(.scrollback, .search)
+            bench.run(.scrollback)
+            try bench.press("/")
             bench.type("line 17")
-            bench.run(.accept, .select, .listDown, .listDown)
+            try bench.press("ret", "space", "down", "down")
         case .console: bench.select("DOS games", .open)
         case .progress:
             bench.progress()
