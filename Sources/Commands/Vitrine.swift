@@ -14,14 +14,15 @@ public struct Vitrine: Verb {
     public static let configuration = CommandConfiguration(
         commandName: "vitrine", abstract: "A PC in your terminal.",
         discussion: "Without a verb: the manager of your machines. Start with 'vitrine demo', or with 'vitrine run' and an image of a floppy, a disk or a CD.", version: version,
-        subcommands: [Run.self, Demo.self] + machineVerbs + runningVerbs + screenVerbs)
+        subcommands: [Run.self, Demo.self] + machineVerbs + runningVerbs + screenVerbs,
+        defaultSubcommand: Manager.self)
 
     /// Verbs on stored machines.
     private static let machineVerbs: [any ParsableCommand.Type] = [
         Create.self, List.self, Show.self, SetVerb.self, Clone.self, Rename.self, Delete.self, PathVerb.self, OSTypes.self, Disk.self,
     ]
     /// Verbs about screens and words.
-    private static let screenVerbs: [any ParsableCommand.Type] = [Theme.self, Man.self]
+    private static let screenVerbs: [any ParsableCommand.Type] = [Manager.self, Theme.self, Man.self]
     static let themeVerbs: [any ParsableCommand.Type] = [ThemeList.self, ThemeCheck.self]
     static let diskVerbs: [any ParsableCommand.Type] = [DiskCreate.self, DiskInfo.self]
     /// Verbs on machines that run.
@@ -30,24 +31,9 @@ public struct Vitrine: Verb {
         Screenshot.self, RunningScript.self, Log.self,
     ]
 
-    @OptionGroup(title: "Screen") var options: ScreenOptions
-    @Option(help: .hidden) var screen: String?
-    @Option(help: .hidden) var keys: String?
-    @Flag(help: .hidden) var dump = false
-
     public init() {}
 
-    func run(in host: Host) throws(MachineError) -> Int32 {
-        if dump || screen != nil || keys != nil {
-            // The screen as text after some keys, without a terminal: for tests and reports.
-            host.standardOutput(try host.screenHook().dump(screen ?? "80x24", keys ?? "", options.settings).get())
-            return 0
-        }
-        guard host.isTerminal() else {
-            throw MachineError(.wrongPlace, "The machine manager needs a terminal; see 'vitrine --help' for what works without one.")
-        }
-        return try host.screenHook().manager(options.settings).status()
-    }
+    func run(in host: Host) throws(MachineError) -> Int32 { throw .usage("Which verb?") }
 
     /// Names of all verbs, `disk create` for those in another; what menus can do must be among them.
     public static var verbNames: [String] {

@@ -31,7 +31,8 @@ private struct Bench {
             case .savePicture: pictures += 1
             case .finish(let outcome): self.outcome = outcome
             case .mouse(let mode): mouse = mode
-            case .suspend, .redraw, .loadTheme, .manager: break
+            case .suspend, .redraw, .loadTheme, .manager, .detach, .saveText: break
+            case .readScrollback: model.showScrollback((1...100).map { "line \($0)" }, at: now)
             }
         }
     }
