@@ -43,7 +43,8 @@ enum ManualPage {
         let inner = configuration.subcommands
         if inner.isEmpty {
             // The parser's own help in plain columns: usage and options as users see them.
-            let help = Vitrine.helpMessage(for: command, columns: 78).split(separator: "\n", omittingEmptySubsequences: false).drop { !$0.hasPrefix("USAGE:") }
+            let message = Vitrine.helpMessage(for: command, columns: 78).split(separator: "\n", omittingEmptySubsequences: false)
+            let help = message.drop { !$0.hasPrefix("USAGE:") }
             lines += [".Bd -literal"] + help.map { literal(String($0)) } + [".Ed"]
         }
         return lines + inner.flatMap { section($0, names) }
@@ -53,8 +54,7 @@ enum ManualPage {
     private static func plain(_ text: String) -> String { literal(text.split(whereSeparator: \.isNewline).joined(separator: " ")) }
 
     private static func literal(_ line: String) -> String {
-        let escaped = line.split(separator: "\\", omittingEmptySubsequences: false).joined(separator: "\\e").split(separator: "-", omittingEmptySubsequences: false)
-            .joined(separator: "\\-")
+        let escaped = line.replacing("\\", with: "\\e").replacing("-", with: "\\-")
         return escaped.hasPrefix(".") || escaped.hasPrefix("'") ? "\\&" + escaped : escaped
     }
 }

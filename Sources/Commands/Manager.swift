@@ -14,7 +14,7 @@ struct Manager: Verb {
     func run(in host: Host) throws(MachineError) -> Int32 {
         if dump || screen != nil || keys != nil {
             // The screen as text after some keys, without a terminal: for tests and reports.
-            host.standardOutput(try host.screenHook().dump(screen ?? "80x24", keys ?? "", options.settings).get())
+            host.standardOutput(try host.screenHook().screenText(screen ?? "80x24", keys ?? "", options.settings).get())
             return 0
         }
         guard host.isTerminal() else {

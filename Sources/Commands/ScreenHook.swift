@@ -5,7 +5,7 @@ public struct ScreenHook: Sendable {
     /// The manager of stored machines, until the user leaves.
     public var manager: @MainActor @Sendable (ConsoleSettings) -> ConsoleEnd
     /// The manager's screen as text after some keys, without a terminal.
-    public var dump: @MainActor @Sendable (_ size: String, _ keys: String, ConsoleSettings) -> TextResult
+    public var screenText: @MainActor @Sendable (_ size: String, _ keys: String, ConsoleSettings) -> TextResult
     /// What is to say about a theme file; nothing: it is good.
     public var checkTheme: @Sendable (_ path: String) -> TextResult
     /// Names of the themes or keymaps, the chosen one marked.
@@ -17,12 +17,12 @@ public struct ScreenHook: Sendable {
 
     public init(
         manager: @escaping @MainActor @Sendable (ConsoleSettings) -> ConsoleEnd,
-        dump: @escaping @MainActor @Sendable (String, String, ConsoleSettings) -> TextResult,
+        screenText: @escaping @MainActor @Sendable (String, String, ConsoleSettings) -> TextResult,
         checkTheme: @escaping @Sendable (String) -> TextResult, themes: @escaping @Sendable () -> TextResult,
         keys: @escaping @Sendable (String?) -> TextResult, testKeys: @escaping @MainActor @Sendable (ConsoleSettings) -> ConsoleEnd
     ) {
         self.manager = manager
-        self.dump = dump
+        self.screenText = screenText
         self.checkTheme = checkTheme
         self.themes = themes
         self.keys = keys

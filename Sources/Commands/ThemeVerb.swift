@@ -24,7 +24,10 @@ struct ThemeList: Verb {
 struct ThemeCheck: Verb {
     static let configuration = CommandConfiguration(
         commandName: "check", abstract: "Say what is wrong with a theme file.",
-        discussion: "Errors name file, line and column and end with 66. Text that is hard to read and selections that are invisible without colours are warnings.")
+        discussion: """
+            Errors name file, line and column and end with 66. Text that is hard to read and selections that are invisible without colours are \
+            warnings.
+            """)
 
     @Argument(help: "The file.") var file: String
 

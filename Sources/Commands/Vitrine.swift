@@ -13,7 +13,10 @@ public struct Vitrine: Verb {
     public static let version = "0.1.0"
     public static let configuration = CommandConfiguration(
         commandName: "vitrine", abstract: "A PC in your terminal.",
-        discussion: "Without a verb: the manager of your machines. Start with 'vitrine demo', or with 'vitrine run' and an image of a floppy, a disk or a CD.", version: version,
+        discussion: """
+            Without a verb: the manager of your machines. Start with 'vitrine demo', or with 'vitrine run' and an image of a floppy, a disk or \
+            a CD.
+            """, version: version,
         subcommands: [Run.self, Demo.self] + machineVerbs + runningVerbs + screenVerbs,
         defaultSubcommand: Manager.self)
 

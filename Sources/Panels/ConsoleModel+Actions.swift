@@ -122,7 +122,8 @@ extension ConsoleModel {
         case .quit where isAttached:
             overlay = .dialog(
                 DialogPanel(
-                    title: "Quit", lines: ["\(view.name) is \(view.state.rawValue) and can go on without this screen.", "Powering off loses unsaved guest data."],
+                    title: "Quit",
+                    lines: ["\(view.name) is \(view.state.rawValue) and can go on without this screen.", "Powering off loses unsaved guest data."],
                     buttons: [
                         .init("Keep running", .detach), .init("ACPI shutdown", .confirmed(.acpiOff)), .init("Power off", .confirmed(.powerOff)),
                         .init("Cancel"),

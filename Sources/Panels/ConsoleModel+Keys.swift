@@ -106,8 +106,8 @@ extension ConsoleModel {
         if typing != nil, event.key == .named(.esc) { return stopTyping() }
         var chord = Chord(event)
         if sequence.isEmpty, chord.modifiers == .alt,
-            case .named(.esc) = keymap.bindings("console").first(where: { $0.keys.count == 2 })?.keys[0].key,
-            keymap.match([chord], in: "console") == .none
+            keymap.match([chord], in: "console") == .none,
+            keymap.match([Chord(.named(.esc)), Chord(chord.key)], in: "console") != .none
         {
             // Esc and a digit typed fast arrive as Alt and the digit.
             sequence = [Chord(.named(.esc))]

@@ -270,9 +270,15 @@ public struct FieldsPanel: Equatable, Sendable {
     static func helpWidth(_ area: Rect) -> Int { max(24, min(52, area.width * 2 / 5)) }
 
     func draw(in area: Rect, title: String, look: PanelLook, isForm: Bool, on surface: inout Surface) {
-        let aside = FieldsPanel.helpWidth(area)
-        let main = Rect(x: area.x, y: area.y, width: area.width - aside, height: area.height)
-        let side = Rect(x: main.right, y: area.y, width: aside, height: area.height)
+        var aside = FieldsPanel.helpWidth(area)
+        var main = Rect(x: area.x, y: area.y, width: area.width - aside, height: area.height)
+        var side = Rect(x: main.right, y: area.y, width: aside, height: area.height)
+        if look.linear {
+            // The help below, not beside: lines are read whole.
+            aside = min(8, area.height / 2)
+            main = Rect(x: area.x, y: area.y, width: area.width, height: area.height - aside)
+            side = Rect(x: area.x, y: main.bottom, width: area.width, height: aside)
+        }
         look.frame(main, title: title, focused: true, on: &surface)
         let inside = main.inset(1), rows = rowsOfPanel, start = first(rows, inside.height)
         let titleWidth = min(inside.width / 2, (fields.map { Width.of($0.title) + Width.of($0.sign) }.max() ?? 0) + 2)
@@ -340,7 +346,10 @@ public struct FieldsPanel: Equatable, Sendable {
         guard let field = current else { return }
         let inside = side.inset(1)
         var lines = PanelLook.wrap(field.help, inside.width - 2)
-        if case .order = field.kind { lines += [""] + PanelLook.wrap("Left and Right choose an entry, Space takes it out or in, Alt-Up and Alt-Down move it.", inside.width - 2) }
+        if case .order = field.kind {
+            let how = "Left and Right choose an entry, Space takes it out or in, Alt-Up and Alt-Down move it."
+            lines += [""] + PanelLook.wrap(how, inside.width - 2)
+        }
         if case .choice(let choices) = field.kind, choices.count > 1 {
             lines += [""] + PanelLook.wrap("Left and Right change it, Enter shows all \(choices.count).", inside.width - 2)
         }

@@ -16,7 +16,7 @@ public struct LogPanel: Equatable, Sendable {
             let seconds = line.dropFirst(25).prefix(11).trimmed
             let guest = String(repeating: " ", count: max(0, 9 - seconds.count)) + seconds
             let level = parsed.level.rawValue + String(repeating: " ", count: max(0, 5 - parsed.level.rawValue.count))
-            let component = parsed.component + String(repeating: " ", count: max(0, 8 - parsed.component.count))
+            let component = parsed.component + String(repeating: " ", count: max(0, 9 - parsed.component.count))
             text = "\(time) \(guest) \(level) \(component) \(parsed.text)"
             (self.level, self.component) = (parsed.level, parsed.component)
         }

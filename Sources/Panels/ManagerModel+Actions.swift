@@ -50,7 +50,7 @@ extension ManagerModel {
         case .back, .cancel: back()
         case .save: if let form { save(form) }
         case .nextStep: nextStep()
-        case .previousStep: if wizard?.back() == false { back() }
+        case .previousStep: if wizard?.back() == false { effects.append(.beep) }
         case .level: logPanel?.cycleLevel()
         case .component:
             guard let panel = logPanel else { return }
@@ -243,7 +243,9 @@ extension ManagerModel {
         let command: String
         switch screen {
         case .wizard: command = wizard?.command ?? ""
-        case .form: command = form.flatMap { $0.changes.isEmpty ? nil : CommandText.set($0.name, from: $0.original, to: $0.settings) } ?? "Nothing has been changed: there is no command for that."
+        case .form:
+            command = form.flatMap { CommandText.set($0.name, from: $0.original, to: $0.settings) }
+                ?? "Nothing has been changed: there is no command for that."
         default:
             guard let row = list.selected, let settings = row.settings else { return effects.append(.beep) }
             command = CommandText.create(row.name, settings)

@@ -105,7 +105,8 @@ extension ManagerModel {
         guard !list.rows.isEmpty else {
             look.frame(parts.list, title: "1 Machines", focused: true, on: &surface)
             let key = { (id: ActionID) -> String in keymap.label(for: id.rawValue, in: "machines") ?? "?" }
-            let text = hasRows ? "No machines yet. Press \(key(.newMachine)) to create one, or \(keymap.label(for: ActionID.help.rawValue, in: "global") ?? "?") for help" : "Looking for machines…"
+            let help = keymap.label(for: ActionID.help.rawValue, in: "global") ?? key(.help)
+            let text = hasRows ? "No machines yet. Press \(key(.newMachine)) to create one, or \(help) for help" : "Looking for machines…"
             let y = parts.list.y + parts.list.height / 2
             surface.put(text, .list, column: max(1, (parts.list.width - Width.of(text)) / 2), row: y, limit: parts.list.width - 2)
             look.point(max(1, (parts.list.width - Width.of(text)) / 2), y, on: &surface)

@@ -26,7 +26,9 @@ extension ManagerModel {
     private mutating func screenKey(_ event: KeyEvent) {
         var chord = Chord(event)
         let context = context
-        if sequence.isEmpty, chord.modifiers == .alt, keymap.match([chord], in: context) == .none, hasEscapeSequences(context) {
+        if sequence.isEmpty, chord.modifiers == .alt, keymap.match([chord], in: context) == .none,
+            keymap.match([Chord(.named(.esc)), Chord(chord.key)], in: context) != .none
+        {
             // Esc and a digit typed fast arrive as Alt and the digit.
             sequence = [Chord(.named(.esc))]
             chord.modifiers = []
@@ -56,8 +58,6 @@ extension ManagerModel {
     private func isPrefix(_ keys: [Chord], _ context: String) -> Bool {
         keymap.bindings(context).contains { $0.keys.count > keys.count && $0.keys.starts(with: keys) && $0.target != .nothing }
     }
-
-    private func hasEscapeSequences(_ context: String) -> Bool { isPrefix([Chord(.named(.esc))], context) }
 
     /// - Returns: whether something takes characters now.
     private mutating func text(_ scalar: Unicode.Scalar) -> Bool {
@@ -175,7 +175,10 @@ extension ManagerModel {
             overlay = .dialog(
                 DialogPanel(
                     title: "Host key",
-                    lines: ["\(chord.label) alone would be missing in every text.", "Press it with Ctrl or Alt, or a function key.", "Enter keeps \(keymap.host.label)."],
+                    lines: [
+                        "\(chord.label) alone would be missing in every text.", "Press it with Ctrl or Alt, or a function key.",
+                        "Enter keeps \(keymap.host.label).",
+                    ],
                     buttons: [], input: .none))
             return
         }

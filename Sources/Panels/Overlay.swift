@@ -73,6 +73,8 @@ public enum Overlay: Equatable, Sendable {
 
     func draw(in area: Rect, border: BorderStyle, shadow: Bool, linear: Bool = false, on surface: inout Surface) {
         surface.cursor = nil
+        // Nothing beside it: a screen reader reads whole lines.
+        if linear { surface.fill(area, .list) }
         switch self {
         case .list(let panel): panel.draw(in: area, border: border, shadow: shadow, linear: linear, on: &surface)
         case .menu(let panel): panel.draw(in: area, border: border, shadow: shadow, on: &surface)

@@ -29,6 +29,8 @@ public struct SettingsPanel: Equatable, Sendable {
         panel = FieldsPanel(fields())
     }
 
+    /// Key of the field that has the keyboard; a list's elements have `#` and their number behind it.
+    public var currentKey: String? { panel.current?.key }
     public var changes: [SettingChange] { SettingChange.all(from: original, to: settings) }
     public var canSave: Bool { bad.isEmpty && contradiction == nil && !changes.isEmpty }
     public var isChanged: Bool { !changes.isEmpty || !bad.isEmpty }

@@ -56,7 +56,8 @@ public struct WizardPanel: Equatable, Sendable {
             return [
                 .init(
                     "name", title: "Name",
-                    help: "What the machine is called, here and on the command line. Its folder has the same name. Letters, digits, blanks and - _ . are allowed.",
+                    help: "What the machine is called, here and on the command line. Its folder has the same name. Letters, digits, blanks "
+                        + "and - _ . are allowed.",
                     kind: .text(unit: ""), value: draft.name),
                 .init(
                     "family", title: "Family", help: "What kind of system will run on it. The next field offers the systems of the family.",
@@ -134,9 +135,25 @@ public struct WizardPanel: Equatable, Sendable {
 
     // MARK: Input
 
-    mutating func command(_ id: ActionID) -> FieldsPanel.Outcome { take(panel.command(id)) }
-    mutating func text(_ scalar: Unicode.Scalar) -> FieldsPanel.Outcome { take(panel.text(scalar)) }
-    mutating func paste(_ text: String) -> FieldsPanel.Outcome { take(panel.paste(text)) }
+    mutating func command(_ id: ActionID) -> FieldsPanel.Outcome {
+        if id == .backspace || id == .deleteForward { dropOffer() }
+        return take(panel.command(id))
+    }
+    mutating func text(_ scalar: Unicode.Scalar) -> FieldsPanel.Outcome {
+        dropOffer()
+        return take(panel.text(scalar))
+    }
+    mutating func paste(_ text: String) -> FieldsPanel.Outcome {
+        dropOffer()
+        return take(panel.paste(text))
+    }
+
+    /// The name that we offer goes as soon as one is typed.
+    private mutating func dropOffer() {
+        guard step == .system, panel.current?.key == "name", !draft.nameIsOwn else { return }
+        panel.set("name", "")
+        (draft.name, draft.nameIsOwn) = ("", true)
+    }
     mutating func choose(_ key: String, _ value: String) {
         panel.set(key, value)
         _ = take(.changed(key))
@@ -151,7 +168,7 @@ public struct WizardPanel: Equatable, Sendable {
 
     private mutating func change(_ key: String, _ text: String) {
         switch key {
-        case "name": (draft.name, draft.nameIsOwn) = (text, !text.isEmpty)
+        case "name": (draft.name, draft.nameIsOwn) = (text, true)
         case "family": if let first = OSType.all.last(where: { $0.family == text }) { draft.choose(first, taken: taken) }
         case "general.os-type": if let system = OSType.named(text) { draft.choose(system, taken: taken) }
         case "disk": draft.diskChoice = MachineDraft.DiskChoice(rawValue: text) ?? .new

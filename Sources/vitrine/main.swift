@@ -34,7 +34,7 @@ func text(_ body: () throws -> String) -> TextResult {
 let console = ConsoleHook { end(runConsole(machine: $0, options: options($1))) }
 let screens = ScreenHook(
     manager: { end(runManager(library: StoreLibrary(), options: options($0))) },
-    dump: { size, keys, settings in text { try dumpManager(library: StoreLibrary(), size: size, keys: keys, options: options(settings)) } },
+    screenText: { size, keys, settings in text { try dumpManager(library: StoreLibrary(), size: size, keys: keys, options: options(settings)) } },
     checkTheme: { path in text { try themeReport(path) } }, themes: { text { try themeList() } },
     keys: { keymap in text { try keyTable(keymap) } }, testKeys: { end(runKeyTest(options: options($0))) })
 

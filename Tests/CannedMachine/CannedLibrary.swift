@@ -98,7 +98,9 @@ public final class CannedLibrary: MachineLibrary {
     }
 
     private func answer(_ request: LibraryRequest, _ content: inout Content) -> LibraryEvent {
-        func change(_ name: String, _ body: (inout MachineRow) -> Void) { for i in content.rows.indices where content.rows[i].name == name { body(&content.rows[i]) } }
+        func change(_ name: String, _ body: (inout MachineRow) -> Void) {
+            for i in content.rows.indices where content.rows[i].name == name { body(&content.rows[i]) }
+        }
         switch request {
         case .start(let names):
             for name in names { change(name) { ($0.state, $0.uptimeSeconds, $0.load) = (.running, 0, 12) } }

@@ -8,7 +8,8 @@ import Panels
 // The console around a canned machine, for the end-to-end tests. Not shipped.
 //
 //     consoleprobe [--scene NAME] [--log FILE] [--theme NAME] [--keymap NAME] [--host KEY] [--data FOLDER]
-//                  [--manager sample|empty|200] [--reader] [--ask-host-key] [--ascii] [--mono] [--no-probe] [--released] [--crash-on-f11 segv|abort|trap] [--say TEXT]
+//                  [--manager sample|empty|200] [--reader] [--ask-host-key]
+//                  [--ascii] [--mono] [--no-probe] [--released] [--crash-on-f11 segv|abort|trap] [--say TEXT]
 
 var options = ConsoleOptions()
 var scene = CannedMachine.Scene.prompt

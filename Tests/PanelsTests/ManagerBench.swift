@@ -18,7 +18,10 @@ struct ManagerBench {
     var hostKey: String?
     var theme: String?, keymapName: String?
 
-    init(_ rows: [MachineRow] = CannedLibrary.sample, size: Size = Size(width: 80, height: 24), theme: String = "borland", linear: Bool = false, asksHostKey: Bool = false) throws {
+    init(
+        _ rows: [MachineRow] = CannedLibrary.sample, size: Size = Size(width: 80, height: 24), theme: String = "borland",
+        linear: Bool = false, asksHostKey: Bool = false
+    ) throws {
         let vocabulary = Keymap.Vocabulary(actions: Set(ActionID.allCases.map(\.rawValue)), contexts: Set(Action.contexts))
         let keymap = try shipped.keymap("default", vocabulary: vocabulary)
         var settings = ManagerModel.Settings(

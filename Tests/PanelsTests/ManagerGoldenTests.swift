@@ -114,13 +114,18 @@ extension ManagerBench {
         let surface = bench.model.draw(at: bench.now)
         let table = InkTable(theme: bench.model.theme, tier: .mono, guestPalette: Palette.vga)
         let mods = (0..<surface.height).map { y in
-            surface.row(y).map { table[$0.ink].mods }.map { $0.contains(.reverse) ? "R" : $0.contains(.bold) ? "B" : $0.contains(.underline) ? "U" : "." }.joined()
+            surface.row(y).map { cell in
+                let mods = table[cell.ink].mods
+                return mods.contains(.reverse) ? "R" : mods.contains(.bold) ? "B" : mods.contains(.underline) ? "U" : "."
+            }.joined()
         }.joined(separator: "\n")
         #expect(mods.contains("R"))
         try expectGolden(surface.text + "\n--- attributes\n" + mods, "manager/\(scene.rawValue)-mono")
     }
 
-    @Test("for screen readers there are no frames, and the cursor is where the attention is", arguments: [ManagerScene.machines, .menu, .form, .delete, .log, .wizard1])
+    @Test(
+        "for screen readers there are no frames, and the cursor is where the attention is",
+        arguments: [ManagerScene.machines, .menu, .form, .delete, .log, .wizard1])
     func linear(scene: ManagerScene) throws {
         let bench = try scene.bench(Size(width: 80, height: 24), theme: "dark", linear: true)
         let surface = bench.model.draw(at: bench.now)
