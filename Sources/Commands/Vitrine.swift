@@ -23,6 +23,7 @@ public struct Vitrine: Verb {
     /// Verbs on stored machines.
     private static let machineVerbs: [any ParsableCommand.Type] = [
         Create.self, List.self, Show.self, SetVerb.self, Clone.self, Rename.self, Delete.self, PathVerb.self, OSTypes.self, Disk.self,
+        VBox.self,
     ]
     /// Verbs about screens and words.
     private static let screenVerbs: [any ParsableCommand.Type] = [Manager.self, Theme.self, Man.self]
@@ -35,6 +36,8 @@ public struct Vitrine: Verb {
     ]
 
     public init() {}
+
+    static func has(_ verb: String) -> Bool { configuration.subcommands.contains { $0._commandName == verb } }
 
     func run(in host: Host) throws(MachineError) -> Int32 { throw .usage("Which verb?") }
 

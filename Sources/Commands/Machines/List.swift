@@ -7,6 +7,7 @@ struct List: Verb {
 
     @Option(help: ArgumentHelp("Only those in this state: \(StoredState.allCases.map(\.rawValue).joined(separator: ", ")).", valueName: "state"))
     var state: StoredState?
+    @Flag(help: "Only those that a process has: starting, running, paused, stuck.") var running = false
     @Option(help: ArgumentHelp("Only those of this group, or of groups in it.", valueName: "group")) var group: String?
     @Option(help: ArgumentHelp("Only those with this tag.", valueName: "tag")) var tag: String?
     @Flag(help: "Names only.") var quiet = false
@@ -23,6 +24,7 @@ struct List: Verb {
     }
 
     private func matches(_ machine: MachineReport) -> Bool {
+        if running, !machine.state.isLive { return false }
         if let state, machine.state != state { return false }
         if let group, machine.group != group, machine.group?.hasPrefix(group + "/") != true { return false }
         if let tag, machine.tags?.contains(tag) != true { return false }
