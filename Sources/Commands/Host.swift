@@ -10,21 +10,31 @@ public struct Host: Sendable {
     public var standardOutput: @Sendable (String) -> Void
     /// Diagnostics; the newline is added.
     public var standardError: @Sendable (String) -> Void
+    /// A line that the user types; nil at the end of the input.
+    public var standardInputLine: @Sendable () -> String?
     public var environment: [String: String]
     /// SIGINT, SIGTERM and SIGHUP end a headless run in good order.
     public var handlesSignals: Bool
 
     public init(
         console: ConsoleHook?, isTerminal: @escaping @Sendable () -> Bool, standardOutput: @escaping @Sendable (String) -> Void,
-        standardError: @escaping @Sendable (String) -> Void, environment: [String: String], handlesSignals: Bool
+        standardError: @escaping @Sendable (String) -> Void, standardInputLine: @escaping @Sendable () -> String? = { nil },
+        environment: [String: String], handlesSignals: Bool
     ) {
         self.console = console
         self.isTerminal = isTerminal
         self.standardOutput = standardOutput
         self.standardError = standardError
+        self.standardInputLine = standardInputLine
         self.environment = environment
         self.handlesSignals = handlesSignals
     }
+
+    /// The stored machines.
+    var store: MachineStore { MachineStore(environment: environment) }
+
+    /// Where relative paths begin.
+    var currentFolder: String { FileManager.default.currentDirectoryPath }
 
     /// This process.
     public static func process(console: ConsoleHook?) -> Host {
@@ -32,7 +42,7 @@ public struct Host: Sendable {
             console: console, isTerminal: { isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1 },
             standardOutput: { FileHandle.standardOutput.write(Data($0.utf8)) },
             standardError: { FileHandle.standardError.write(Data(($0 + "\n").utf8)) },
-            environment: ProcessInfo.processInfo.environment, handlesSignals: true)
+            standardInputLine: { readLine() }, environment: ProcessInfo.processInfo.environment, handlesSignals: true)
     }
 }
 

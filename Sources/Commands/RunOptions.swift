@@ -11,6 +11,11 @@ struct MediaOptions: ParsableArguments {
         help: ArgumentHelp("What the hard disks are on: ide (up to 3) or virtio (up to 8).", valueName: "interface"),
         transform: OptionValue.diskInterface)
     var diskInterface = RunSettings.DiskInterface.ide
+    @Option(
+        help: ArgumentHelp(
+            "What becomes of the guest's writes, for each disk in turn: writable, disposable or read-only.", valueName: "access"),
+        transform: OptionValue.diskAccess)
+    var diskAccess: [RunSettings.DiskAccess] = []
     @Option(help: ArgumentHelp("A CD in the drive at the secondary master.", valueName: "file"))
     var cdrom: String?
     @Option(
@@ -24,6 +29,7 @@ struct MediaOptions: ParsableArguments {
         settings.floppy = floppy
         settings.disks = disk
         settings.diskInterface = diskInterface
+        settings.diskAccess = diskAccess
         settings.cdrom = cdrom
         settings.boot = boot ?? []
         settings.disposable = disposable
@@ -55,6 +61,11 @@ struct MachineOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp("Processor model: \(RunSettings.cpuModels.joined(separator: ", ")).", valueName: "name"))
     var cpuModel: String?
+    @Option(
+        help: ArgumentHelp("Video memory in MiB: 1, 2, 4, 8 or 16.", valueName: "mib"))
+    var videoMemory = 16
+    @Flag(inversion: .prefixedNo, help: "Tables of power management and interrupts.")
+    var acpi = true
     @Option(help: ArgumentHelp("auto, translator or interpreter.", valueName: "engine"), transform: OptionValue.engine)
     var engine = RunSettings.Engine.auto
     @Option(
@@ -66,6 +77,8 @@ struct MachineOptions: ParsableArguments {
         help: ArgumentHelp("Start of the guest's clock in UTC, for example 2001-02-03T04:05:06.", valueName: "iso8601"),
         transform: OptionValue.date)
     var rtc: Int64?
+    @Flag(help: "The guest's clock shows local time in place of UTC, as DOS and Windows want it.")
+    var rtcLocal = false
     @Flag(help: "A virtio source of random numbers; with --clock virtual they repeat.")
     var virtioRng = false
     @Flag(help: "A virtio balloon, through which the guest can give memory back.")
@@ -76,6 +89,9 @@ struct MachineOptions: ParsableArguments {
         settings.memoryMiB = memory ?? settings.memoryMiB
         settings.cpus = cpus
         settings.cpuModel = cpuModel ?? settings.cpuModel
+        settings.videoMemoryMiB = videoMemory
+        settings.acpi = acpi
+        settings.rtcLocal = rtcLocal
         settings.engine = engine
         settings.clock = clock
         settings.rtcSeconds = rtc

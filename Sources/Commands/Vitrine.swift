@@ -14,12 +14,23 @@ public struct Vitrine: Verb {
     public static let configuration = CommandConfiguration(
         commandName: "vitrine", abstract: "A PC in your terminal.",
         discussion: "Start with 'vitrine demo', or with 'vitrine run' and an image of a floppy, a disk or a CD.", version: version,
-        subcommands: [
-            Run.self, Demo.self, Start.self, Attach.self, Stop.self, Pause.self, Resume.self, Reset.self, TypeText.self, Keys.self, WaitFor.self,
-            Screen.self, Screenshot.self, RunningScript.self, Log.self,
-        ])
+        subcommands: [Run.self, Demo.self] + machineVerbs + runningVerbs)
+
+    /// Verbs on stored machines.
+    private static let machineVerbs: [any ParsableCommand.Type] = [
+        Create.self, List.self, Show.self, SetVerb.self, Clone.self, Rename.self, Delete.self, PathVerb.self, OSTypes.self, Disk.self,
+        VBox.self,
+    ]
+    /// Verbs on machines that run, whoever runs them.
+    private static let runningVerbs: [any ParsableCommand.Type] = [
+        Start.self, Attach.self, Stop.self, Pause.self, Resume.self, Reset.self, TypeText.self, Keys.self, WaitFor.self, Screen.self,
+        Screenshot.self, RunningScript.self, Log.self,
+    ]
+    static let diskVerbs: [any ParsableCommand.Type] = [DiskCreate.self, DiskInfo.self]
 
     public init() {}
+
+    static func has(_ verb: String) -> Bool { configuration.subcommands.contains { $0._commandName == verb } }
 
     func run(in host: Host) throws(MachineError) -> Int32 {
         guard host.isTerminal() else {

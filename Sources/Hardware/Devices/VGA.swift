@@ -1,7 +1,7 @@
 import CPU
 import Primitives
 
-/// IBM VGA with the Bochs display interface (DISPI) on PCI, 16 MiB of video memory.
+/// IBM VGA with the Bochs display interface (DISPI) on PCI, 1 to 16 MiB of video memory.
 ///
 /// Source: IBM *PS/2 Hardware Interface Technical Reference*, "Video Subsystem" (1992); Inmos *IMSG171 Color Look-Up Table* data
 /// sheet (DAC); Bochs *VBE display interface* notes, `vbe_display_api.txt` (B0C0–B0C5); PCI identity as QEMU's "standard VGA" notes.
@@ -28,7 +28,8 @@ public struct VGA: PCIFunction {
     public static let name = "vga"
     public static var address: (device: Int, function: Int) { (2, 0) }
     /// Size of video memory, in bytes.
-    public static let memoryBytes = 16 << 20
+    /// Powers of two, as the framebuffer's base address decodes them.
+    public static let memorySizesMiB = [1, 2, 4, 8, 16]
     /// Size of the expansion ROM window, in bytes.
     public static let romBytes = 64 << 10
 
@@ -82,20 +83,20 @@ public struct VGA: PCIFunction {
 
     static let dispiReset: [UInt16] = [0xB0C5, 640, 480, 8, 0, 0, 640, 480, 0, 0]
 
-    /// - Parameter vram: `memoryBytes` of the arena.
+    /// - Parameter vram: one of `memorySizesMiB` of the arena.
     public init(vram: GuestMemory.Block) {
         vramOffset = vram.offset
         vramBytes = vram.bytes
-        config = VGA.freshConfig()
+        config = VGA.freshConfig(vramBytes)
     }
 
-    private static func freshConfig() -> PCIConfig {
+    private static func freshConfig(_ vramBytes: Int) -> PCIConfig {
         var config = PCIConfig(vendor: 0x1234, device: 0x1111, classCode: 0x03_0000, revision: 2)
         config.set16(0x2C, 0x1AF4)
         config.set16(0x2E, 0x1100)
         config.mask16(0x04, 0x0003)
         config.writable[0x3C] = 0xFF
-        config.declareBAR(0, size: UInt32(VGA.memoryBytes), kind: 0x8)  // prefetchable
+        config.declareBAR(0, size: UInt32(vramBytes), kind: 0x8)  // prefetchable
         config.declareBAR(2, size: 4096, kind: 0)
         config.declareBAR(6, size: UInt32(VGA.romBytes), kind: 0)
         return config
@@ -139,7 +140,7 @@ public struct VGA: PCIFunction {
         (dacIndex, dacHolding, dacPlace, dacReads, pelMask, dac8) = (0, [0, 0, 0], 0, false, 0xFF, false)
         (misc, featureControl, subsystemEnabled, latch, interruptArmed) = (0, 0, true, 0, 0)
         (dispiIndex, dispi) = (0, VGA.dispiReset)
-        config = VGA.freshConfig()
+        config = VGA.freshConfig(vramBytes)
     }
 
     // MARK: Ports

@@ -166,7 +166,10 @@ public final class RunSession: Sendable {
         if let model = CPUModel.named(settings.cpuModel) { board.processor = model }
         // Without a wish: a floppy in the drive is there to be started, then the CD, then the disk.
         board.bootOrder = settings.boot.isEmpty ? "acd" : String(settings.boot.map(\.rawValue))
+        board.videoMemoryMiB = settings.videoMemoryMiB
+        board.acpi = settings.acpi
         board.rtcEpochSeconds = settings.rtcSeconds ?? (clock == nil ? RunSettings.fixedDate : Int64(time(nil)))
+        if settings.rtcLocal { board.rtcEpochSeconds += Int64(localOffset(board.rtcEpochSeconds)) }
         if let clock { board.clock = .host { clock.guestTime() } }
         board.debugConsolePorts = settings.debugConsoles.map(\.port)
         board.debugExitPort = settings.debugExit
@@ -179,6 +182,13 @@ public final class RunSession: Sendable {
         board.virtio.balloon = settings.virtioBalloon
         if settings.virtioRNG { board.virtio.entropy = clock == nil ? .seed(RunSettings.fixedSeed) : .host }
         return board
+    }
+
+    /// Seconds that the host's local time is ahead of UTC at a moment.
+    private static func localOffset(_ seconds: Int64) -> Int {
+        var moment = time_t(seconds), parts = tm()
+        localtime_r(&moment, &parts)
+        return parts.tm_gmtoff
     }
 
     // MARK: Running

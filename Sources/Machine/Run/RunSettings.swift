@@ -50,8 +50,7 @@ public struct RunSettings: Equatable, Sendable {
     /// Processor models by name, from the oldest.
     public static let cpuModels = CPUModel.all.map(\.name)
     public static let memoryRangeMiB = 1...BoardSettings.maximumRAMMiB
-    /// Powers of two: guests see the lines of the address decoder.
-    public static let videoMemoryMiB = [1, 2, 4, 8, 16]
+    public static let videoMemorySizes = VGA.memorySizesMiB
 
     /// What the front end calls the machine; empty: what it starts from.
     public var name = ""
@@ -72,7 +71,7 @@ public struct RunSettings: Equatable, Sendable {
     public var cpus = 1
     /// One of `cpuModels`.
     public var cpuModel = RunSettings.defaultModel
-    /// One of `videoMemoryMiB`.
+    /// One of `videoMemorySizes`.
     public var videoMemoryMiB = 16
     /// Tables through which the guest finds power management and interrupts.
     public var acpi = true
@@ -107,6 +106,12 @@ public struct RunSettings: Equatable, Sendable {
     public var trace = TraceCategories()
 
     public init() {}
+
+    /// What becomes of writes to a disk, counted from 0.
+    public func access(ofDisk index: Int) -> DiskAccess {
+        let own = diskAccess.indices.contains(index) ? diskAccess[index] : .writable
+        return disposable && own == .writable ? .disposable : own
+    }
 
     /// `name`, or the file name of the kernel or the first medium without its extension.
     public var displayName: String {
@@ -156,8 +161,15 @@ public struct RunSettings: Equatable, Sendable {
             let room = diskInterface == .ide ? "3 disks beside the CD drive (8 with --disk-interface virtio)" : "8 disks"
             throw .usage("--disk is given \(disks.count) times; there is room for \(room).")
         }
+        guard RunSettings.videoMemorySizes.contains(videoMemoryMiB) else {
+            throw .usage("--video-memory takes \(RunSettings.videoMemorySizes.map(String.init).joined(separator: ", ")) MiB, not \(videoMemoryMiB).")
+        }
+        guard diskAccess.count <= disks.count else {
+            throw .usage("--disk-access is given \(diskAccess.count) times for \(disks.count) disks.")
+        }
         let images = [floppy, cdrom].compactMap { $0 } + disks
-        for (index, image) in images.enumerated() where !disposable && images[..<index].contains(image) {
+        let written = [floppy].compactMap { $0 } + disks.indices.filter { access(ofDisk: $0) == .writable }.map { disks[$0] }
+        for (index, image) in images.enumerated() where !disposable && images[..<index].contains(image) && written.contains(image) {
             throw .usage("'\(image)' is put into two drives at once; that works with --disposable only.")
         }
         for path in images + [kernel, initrd, bios, script, screenText, stats, transcript, log].compactMap({ $0 })

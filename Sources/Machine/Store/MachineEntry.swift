@@ -54,6 +54,9 @@ public struct MachineEntry: Sendable, Identifiable {
         }
     }
 
+    /// Names of the files in its folder, for those who ask what will be lost.
+    public var files: [String] { FolderWork.names(folder).filter { $0 != MachineLock.fileName }.sorted() }
+
     /// What the machine is run with, paths absolute.
     /// - Throws: `.badInput` when `machine.toml` cannot be used.
     public func runSettings() throws(MachineError) -> RunSettings { try checkedSettings().resolved(in: folder, name: name) }

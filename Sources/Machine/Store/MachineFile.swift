@@ -5,10 +5,10 @@ import TOMLKit
 public struct MachineFile: Sendable {
     public static let name = "machine.toml"
 
-    public private(set) var text: String
-    public private(set) var settings: MachineSettings
+    public internal(set) var text: String
+    public internal(set) var settings: MachineSettings
     /// In messages.
-    private let path: String
+    let path: String
 
     /// - Parameter path: in messages.
     /// - Throws: at the first key that is unknown or has a value that it cannot have.
@@ -48,7 +48,7 @@ public struct MachineFile: Sendable {
         let sections = SettingField.Section.allCases.map(\.rawValue)
         for section in source.keys(of: source.root, at: []) {
             guard sections.contains(section) else {
-                throw source.error([section], "'\(section)' is not known\(Nearest.suggestion(section, in: sections)); tables are \(sections.joined(separator: ", "))")
+                throw source.error([section], unknown(section, among: sections, "tables are"))
             }
             guard let value = source.root[section] else { continue }
             let table = try source.table(value, [section])
@@ -56,7 +56,7 @@ public struct MachineFile: Sendable {
             for key in source.keys(of: table, at: [section]) {
                 let path = [section, key]
                 guard let field = SettingField.named("\(section).\(key)") else {
-                    throw source.error(path, "'\(key)' is not known\(Nearest.suggestion(key, in: fields.map(keyName))); [\(section)] has \(fields.map(keyName).joined(separator: ", "))")
+                    throw source.error(path, unknown(key, among: fields.map(keyName), "[\(section)] has"))
                 }
                 guard let value = table[key] else { continue }
                 let text = try MachineFile.text(of: value, field.kind, key: key, { (message) in source.error(path, message) })
@@ -69,6 +69,11 @@ public struct MachineFile: Sendable {
             }
         }
         return settings
+    }
+
+    private static func unknown(_ word: String, among known: [String], _ lead: String) -> String {
+        let shown = String(word.unicodeScalars.map { $0.value < 0x20 || (0x7F...0x9F).contains($0.value) ? "?" : Character($0) }.prefix(60))
+        return "'\(shown)' is not known\(Nearest.suggestion(shown, in: known)); \(lead) \(known.joined(separator: ", "))"
     }
 
     private static func text(
@@ -107,14 +112,19 @@ public struct MachineFile: Sendable {
     // MARK: Writing
 
     /// A value as TOML.
-    static func literal(_ text: String, _ field: SettingField) -> String { literal(text, field.kind) }
+    /// - Parameter oneLine: even text of several lines.
+    static func literal(_ text: String, _ field: SettingField, oneLine: Bool = false) -> String {
+        if oneLine, case .lines = field.kind { return literal(text, .text) }
+        return literal(text, field.kind)
+    }
 
     private static func literal(_ text: String, _ kind: SettingField.Kind) -> String {
         switch kind {
         case .flag: text == "on" ? "true" : "false"
         case .number: text
-        case .choice(let choices): isNumeric(choices) ? text : quoted(text)
-        case .text, .lines, .file, .order, .date, .serialEnd, .port: quoted(text)
+        case .choice(let choices): isNumeric(choices) ? text : "\"" + escaped(text, breaks: false) + "\""
+        case .lines where text.contains("\n"): "\"\"\"\n" + escaped(text, breaks: true) + "\"\"\""
+        case .text, .lines, .file, .order, .date, .serialEnd, .port: "\"" + escaped(text, breaks: false) + "\""
         case .list(let element, _):
             text.isEmpty
                 ? "[]"
@@ -122,28 +132,23 @@ public struct MachineFile: Sendable {
         }
     }
 
-    /// A basic string of TOML on one line.
-    private static func quoted(_ text: String) -> String {
-        var result = "\""
+    /// What stands between the quotes of a basic string.
+    /// - Parameter breaks: line ends may stand as they are.
+    private static func escaped(_ text: String, breaks: Bool) -> String {
+        var result = ""
         for scalar in text.unicodeScalars {
             switch scalar {
             case "\"": result += "\\\""
             case "\\": result += "\\\\"
-            case "\n": result += "\\n"
+            case "\n": result += breaks ? "\n" : "\\n"
             case "\t": result += "\\t"
             case "\r": result += "\\r"
-            case _ where scalar.value < 0x20 || scalar.value == 0x7F:
+            case _ where scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value):
                 let hex = String(scalar.value, radix: 16)
                 result += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
             default: result.unicodeScalars.append(scalar)
             }
         }
-        return result + "\""
-    }
-
-    /// Changes the settings in the text; comments and everything else that is not a changed value stay.
-    /// - Throws: when the result would not be read back as `new`; nothing is changed then.
-    public mutating func change(to new: MachineSettings) throws(DataError) {
-        self = try MachineFile(new, path: path)
+        return result
     }
 }

@@ -3,14 +3,8 @@ import Foundation
 
 /// A disk that is made with a machine.
 public struct NewDisk: Equatable, Sendable {
-    public enum Format: String, Sendable, CaseIterable {
-        /// VDI, grows as it is written.
-        case dynamic
-        /// VDI, all there from the beginning.
-        case fixed
-        /// Nothing but sectors.
-        case raw
-    }
+    public typealias Format = NewImage.Format
+
     public var bytes: UInt64
     public var format = Format.dynamic
     /// In the machine's folder, with the extension.
@@ -35,10 +29,11 @@ extension MachineStore {
         try MachineName.check(name)
         var settings = settings
         if let disk { settings.run.disks.insert(disk.fileName, at: 0) }
+        settings = MachineStore.tidied(settings, folder(of: name))
         try settings.validate()
         try checkFree(name)
         try build(name) { folder throws(MachineError) in
-            if let disk { try disk.make(in: folder) }
+            if let disk { try NewImage.make(folder + "/" + disk.fileName, bytes: disk.bytes, format: disk.format) }
             try MachineStore.save(try MachineStore.file(settings, folder), in: folder)
         }
         return try entry(name)
@@ -59,6 +54,7 @@ extension MachineStore {
         let before = file.settings
         var after = before
         try change(&after)
+        after = MachineStore.tidied(after, folder)
         try after.validate()
         let changes = SettingChange.all(from: before, to: after)
         guard !changes.isEmpty else { return [] }
@@ -84,6 +80,7 @@ extension MachineStore {
         let lock = try MachineLock.take(.run, of: folder, name: name)
         let writing = try MachineLock.take(.settings, of: folder, name: name)
         defer { withExtendedLifetime((lock, writing)) {} }
+        try makeRelative(folder)
         guard Glibc.rename(folder, self.folder(of: new)) == 0 else {
             if errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR { throw taken(new) }
             throw .failed("The machine '\(name)' cannot be renamed: \(WholeFile.reason()).")
@@ -110,6 +107,26 @@ extension MachineStore {
     public func sweep() { FolderWork.sweep(home) }
 
     // MARK: Steps
+
+    /// Paths into the folder, as an editor may have put them into the file, would be wrong after a rename. A file with errors stays as it is.
+    private func makeRelative(_ folder: String) throws(MachineError) {
+        guard var file = try? readFile(folder) else { return }
+        let tidied = MachineStore.tidied(file.settings, folder)
+        guard tidied != file.settings else { return }
+        do throws(DataError) {
+            try file.change(to: tidied)
+        } catch {
+            throw .failed("\(error.description).")
+        }
+        try MachineStore.save(file, in: folder)
+    }
+
+    /// Paths into the machine's folder are relative; no access is kept for disks that there are not.
+    private static func tidied(_ settings: MachineSettings, _ folder: String) -> MachineSettings {
+        var tidied = settings.mappingPaths { HostPath.inside($0, folder: folder) }
+        tidied.run.diskAccess.removeLast(max(0, tidied.run.diskAccess.count - tidied.run.disks.count))
+        return tidied
+    }
 
     func existing(_ name: String) throws(MachineError) -> String {
         guard MachineName.isValid(name), access(folder(of: name) + "/" + MachineFile.name, F_OK) == 0 else { throw missing(name) }
@@ -166,18 +183,5 @@ extension MachineStore {
         FolderWork.removeTemporaries(of: folder + "/" + MachineFile.name)
         try WholeFile.write(Array(file.text.utf8), to: folder + "/" + MachineFile.name, what: "machine's file")
         FolderWork.sync(folder)
-    }
-}
-
-extension NewDisk {
-    /// - Throws: `.failed`; what was made is left to the caller's removal of the folder.
-    func make(in folder: String) throws(MachineError) {
-        let path = folder + "/" + fileName
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw .failed("The disk '\(path)' cannot be made: \(WholeFile.reason()).") }
-        defer { close(descriptor) }
-        guard let length = Int(exactly: bytes), ftruncate(descriptor, length) == 0 else {
-            throw .failed("The disk '\(path)' cannot be made: \(WholeFile.reason()).")
-        }
     }
 }

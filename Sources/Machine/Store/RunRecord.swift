@@ -41,6 +41,7 @@ public struct RunRecord: Codable, Equatable, Sendable {
     public func write(in folder: String) throws(MachineError) {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted]
+        FolderWork.removeTemporaries(of: folder + "/" + RunRecord.fileName)
         guard let data = try? encoder.encode(self) else { throw .failed("The run record of '\(folder)' cannot be written.") }
         try WholeFile.write([UInt8](data) + [0x0A], to: folder + "/" + RunRecord.fileName, what: "run record")
     }

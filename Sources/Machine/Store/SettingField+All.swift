@@ -115,7 +115,7 @@ extension SettingField {
         [
             SettingField(
                 "display.video-memory", "Video memory",
-                .choice(RunSettings.videoMemoryMiB.map { Choice(String($0), "\($0) MiB") }), option: "--video-memory",
+                .choice(RunSettings.videoMemorySizes.map { Choice(String($0), "\($0) MiB") }), option: "--video-memory",
                 help: "Of the VGA, in MiB; it limits the graphics modes.", get: { String($0.run.videoMemoryMiB) },
                 set: { text, settings throws(MachineError) in settings.run.videoMemoryMiB = Int(text) ?? settings.run.videoMemoryMiB })
         ]

@@ -95,6 +95,9 @@ public struct SettingField: Sendable, Identifiable {
 
     public static func named(_ key: String) -> SettingField? { all.first { $0.key == key } }
 
+    /// Takes the setting away, or switches it off: `--no-boot`, `--no-acpi`, `--reboot`.
+    public var offOption: String { option.hasPrefix("--no-") ? "--" + option.dropFirst(5) : "--no-" + option.dropFirst(2) }
+
     // MARK: Values
 
     /// The value as text: `on`/`off`, a number, a word, a path, lines of a list; empty: none.
@@ -143,6 +146,23 @@ public struct SettingField: Sendable, Identifiable {
         case .lines: return text.split(separator: "\n").joined(separator: " / ")
         case .flag, .text, .file, .date, .serialEnd, .port: return text
         }
+    }
+
+    /// The text with every path in it changed.
+    public func mappingPaths(_ text: String, _ change: (String) -> String) -> String {
+        guard !text.isEmpty else { return text }
+        func map(_ text: String, _ kind: Kind) -> String {
+            switch kind {
+            case .file: return change(text)
+            case .serialEnd: return (try? SerialTarget(text))?.mappingPath(change).text ?? text
+            case .port:
+                guard let sign = text.firstIndex(of: "="), text.index(after: sign) < text.endIndex else { return text }
+                return text[...sign] + change(String(text[text.index(after: sign)...]))
+            case .list(let element, _): return elements(text).map { map($0, element) }.joined(separator: "\n")
+            case .flag, .number, .choice, .text, .lines, .order, .date: return text
+            }
+        }
+        return map(text, kind)
     }
 
     // MARK: Checks by kind
