@@ -39,7 +39,7 @@ let package = Package(
             name: "vitrine",
             dependencies: ["Console", "Commands", "Panels", "Terminal", "Machine", "Hardware", "CPU", "Primitives"]),
         .target(
-            name: "CannedMachine", dependencies: ["Machine", "Hardware", "CPU", "Primitives"], path: "Tests/CannedMachine"),
+            name: "CannedMachine", dependencies: ["Panels", "Terminal", "Machine", "Hardware", "CPU", "Primitives"], path: "Tests/CannedMachine"),
         .executableTarget(
             name: "consoleprobe",
             dependencies: ["CannedMachine", "Console", "Panels", "Terminal", "Machine", "Hardware", "CPU", "Primitives"],

@@ -2,8 +2,6 @@ import Foundation
 import Machine
 
 extension Host {
-    var store: MachineStore { MachineStore(environment: environment) }
-
     /// A machine that runs, whoever runs it, and its control socket.
     /// - Throws: `.wrongPlace` when there is no such machine or nobody runs it.
     func live(_ name: String) throws(MachineError) -> (entry: MachineEntry, socket: String) {

@@ -177,6 +177,8 @@ struct ScreenOptions: ParsableArguments {
     var ascii = false
     @Flag(help: "No colours.")
     var mono = false
+    @Flag(help: "For screen readers: no frames, linear menus, the cursor where the attention is.")
+    var screenReader = false
 
     var settings: ConsoleSettings {
         var settings = ConsoleSettings()
@@ -185,6 +187,7 @@ struct ScreenOptions: ParsableArguments {
         settings.hostKey = hostKey
         settings.ascii = ascii
         settings.mono = mono
+        settings.screenReader = screenReader
         return settings
     }
 }

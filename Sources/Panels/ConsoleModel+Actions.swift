@@ -50,7 +50,7 @@ extension ConsoleModel {
             post(.eject(bay))
             say("\(driveName(bay)) is empty.")
         case .detach: effects.append(.detach)
-        case .nothing: break
+        case .nothing, .manager: break
         }
     }
 
@@ -93,6 +93,12 @@ extension ConsoleModel {
                 ListPanel.Item(driveName(bay), key: view.media[bay].map { fileName($0) } ?? "empty", .drive(bay))
             }
             overlay = .list(ListPanel(title: "Drives", hint: "Enter changes the medium  Esc closes", items: items))
+        case .scrollback:
+            releaseKeys()
+            var panel = TextPanel()
+            panel.searchesForward = false
+            reading = panel
+            effects.append(.readScrollback)
         case .copyScreen:
             guard view.frame.mode == .text else { return say("There is no text on the screen to copy.") }
             let text = ScreenPanel.text(view.frame)
@@ -111,6 +117,7 @@ extension ConsoleModel {
         case .reset: ask("Reset \(view.name)? Unsaved guest data is lost.", .reset)
         case .powerOff: ask("Power off \(view.name)? Unsaved guest data is lost.", .powerOff)
         case .acpiOff: confirmed(.acpiOff)
+        case .quit where isManaged: effects.append(.manager(.machines))
         case .quit where isReadOnly: effects.append(.detach)
         case .quit where isAttached:
             overlay = .dialog(
@@ -140,12 +147,18 @@ extension ConsoleModel {
             effects.append(.suspend)
         case .menu: overlay = .menu(MenuPanel(menus: menus))
         case .palette:
-            let items = Action.all.filter { $0.isCommand && $0.id != .palette }.map {
+            let items = Action.all.filter { $0.isCommand && $0.id != .palette && isOffered($0.id) }.map {
                 ListPanel.Item(title($0.id), key: keyLabel($0.id), .run($0.id))
             }
             overlay = .list(ListPanel(title: "Command", hint: "Type to search  Enter runs  Esc closes", items: items))
         case .help: overlay = .list(helpList)
-        default: break
+        default:
+            if isManaged {
+                if isCaptured { releaseKeys() }
+                effects.append(.manager(id))
+            } else if Action[id].scope.contains(.managed) {
+                say("\(Action[id].title): only where 'vitrine' shows the list of machines.")
+            }
         }
     }
 
@@ -237,8 +250,20 @@ extension ConsoleModel {
         switch id {
         case .pause where view.state == .paused: "Resume"
         case .guestMouse where guestMouse: "Mouse back to the console"
+        case .quit where isManaged: "Back to the machines"
         default: Action[id].title
         }
+    }
+
+    /// Whether the command means something here at all.
+    func isOffered(_ id: ActionID) -> Bool {
+        let scope = Action[id].scope
+        return scope.contains(.console) || (isManaged && scope.contains(.managed))
+    }
+
+    func isOffered(_ binding: Keymap.Binding) -> Bool {
+        guard case .action(let name) = binding.target, let id = ActionID(rawValue: name) else { return true }
+        return isOffered(id)
     }
 
     /// What a console that only looks may not.
@@ -272,10 +297,11 @@ extension ConsoleModel {
                 id.map { MenuPanel.Item($0, title: title($0), key: keyLabel($0), enabled: isEnabled($0)) } ?? MenuPanel.Item(nil)
             }
         }
+        let managed: [ActionID?] = isManaged ? [.settings, .log, nil, .nextConsole, .split, nil] : []
         return [
-            .init("Machine", items([.pause, .reset, .acpiOff, .powerOff, nil, .drives, nil, .suspend, .quit])),
+            .init("Machine", items([.pause, .reset, .acpiOff, .powerOff, nil, .drives, nil] + managed + [.suspend, .quit])),
             .init("Input", items([isCaptured ? .release : .capture, .sendKeys, .sendHostKey, .typeText, .guestMouse])),
-            .init("View", items([.copyScreen, .savePicture, .chooseTheme, .redraw, nil, .panUp, .panDown, .panLeft, .panRight, .panFollow])),
+            .init("View", items([.scrollback, .copyScreen, .savePicture, .chooseTheme, .redraw, nil, .panUp, .panDown, .panLeft, .panRight, .panFollow])),
             .init("Help", items([.help, .palette])),
         ]
     }
@@ -294,7 +320,7 @@ extension ConsoleModel {
         func add(_ heading: String, _ context: String, prefix: String) {
             if !items.isEmpty { items.append(.init("", .nothing)) }
             items.append(.init(heading, .nothing))
-            for binding in keymap.bindings(context) where binding.target != .nothing {
+            for binding in keymap.bindings(context) where binding.target != .nothing && isOffered(binding) {
                 let (title, request) = describe(binding)
                 items.append(.init("  " + title, key: prefix + binding.label, request))
             }
