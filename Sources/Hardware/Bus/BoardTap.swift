@@ -26,7 +26,7 @@ public final class BoardTap {
 extension Wires {
     /// One branch when nobody listens.
     @inline(__always)
-    func trace(_ category: TraceCategory, _ code: TraceCode, size: UInt16 = 0, place: UInt32 = 0, value: UInt64 = 0) {
+    public func trace(_ category: TraceCategory, _ code: TraceCode, size: UInt16 = 0, place: UInt32 = 0, value: UInt64 = 0) {
         guard let tap else { return }
         tap.record(TraceEvent(category, code, size: size, place: place, value: value), at: now)
     }

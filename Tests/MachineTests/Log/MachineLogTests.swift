@@ -100,7 +100,7 @@ import Testing
     @Test("the reader returns lines as they come and goes on with the next run's log") func follow() throws {
         try withTemporaryFolder { folder in
             let log = try MachineLog(folder: folder)
-            var reader = try #require(LogReader(log.path))
+            let reader = try #require(LogReader(log.path))
             log.write(.info, "VM", "first")
             log.finish()
             var lines: [String] = []
