@@ -35,7 +35,7 @@ struct Log: Verb {
             guard follow else { return 0 }
         }
         let path = "\(folder)/\(MachineLog.folderName)/\(MachineLog.fileName)" + (run == 0 ? "" : ".\(run)")
-        guard var reader = LogReader(path) else { throw MachineError(.wrongPlace, "There is no log of that run of '\(name)'.") }
+        guard let reader = LogReader(path) else { throw MachineError(.wrongPlace, "There is no log of that run of '\(name)'.") }
         repeat {
             for line in reader.lines() where shows(line, least) { host.standardOutput(json ? LogLine.json(line) + "\n" : line + "\n") }
         } while follow && reader.waitForMore()

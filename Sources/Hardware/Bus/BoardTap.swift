@@ -26,7 +26,7 @@ public final class BoardTap {
 extension Wires {
     /// One branch when nobody listens.
     @inline(__always)
-    func trace(_ category: TraceCategory, _ code: TraceCode, size: UInt16 = 0, place: UInt32 = 0, value: UInt64 = 0) {
+    public func trace(_ category: TraceCategory, _ code: TraceCode, size: UInt16 = 0, place: UInt32 = 0, value: UInt64 = 0) {
         guard let tap else { return }
         tap.record(TraceEvent(category, code, size: size, place: place, value: value), at: now)
     }
@@ -110,6 +110,13 @@ public struct TextHistory {
     /// By how many rows the screen moved up between two looks; 0: it did not, or it shows something else.
     static func scroll(from old: Screen, to new: Screen, hint: Int?) -> Int {
         let allowed = max(1, new.rows / 8)
+        // A start address that went back to the beginning of memory: the rows were copied there, all of them moved up.
+        if new.start != old.start, hint.map({ !(1..<new.rows).contains($0) }) ?? true {
+            for rows in 1..<new.rows {
+                let (alike, different) = compare(old, new, rows)
+                if different == 0, alike > 0 { return rows }
+            }
+        }
         if let hint, (1..<new.rows).contains(hint) {
             let (_, different) = compare(old, new, hint)
             if different <= allowed { return hint }

@@ -8,19 +8,21 @@ public final class ControlClient {
     private let name: String
     private var nextID: Int64 = 1
 
-    /// - Parameter name: the machine's, in messages.
+    /// - Parameters:
+    ///   - name: the machine's, in messages.
+    ///   - milliseconds: how long it may take to answer.
     /// - Throws: `.wrongPlace` when nobody answers.
-    public init(path: String, name: String) throws(MachineError) {
+    public init(path: String, name: String, within milliseconds: Int32 = 10_000) throws(MachineError) {
         self.name = name
         descriptor = UnixSocket.connect(path)
         guard descriptor >= 0 else {
             throw MachineError(.wrongPlace, "The machine '\(name)' does not answer: \(path): \(WholeFile.reason()).")
         }
         // The greeting, or why there is none.
-        let greeting = try receive(within: 10_000)
+        let greeting = try receive(within: milliseconds)
         if let error = greeting["error"]?["desc"]?.string { throw MachineError(.wrongPlace, error) }
         guard greeting["QMP"] != nil else { throw .failed("What answers at '\(path)' is not a machine.") }
-        _ = try ask("qmp_capabilities")
+        _ = try ask("qmp_capabilities", within: milliseconds)
     }
 
     deinit { close(descriptor) }

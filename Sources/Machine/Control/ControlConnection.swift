@@ -6,7 +6,7 @@ final class ControlConnection {
     let descriptor: Int32
     /// Host time at which it came, in milliseconds.
     let since: UInt64
-    var input = LineBuffer(limit: ControlServer.lineLimit)
+    var input = MessageBuffer(limit: ControlServer.lineLimit)
     var output = OutBuffer()
     /// `qmp_capabilities` was given.
     var isNegotiated = false

@@ -3,8 +3,6 @@ import Hardware
 
 /// The thread of a control socket: clients, their commands, and what the machine does, in one poll.
 final class ControlLoop {
-    /// A client that does not begin to talk is dropped after this, in milliseconds.
-    static let silenceLimit: UInt64 = 10_000
     /// Between two frames for a viewer, in milliseconds.
     static let frameInterval: UInt64 = 16
 
@@ -85,7 +83,7 @@ final class ControlLoop {
         if acceptAfter > now { next = min(next, acceptAfter) }
         for connection in connections {
             if connection.viewIsDue, connection.output.isEmpty { next = min(next, connection.shownAt + ControlLoop.frameInterval) }
-            if !connection.isNegotiated { next = min(next, connection.since + ControlLoop.silenceLimit) }
+            if !connection.isNegotiated { next = min(next, connection.since + server.silenceMilliseconds) }
             if connection.isBehind { next = min(next, connection.tookAt + ControlServer.stallMilliseconds) }
             next = min(next, connection.closeBy)
         }
@@ -151,13 +149,11 @@ final class ControlLoop {
     }
 
     private func readLines(_ connection: ControlConnection) {
-        while !connection.isBusy, !connection.isBehind, !connection.isGone, !connection.isClosing, let line = connection.input.next() {
-            let end = line.last == 0x0D ? line.count - 1 : line.count
-            if line[..<end].allSatisfy({ $0 == 0x20 || $0 == 0x09 }) { continue }
-            carryOut(Array(line[..<end]), connection)
+        while !connection.isBusy, !connection.isBehind, !connection.isGone, !connection.isClosing, let message = connection.input.next() {
+            carryOut(message, connection)
         }
         if connection.input.isOverlong {
-            connection.send(["error": QMPError.generic("The line is too long: at most \(ControlServer.lineLimit) bytes.").json])
+            connection.send(["error": QMPError.generic("The command is too long: at most \(ControlServer.lineLimit) bytes.").json])
             close(connection)
         }
     }
@@ -204,7 +200,7 @@ final class ControlLoop {
 
     private func sweep(_ now: UInt64) {
         for connection in connections {
-            if !connection.isNegotiated, !connection.isClosing, now >= connection.since + ControlLoop.silenceLimit { connection.isGone = true }
+            if !connection.isNegotiated, !connection.isClosing, now >= connection.since + server.silenceMilliseconds { connection.isGone = true }
             if connection.isBehind, now >= connection.tookAt + ControlServer.stallMilliseconds { connection.isGone = true }
             if connection.isClosing, connection.output.isEmpty || now >= connection.closeBy { connection.isGone = true }
         }

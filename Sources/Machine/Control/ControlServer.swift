@@ -20,7 +20,7 @@ public struct ControlSubject: Sendable {
 /// It has a thread of its own, which is also the reader of the machine's wake descriptor. Nothing that a client does holds the machine's
 /// thread up: a client that does not read is dropped, one that sends too much is told so and dropped.
 public final class ControlServer: Sendable {
-    /// Bytes of a client's line.
+    /// Bytes of a client's command.
     public static let lineLimit = 1 << 20
     public static let connectionLimit = 64
     /// A client that has so many bytes waiting is dropped; from the lower mark on its commands wait, and it has so long to read on.
@@ -37,10 +37,13 @@ public final class ControlServer: Sendable {
     let listener: Int32
     public let path: String
     let subject: ControlSubject
+    let silenceMilliseconds: UInt64
 
     /// Listens from now on; clients are served after `start`.
     /// - Throws: `.failed` when the socket cannot be made.
-    public init(path: String, subject: ControlSubject) throws(MachineError) {
+    /// - Parameter silenceMilliseconds: a client that does not begin to talk is dropped after this.
+    public init(path: String, subject: ControlSubject, silenceMilliseconds: UInt64 = 10_000) throws(MachineError) {
+        self.silenceMilliseconds = silenceMilliseconds
         let folder = WholeFile.directory(of: path)
         guard mkdir(folder, 0o700) == 0 || errno == EEXIST else { throw .failed("The folder '\(folder)' cannot be made: \(WholeFile.reason()).") }
         bell = try WakePipe()

@@ -5,6 +5,15 @@ public enum DetachedStart {
     /// What the child writes to the descriptor that it is given, when the machine runs.
     private static let readyWord = Array("ready\n".utf8)
 
+    /// Vitrine's program file, so that the child is called as it is in lists of processes.
+    public static let ownPath: String = {
+        var path = [UInt8](repeating: 0, count: Int(PATH_MAX))
+        let count = path.withUnsafeMutableBytes { bytes in bytes.baseAddress.map { readlink("/proc/self/exe", $0, bytes.count) } ?? -1 }
+        let name = String(decoding: path.prefix(max(0, count)), as: UTF8.self)
+        // The file may have been replaced since.
+        return count > 0 && access(name, X_OK) == 0 ? name : "/proc/self/exe"
+    }()
+
     /// Returns when the machine runs.
     /// - Parameters:
     ///   - program: Vitrine itself.
@@ -12,7 +21,7 @@ public enum DetachedStart {
     ///   - environment: of the child.
     /// - Throws: what the child says, with its exit status as far as `MachineError` has it.
     public static func start(
-        _ name: String, program: String = "/proc/self/exe", options: [String] = [], environment: [String: String]
+        _ name: String, program: String = DetachedStart.ownPath, options: [String] = [], environment: [String: String]
     ) throws(MachineError) {
         var errors: [Int32] = [-1, -1], ready: [Int32] = [-1, -1]
         guard pipe(&errors) == 0, pipe(&ready) == 0 else { throw .failed("The host has no descriptors left: \(WholeFile.reason()).") }

@@ -21,7 +21,7 @@ struct QMPRequest {
         do {
             value = try JSONValue(parsing: line)
         } catch {
-            throw .generic("The line is not JSON.")
+            throw .generic("This is not JSON.")
         }
         guard case .object(let members) = value else { throw .generic("A command must be a JSON object.") }
         for key in members.keys.sorted() where !["execute", "arguments", "id"].contains(key) {

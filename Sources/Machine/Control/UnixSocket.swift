@@ -147,3 +147,64 @@ struct LineBuffer {
         return line
     }
 }
+
+/// JSON values out of what a client sends in pieces. They need no line ends: clients of QMP send objects one after another.
+struct MessageBuffer {
+    private var bytes: [UInt8] = []
+    /// Where the next byte to look at is, and where the value under way begins.
+    private var at = 0, start = 0
+    private var depth = 0
+    private var isInString = false, isEscaped = false
+    let limit: Int
+
+    init(limit: Int) { self.limit = limit }
+
+    /// The unfinished value is longer than the limit.
+    var isOverlong: Bool { bytes.count - start > limit && at >= bytes.count }
+
+    mutating func append(_ more: ArraySlice<UInt8>) {
+        if start > 0 {
+            bytes.removeFirst(start)
+            at -= start
+            start = 0
+        }
+        bytes += more
+    }
+
+    /// The next object or array as it is; where something else stands, that line; nil: nothing whole yet.
+    mutating func next() -> [UInt8]? {
+        while at < bytes.count {
+            let byte = bytes[at]
+            at += 1
+            if isInString {
+                if isEscaped {
+                    isEscaped = false
+                } else if byte == UInt8(ascii: "\\") {
+                    isEscaped = true
+                } else if byte == UInt8(ascii: "\"") {
+                    isInString = false
+                }
+                continue
+            }
+            switch byte {
+            case UInt8(ascii: "{"), UInt8(ascii: "["): depth += 1
+            case UInt8(ascii: "}"), UInt8(ascii: "]"):
+                depth -= 1
+                if depth <= 0 { return take() }
+            case UInt8(ascii: "\"") where depth > 0: isInString = true
+            case 0x0A where depth == 0:
+                if let line = take() { return line }
+            default: break
+            }
+        }
+        return nil
+    }
+
+    /// nil: blanks only.
+    private mutating func take() -> [UInt8]? {
+        let value = bytes[start..<at].drop { $0 <= 0x20 }
+        start = at
+        (depth, isInString, isEscaped) = (0, false, false)
+        return value.isEmpty ? nil : Array(value)
+    }
+}

@@ -1,7 +1,7 @@
 import Glibc
 
 /// Reads a log as it grows, and goes on with the next run's when it has been put away.
-public struct LogReader: ~Copyable {
+public final class LogReader {
     private let path: String
     private var descriptor: Int32
     private let watch: Int32
@@ -25,7 +25,7 @@ public struct LogReader: ~Copyable {
     }
 
     /// Whole lines that are there now and were not returned yet.
-    public mutating func lines() -> [String] {
+    public func lines() -> [String] {
         while let bytes = readAvailable(descriptor, atMost: 1 << 16), !bytes.isEmpty { lineBuffer.append(bytes[...]) }
         var lines: [String] = []
         while let line = lineBuffer.next() { lines.append(String(decoding: line, as: UTF8.self)) }
@@ -34,7 +34,7 @@ public struct LogReader: ~Copyable {
 
     /// Sleeps until something happens to the folder of the log.
     /// - Returns: false when that cannot be waited for.
-    public mutating func waitForMore() -> Bool {
+    public func waitForMore() -> Bool {
         // At the end of a log that is no longer the newest: the next one, if there is something in it.
         var here = stat(), there = stat()
         if fstat(descriptor, &here) == 0, stat(path, &there) == 0, here.st_ino != there.st_ino {

@@ -1,4 +1,5 @@
 import CPU
+import Foundation
 import Hardware
 import Primitives
 
@@ -84,9 +85,13 @@ extension RunLoop {
         }
         logState(.off)
         log(.info, "VM", "The run is over: \(outcome.word), status \(outcome.exitStatus).")
-        log(.info, "Statistics", "instructions \(report.instructions), guest seconds \(report.guestSeconds), host seconds \(report.hostSeconds)")
-        log(.info, "Statistics", "processor seconds \(report.cpuSeconds), MIPS \(report.mips), next instruction at \(report.position)")
+        log(.info, "Statistics", RunLoop.words("instructions \(report.instructions)", [("guest seconds", report.guestSeconds), ("host seconds", report.hostSeconds)]))
+        log(.info, "Statistics", RunLoop.words("next instruction at \(report.position)", [("processor seconds", report.cpuSeconds), ("MIPS", report.mips)]))
         log(.info, "Statistics", "lines that scrolled off the screen \(machine.scrollback.end)")
+    }
+
+    private static func words(_ first: String, _ numbers: [(String, Double)]) -> String {
+        ([first] + numbers.map { "\($0.0) " + String(format: "%.3f", $0.1) }).joined(separator: ", ")
     }
 
     private func logGuru(_ sentence: String) {
