@@ -15,6 +15,12 @@ public struct TOMLSource {
     /// - Throws: the first thing that is not TOML, with its place.
     public init(file: String, text: String) throws(DataError) {
         self.file = file
+        // The library asserts what it has not checked; in a release build it goes on without knowing.
+        let layout = TOMLLayout(Array(text.utf8))
+        if let trap = layout.trap {
+            let place = TOMLSource.place(trap.offset, text)
+            throw DataError(file: file, line: place.line, column: place.column, message: trap.message)
+        }
         do {
             root = try TOMLTable(string: text)
         } catch let error as TOMLParseError {
@@ -24,7 +30,19 @@ public struct TOMLSource {
         } catch {
             throw DataError(file: file, message: "is not TOML: \(error)")
         }
-        (places, order) = TOMLSource.scan(text)
+        var (places, order) = TOMLSource.scan(text)
+        for entry in layout.entries where entry.isInline && places[entry.path.joined(separator: "\0")] == nil {
+            places[entry.path.joined(separator: "\0")] = TOMLSource.place(entry.key, text)
+            order.append(entry.path)
+        }
+        (self.places, self.order) = (places, order)
+    }
+
+    /// Of a byte.
+    private static func place(_ offset: Int, _ text: String) -> Place {
+        let before = text.utf8.prefix(offset)
+        let line = before.reversed().prefix { $0 != 0x0A }.reversed()
+        return Place(line: before.count { $0 == 0x0A } + 1, column: String(decoding: Array(line), as: UTF8.self).count + 1)
     }
 
     /// An error at a key.

@@ -5,7 +5,7 @@ import Testing
 /// Verbs on stored machines, killed at random moments: whoever looks next finds every machine as before or as after.
 /// `VITRINE_KILLS=200` sets the number of kills of each verb, `VITRINE_SEED` the sequence.
 @Suite("program · killed while it stores", .serialized) struct StoreKillTests {
-    static let count = ProcessInfo.processInfo.environment["VITRINE_KILLS"].flatMap { Int($0) } ?? 12
+    static let count = ProcessInfo.processInfo.environment["VITRINE_KILLS"].flatMap { Int($0) } ?? 6
 
     enum Work: String, CaseIterable { case create, clone, edit, rename, delete }
 
@@ -75,7 +75,9 @@ import Testing
             #expect(before != after)
 
             var random = SystemRandomNumberGenerator()
-            var unfinished = 0, finished = 0, leftovers = 0
+            var unfinished = 0
+            var finished = 0
+            var leftovers = 0
             for round in 0..<StoreKillTests.count {
                 try prepare(store)
                 // Most of a short run is the start of the process: the moments of interest are late in it.
@@ -105,7 +107,9 @@ import Testing
                 }
             }
             // With few kills all may come too late or too early.
-            if StoreKillTests.count >= 50 { #expect(unfinished > 0 && finished > 0, "\(unfinished) unfinished, \(finished) finished, \(leftovers) left something") }
+            if StoreKillTests.count >= 50 {
+                #expect(unfinished > 0 && finished > 0, "\(unfinished) unfinished, \(finished) finished, \(leftovers) left something")
+            }
         }
     }
 }
