@@ -5,6 +5,8 @@ import Machine
 public struct Host: Sendable {
     /// nil: built without a screen.
     public var console: ConsoleHook?
+    /// Manager, themes and keymaps; nil: built without a screen.
+    public var screens: ScreenHook?
     /// Standard input and output are a terminal.
     public var isTerminal: @Sendable () -> Bool
     public var standardOutput: @Sendable (String) -> Void
@@ -61,6 +63,11 @@ public struct ConsoleSettings: Equatable, Sendable {
     public var hostKey: String?
     public var ascii = false
     public var mono = false
+    /// No frames, linear menus, the cursor where the attention is.
+    public var screenReader = false
+    /// Another process runs the machine: leaving does not end it.
+    public var attached = false
+    public var readOnly = false
     public init() {}
 }
 
@@ -68,6 +75,8 @@ public struct ConsoleSettings: Equatable, Sendable {
 public enum ConsoleEnd: Equatable, Sendable {
     /// The machine has ended.
     case ended
+    /// The user has left a machine that goes on.
+    case detached
     case signalled(Int32)
     /// The terminal has gone.
     case hangup

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Hardware
 import Machine
 
 /// Values of options that are more than text and numbers. Each throws a `ValidationError` with a sentence.
@@ -6,6 +7,10 @@ enum OptionValue {
     static func bootOrder(_ text: String) throws -> [RunSettings.BootDevice] {
         guard !text.isEmpty else { throw ValidationError("a boot order consists of the letters a, c, d and n") }
         return try valid { () throws(MachineError) in try SettingText.bootOrder(text) }
+    }
+
+    static func trace(_ text: String) throws -> TraceCategories {
+        try valid { () throws(MachineError) in try TraceCategories(words: text.split(separator: ",").map(String.init)) }
     }
 
     static func engine(_ text: String) throws -> RunSettings.Engine { try word(text) }

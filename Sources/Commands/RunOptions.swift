@@ -1,4 +1,5 @@
 import ArgumentParser
+import Hardware
 import Machine
 
 struct MediaOptions: ParsableArguments {
@@ -116,12 +117,22 @@ struct PortOptions: ParsableArguments {
         help: ArgumentHelp("A guest write of V to the I/O port ends the run with status ((V << 1) | 1) & 255.", valueName: "port"),
         transform: OptionValue.port)
     var debugExit: UInt16?
+    @Option(help: ArgumentHelp("Lines that scroll off the text screen, and at the end what is on it.", valueName: "file"))
+    var transcript: String?
+    @Option(
+        help: ArgumentHelp(
+            "Board events that go to the log: \(TraceCategory.allCases.map(\.name).joined(separator: ", ")) or all, with commas between.",
+            valueName: "categories"),
+        transform: OptionValue.trace)
+    var trace: TraceCategories?
 
     func apply(to settings: inout RunSettings) {
         settings.serial = serial
         settings.virtioConsole = virtioConsole
         settings.debugConsoles = debugConsole
         settings.debugExit = debugExit
+        settings.transcript = transcript
+        settings.trace = trace ?? []
     }
 }
 
@@ -140,6 +151,8 @@ struct ControlOptions: ParsableArguments {
     var maxInstructions: UInt64?
     @Option(help: ArgumentHelp("At the end: a JSON object about the run.", valueName: "file"))
     var stats: String?
+    @Option(help: ArgumentHelp("What the machine does, the firmware's messages and trace events.", valueName: "file"))
+    var log: String?
 
     func apply(to settings: inout RunSettings) {
         settings.noReboot = noReboot
@@ -149,6 +162,7 @@ struct ControlOptions: ParsableArguments {
         settings.timeoutSeconds = timeout
         settings.maxInstructions = maxInstructions
         settings.stats = stats
+        settings.log = log
     }
 }
 
@@ -163,6 +177,8 @@ struct ScreenOptions: ParsableArguments {
     var ascii = false
     @Flag(help: "No colours.")
     var mono = false
+    @Flag(help: "For screen readers: no frames, linear menus, the cursor where the attention is.")
+    var screenReader = false
 
     var settings: ConsoleSettings {
         var settings = ConsoleSettings()
@@ -171,6 +187,7 @@ struct ScreenOptions: ParsableArguments {
         settings.hostKey = hostKey
         settings.ascii = ascii
         settings.mono = mono
+        settings.screenReader = screenReader
         return settings
     }
 }

@@ -233,7 +233,9 @@ public struct VGA: PCIFunction {
         guard let port = folded(port) else { return }
         switch port {
         case 0x3C0: writeAttribute(value)
-        case 0x3C2: misc = value
+        case 0x3C2:
+            misc = value
+            wires.trace(.vga, .miscOutput, value: UInt64(value))
         case 0x3C3: subsystemEnabled = value & 1 != 0
         case 0x3C4: sequencerIndex = value & 7
         case 0x3C5: sequencer[Int(sequencerIndex & 7)] = value & VGA.sequencerMask[Int(sequencerIndex & 7)]
@@ -255,9 +257,13 @@ public struct VGA: PCIFunction {
             dacIndex &+= 1
             dacPlace = 0
         case 0x3CE: graphicsIndex = value & 15
-        case 0x3CF where graphicsIndex < 9: graphics[Int(graphicsIndex)] = value & VGA.graphicsMask[Int(graphicsIndex)]
+        case 0x3CF where graphicsIndex < 9:
+            if graphicsIndex == 6, graphics[6] != value { wires.trace(.vga, .graphicsMode, value: UInt64(value)) }
+            graphics[Int(graphicsIndex)] = value & VGA.graphicsMask[Int(graphicsIndex)]
         case 0x3D4: crtcIndex = value & 0x3F
-        case 0x3D5: writeCRTC(value, wires.now)
+        case 0x3D5:
+            if crtcIndex == 0x0C || crtcIndex == 0x0D, crtc[Int(crtcIndex)] != value { noteStart(wires) }
+            writeCRTC(value, wires.now)
         case 0x3DA: featureControl = value
         default: break
         }
@@ -294,6 +300,7 @@ public struct VGA: PCIFunction {
     public mutating func writeWide(_ port: Port, size: Int, _ value: UInt32, _ wires: inout Wires) {
         if port < 0x3B0 {
             writeDispiWide(port, size: size, value, wires.memory)
+            if port == 0x1CF, dispiIndex == 4 { traceDispi(wires) }
             return
         }
         for i in 0..<size { write(port &+ Port(i), UInt8(truncatingIfNeeded: value >> UInt32(8 * i)), &wires) }

@@ -98,6 +98,12 @@ public struct RunSettings: Equatable, Sendable {
     public var timeoutSeconds: Double?
     public var maxInstructions: UInt64?
     public var stats: String?
+    /// Lines that scroll off the text screen, and at the end what is on it, go to this file.
+    public var transcript: String?
+    /// The run's log; a stored machine has its own beside.
+    public var log: String?
+    /// Board events that go to the log.
+    public var trace = TraceCategories()
 
     public init() {}
 
@@ -166,7 +172,7 @@ public struct RunSettings: Equatable, Sendable {
         for (index, image) in images.enumerated() where !disposable && images[..<index].contains(image) && written.contains(image) {
             throw .usage("'\(image)' is put into two drives at once; that works with --disposable only.")
         }
-        for path in images + [kernel, initrd, bios, script, screenText, stats].compactMap({ $0 })
+        for path in images + [kernel, initrd, bios, script, screenText, stats, transcript, log].compactMap({ $0 })
         where path.isEmpty || path.utf8.contains(0) {
             throw .usage("An option that names a file has an empty name.")
         }

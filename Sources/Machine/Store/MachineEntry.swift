@@ -69,5 +69,17 @@ public struct MachineEntry: Sendable, Identifiable {
     }
 
     /// The state of a machine whose process has the run lock and a record.
-    static func liveState(of record: RunRecord) -> StoredState { .running }
+    static func liveState(of record: RunRecord) -> StoredState {
+        // One that does not answer at once is there all the same.
+        let patience: Int32 = 300
+        guard !record.socket.isEmpty, let client = try? ControlClient(path: record.socket, name: "", within: patience),
+            let state = try? client.ask("x-vitrine-view", within: patience)["state"]?.string
+        else { return .running }
+        switch MachineState(rawValue: state) {
+        case .paused: return .paused
+        case .stuck: return .stuck
+        case .starting: return .starting
+        case .running, .off, nil: return .running
+        }
+    }
 }

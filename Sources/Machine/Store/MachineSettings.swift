@@ -43,6 +43,7 @@ public struct MachineSettings: Equatable, Sendable {
         copy.run.bios = run.bios.map(change)
         copy.run.serial = run.serial.map { $0.mappingPath(change) }
         copy.run.virtioConsole = run.virtioConsole?.mappingPath(change)
+        copy.run.transcript = run.transcript.map(change)
         copy.run.debugConsoles = run.debugConsoles.map { .init(port: $0.port, path: $0.path.map(change)) }
         return copy
     }

@@ -208,6 +208,18 @@ extension SettingField {
                     settings.run.debugConsoles = consoles
                 }),
             SettingField(
+                "debug.transcript", "Transcript", .text, option: "--transcript", optional: true,
+                help: "A file for the lines that scroll off the text screen; what is on the screen at the end follows.",
+                get: { $0.run.transcript ?? "" },
+                set: { text, settings throws(MachineError) in settings.run.transcript = text.isEmpty ? nil : text }),
+            SettingField(
+                "debug.trace", "Trace", .text, option: "--trace", optional: true,
+                help: "Board events that go to the log: \(TraceCategory.allCases.map(\.name).joined(separator: ", ")) or all, with commas between.",
+                get: { $0.run.trace.names.joined(separator: ",") },
+                set: { text, settings throws(MachineError) in
+                    settings.run.trace = try TraceCategories(words: text.split(separator: ",").map { $0.filter { $0 != " " } })
+                }),
+            SettingField(
                 "debug.exit", "Debug exit", .port, option: "--debug-exit", optional: true,
                 help: "A guest write of V to the I/O port ends the run with status ((V << 1) | 1) & 255.",
                 get: { $0.run.debugExit.map { "0x" + $0.hex } ?? "" },
