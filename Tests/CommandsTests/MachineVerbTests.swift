@@ -35,11 +35,15 @@ final class VerbBench {
     private func bench(_ body: (VerbBench) throws -> Void) throws { try withFolder { try body(VerbBench($0)) } }
 
     @Test("create takes the OS type's defaults, then the options; list and show print it") func create() throws {
-        try bench { bench in
-            let made = bench.run("create", "My DOS", "--os-type", "dos", "--disk-size", "64M", "--memory", "48", "--no-boot", "--acpi", "--tag", "a", "--tag", "b")
+        try bench { (bench: VerbBench) throws in
+            let made = bench.run(
+                "create", "My DOS", "--os-type", "dos", "--disk-size", "64M", "--memory", "48", "--no-boot", "--acpi", "--tag", "a",
+                "--tag", "b")
             #expect(made == (0, "The machine 'My DOS' is in '\(bench.home)/My DOS'.\n", ""))
             let settings = try bench.store.entry("My DOS").checkedSettings()
-            #expect(settings.run.memoryMiB == 48 && settings.run.cpuModel == "486" && settings.run.boot.isEmpty && settings.run.acpi && settings.run.rtcLocal)
+            #expect(
+                settings.run.memoryMiB == 48 && settings.run.cpuModel == "486" && settings.run.boot.isEmpty && settings.run.acpi
+                    && settings.run.rtcLocal)
             #expect(settings.tags == ["a", "b"] && settings.run.disks == ["disk.vdi"])
 
             let list = try #require(try bench.json("list") as? [[String: Any]])
@@ -49,7 +53,9 @@ final class VerbBench {
             let show = try #require(try bench.json("show", "My DOS") as? [String: Any])
             let all = try #require(show["settings"] as? [String: Any])
             #expect(Set(all.keys) == Set(SettingField.all.map(\.key)))
-            #expect(all["system.acpi"] as? Bool == true && all["storage.disks"] as? [String] == ["disk.vdi"] && all["display.video-memory"] as? Int == 4)
+            #expect(
+                all["system.acpi"] as? Bool == true && all["storage.disks"] as? [String] == ["disk.vdi"]
+                    && all["display.video-memory"] as? Int == 4)
             #expect(bench.run("list").out.hasPrefix("NAME    STATE  SYSTEM  MEMORY  ON DISK  GROUP\nMy DOS  off    DOS     48 MiB  "))
             #expect(bench.run("list", "--quiet").out == "My DOS\n")
             #expect(bench.run("list", "--tag", "c").out == "")
@@ -59,7 +65,7 @@ final class VerbBench {
     }
 
     @Test("every setting has an option, and the command that show prints makes the same machine") func everyOption() throws {
-        try bench { bench in
+        try bench { (bench: VerbBench) throws in
             var settings = MachineSettings()
             settings.osType = "dos"
             for field in SettingField.all where field.key != "general.os-type" {
@@ -101,7 +107,8 @@ final class VerbBench {
 
     /// Words as a shell reads them.
     private func shellWords(_ line: String) throws -> [String] {
-        let process = Process(), pipe = Pipe()
+        let process = Process()
+        let pipe = Pipe()
         process.executableURL = URL(fileURLWithPath: "/bin/sh")
         process.arguments = ["-c", "for word in \(line.trimmingCharacters(in: .newlines)); do printf '%s\\0' \"$word\"; done"]
         process.standardOutput = pipe
@@ -112,10 +119,13 @@ final class VerbBench {
     }
 
     @Test("set prints what changed; a dry run changes nothing; nothing to change is usage") func set() throws {
-        try bench { bench in
+        try bench { (bench: VerbBench) throws in
             _ = bench.run("create", "a")
             #expect(bench.run("set", "a", "--memory", "64", "--dry-run") == (0, "Memory: 128 MiB -> 64 MiB\n", ""))
-            #expect(bench.run("set", "a", "--memory", "64", "--no-reboot") == (0, "Memory: 128 MiB -> 64 MiB\nReset ends the run: off -> on\n", ""))
+            #expect(
+                bench.run("set", "a", "--memory", "64", "--no-reboot") == (
+                    0, "Memory: 128 MiB -> 64 MiB\nReset ends the run: off -> on\n", ""
+                ))
             #expect(bench.run("set", "a", "--memory", "64", "--reboot").out == "Reset ends the run: on -> off\n")
             #expect(bench.run("set", "a", "--memory", "64") == (0, "Nothing changes.\n", ""))
             let json = try #require(try bench.json("set", "a", "--memory", "65") as? [String: Any])
@@ -130,19 +140,27 @@ final class VerbBench {
         "what cannot be is one sentence and the exit status of the contract",
         arguments: [
             (["show", "b"], 2, "There is no machine 'b' (did you mean 'a'?); 'vitrine list' shows all."),
-            (["set", "b", "--memory", "1"], 2, "There is no machine 'b'"), (["path", "nix"], 2, "There is no machine 'nix'; 'vitrine list' shows all."),
-            (["rename", "nix", "b"], 2, "There is no machine"), (["clone", "nix", "b"], 2, "There is no machine"), (["delete", "nix", "--yes"], 2, "There is no machine"),
+            (["set", "b", "--memory", "1"], 2, "There is no machine 'b'"),
+            (["path", "nix"], 2, "There is no machine 'nix'; 'vitrine list' shows all."),
+            (["rename", "nix", "b"], 2, "There is no machine"), (["clone", "nix", "b"], 2, "There is no machine"),
+            (["delete", "nix", "--yes"], 2, "There is no machine"),
             (["create", "a"], 2, "There is already a machine 'a'"), (["rename", "a", "a/b"], 64, "The name must not contain '/'"),
-            (["create", ".x"], 64, "must begin with"), (["create", "b", "--disk-size", "8"], 64, "--disk-size is a number with M, G or T behind it"),
-            (["create", "b", "--disk-size", "9T"], 64, "out of range; it may be 1M to 2T"), (["create", "b", "--disk-format", "raw"], 64, "needs --disk-size"),
-            (["create", "b", "--os-type", "doss"], 64, "OS type 'doss' is not known (did you mean 'dos'?)"), (["create", "b", "--memory", "0"], 64, "Memory takes 1 to 65536 MiB"),
-            (["set", "a", "--boot", "c", "--no-boot"], 64, "--boot and --no-boot exclude each other."), (["set", "a", "--append", ""], 64, "--append has an empty value."),
-            (["set", "a"], 64, "needs an option"), (["set", "a", "--serial", "x"], 64, "'x' is not a serial port's other end"), (["clone", "a", "b", "--linked"], 2, "needs snapshots"),
+            (["create", ".x"], 64, "must begin with"),
+            (["create", "b", "--disk-size", "8"], 64, "--disk-size is a number with M, G or T behind it"),
+            (["create", "b", "--disk-size", "9T"], 64, "out of range; it may be 1M to 2T"),
+            (["create", "b", "--disk-format", "raw"], 64, "needs --disk-size"),
+            (["create", "b", "--os-type", "doss"], 64, "OS type 'doss' is not known (did you mean 'dos'?)"),
+            (["create", "b", "--memory", "0"], 64, "Memory takes 1 to 65536 MiB"),
+            (["set", "a", "--boot", "c", "--no-boot"], 64, "--boot and --no-boot exclude each other."),
+            (["set", "a", "--append", ""], 64, "--append has an empty value."),
+            (["set", "a"], 64, "needs an option"), (["set", "a", "--serial", "x"], 64, "'x' is not a serial port's other end"),
+            (["clone", "a", "b", "--linked"], 2, "needs snapshots"),
             (["delete", "a"], 2, "say --yes"), (["disk", "create", "/nowhere/x.vdi", "--size", "8M"], 1, "no such file or directory"),
-            (["disk", "info", "/nowhere/x.vdi"], 66, "cannot be opened"), (["disk", "create", "x", "--size", "1K"], 64, "--size of 1K is out of range"),
+            (["disk", "info", "/nowhere/x.vdi"], 66, "cannot be opened"),
+            (["disk", "create", "x", "--size", "1K"], 64, "--size of 1K is out of range"),
         ] as [([String], Int32, String)])
     func errors(words: [String], status: Int32, sentence: String) throws {
-        try bench { bench in
+        try bench { (bench: VerbBench) throws in
             _ = bench.run("create", "a")
             let result = bench.run(words)
             #expect(result.status == status, "\(result.err)")
@@ -153,10 +171,11 @@ final class VerbBench {
     }
 
     @Test("delete names what is lost and wants the name typed") func delete() throws {
-        try bench { bench in
+        try bench { (bench: VerbBench) throws in
             _ = bench.run("create", "a", "--disk-size", "8M")
             let refused = bench.run("delete", "a", terminal: true, typed: "b")
-            #expect(refused.status == 1 && refused.out.contains("  disk.vdi\n  machine.toml\n") && refused.err.contains("nothing is deleted"))
+            #expect(
+                refused.status == 1 && refused.out.contains("  disk.vdi\n  machine.toml\n") && refused.err.contains("nothing is deleted"))
             #expect(bench.run("delete", "a", terminal: true, typed: nil).status == 1)
             #expect(try bench.store.names() == ["a"])
             #expect(bench.run("delete", "a", terminal: true, typed: "a").out.hasSuffix("The machine 'a' is deleted.\n"))
@@ -165,7 +184,7 @@ final class VerbBench {
     }
 
     @Test("rename, clone, path and os-types print text or JSON") func others() throws {
-        try bench { bench in
+        try bench { (bench: VerbBench) throws in
             _ = bench.run("create", "a", "--disk-size", "8M")
             #expect(bench.run("rename", "a", "b").out == "The machine 'a' is called 'b' now.\n")
             #expect(bench.run("clone", "b", "c").out == "The copy 'c' is in '\(bench.home)/c'.\n")
@@ -180,7 +199,7 @@ final class VerbBench {
     }
 
     @Test("a machine with a bad file does not hide the others") func badFile() throws {
-        try bench { bench in
+        try bench { (bench: VerbBench) throws in
             _ = bench.run("create", "a")
             _ = bench.run("create", "b")
             try Data("[system]\nmemory = no\n".utf8).write(to: URL(fileURLWithPath: bench.home + "/a/machine.toml"))
@@ -192,7 +211,7 @@ final class VerbBench {
     }
 
     @Test("200 machines are listed quickly") func many() throws {
-        try bench { bench in
+        try bench { (bench: VerbBench) throws in
             for number in 1...200 { try bench.store.create("machine \(number)", OSType.all[number % OSType.all.count].settings) }
             let clock = ContinuousClock()
             var found = 0

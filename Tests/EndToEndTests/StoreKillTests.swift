@@ -75,7 +75,9 @@ import Testing
             #expect(before != after)
 
             var random = SystemRandomNumberGenerator()
-            var unfinished = 0, finished = 0, leftovers = 0
+            var unfinished = 0
+            var finished = 0
+            var leftovers = 0
             for round in 0..<StoreKillTests.count {
                 try prepare(store)
                 // Most of a short run is the start of the process: the moments of interest are late in it.
@@ -105,7 +107,9 @@ import Testing
                 }
             }
             // With few kills all may come too late or too early.
-            if StoreKillTests.count >= 50 { #expect(unfinished > 0 && finished > 0, "\(unfinished) unfinished, \(finished) finished, \(leftovers) left something") }
+            if StoreKillTests.count >= 50 {
+                #expect(unfinished > 0 && finished > 0, "\(unfinished) unfinished, \(finished) finished, \(leftovers) left something")
+            }
         }
     }
 }

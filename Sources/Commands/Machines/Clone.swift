@@ -6,7 +6,8 @@ import Machine
 struct Clone: Verb {
     static let configuration = CommandConfiguration(
         abstract: "Copy a machine with its disks.",
-        discussion: "Ctrl-C cancels and leaves nothing behind. Disks outside of the machine's folder are copied too when the guest may write them.")
+        discussion:
+            "Ctrl-C cancels and leaves nothing behind. Disks outside of the machine's folder are copied too when the guest may write them.")
 
     @Argument(help: "The machine.") var name: String
     @Argument(help: "What the copy is called.") var new: String
@@ -14,7 +15,10 @@ struct Clone: Verb {
     @OptionGroup var output: OutputOptions
 
     func run(in host: Host) throws(MachineError) -> Int32 {
-        guard !linked else { throw MachineError(.wrongPlace, "A linked clone needs snapshots, which are not there yet; without --linked the disks are copied.") }
+        guard !linked else {
+            throw MachineError(
+                .wrongPlace, "A linked clone needs snapshots, which are not there yet; without --linked the disks are copied.")
+        }
         let signals = host.handlesSignals ? HeldSignals() : nil
         defer { signals?.release() }
         let line = CopyLine(isTerminal: host.handlesSignals && isatty(STDERR_FILENO) == 1)

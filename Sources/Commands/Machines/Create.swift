@@ -5,10 +5,12 @@ import Machine
 struct Create: Verb {
     static let configuration = CommandConfiguration(
         abstract: "Make a machine.",
-        discussion: "It has the defaults of its OS type (see 'vitrine os-types'), then what the options say; --no-OPTION takes a default away.")
+        discussion:
+            "It has the defaults of its OS type (see 'vitrine os-types'), then what the options say; --no-OPTION takes a default away.")
 
     @Argument(help: "What it is called: letters, digits, blanks and - _ .") var name: String
-    @Option(help: ArgumentHelp("Make a disk of this size, for example 8G, in the machine's folder.", valueName: "size")) var diskSize: String?
+    @Option(help: ArgumentHelp("Make a disk of this size, for example 8G, in the machine's folder.", valueName: "size")) var diskSize:
+        String?
     @Option(
         help: ArgumentHelp(
             "Of the new disk: dynamic (VDI, grows as it is written), fixed (VDI, all room taken at once) or raw.", valueName: "format"))

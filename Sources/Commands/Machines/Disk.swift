@@ -53,7 +53,10 @@ private struct DiskReport: Report {
     }
 
     var text: String {
-        var rows = [["File", path], ["Format", format], ["Disk", "\(ByteSize.text(bytes)) (\(bytes) bytes)"], ["On the host", ByteSize.text(hostBytes)]]
+        var rows = [
+            ["File", path], ["Format", format], ["Disk", "\(ByteSize.text(bytes)) (\(bytes) bytes)"],
+            ["On the host", ByteSize.text(hostBytes)],
+        ]
         if let blocks, let allocatedBlocks { rows.append(["Blocks", "\(allocatedBlocks) of \(blocks) in use"]) }
         return TextTable.text(rows)
     }

@@ -37,12 +37,22 @@ struct FieldOptions: ParsableArguments, CustomReflectable {
                 continue
             case .list:
                 children.append(
-                    (name, Option<[String]>(wrappedValue: [], name: .customLong(name), help: ArgumentHelp(field.help + " Repeatable.", valueName: field.valueName))))
+                    (
+                        name,
+                        Option<[String]>(
+                            wrappedValue: [], name: .customLong(name),
+                            help: ArgumentHelp(field.help + " Repeatable.", valueName: field.valueName))
+                    ))
             default:
-                children.append((name, Option<String?>(name: .customLong(name), help: ArgumentHelp(field.help, valueName: field.valueName))))
+                children.append(
+                    (name, Option<String?>(name: .customLong(name), help: ArgumentHelp(field.help, valueName: field.valueName))))
             }
             if field.isOptional {
-                children.append((FieldOptions.absence(field), Flag<Bool>(wrappedValue: false, name: .customLong(FieldOptions.absence(field)), help: .hidden)))
+                children.append(
+                    (
+                        FieldOptions.absence(field),
+                        Flag<Bool>(wrappedValue: false, name: .customLong(FieldOptions.absence(field)), help: .hidden)
+                    ))
             }
         }
         return Mirror(self, children: children.map { (label: Optional($0.0), value: $0.1) })
@@ -72,7 +82,9 @@ struct FieldOptions: ParsableArguments, CustomReflectable {
             }
             guard field.isOptional else { continue }
             if try container.decode(Flag<Bool>.self, forKey: Name(FieldOptions.absence(field))).wrappedValue {
-                guard given[field.key] == nil else { throw ValidationError("\(field.option) and --no-\(FieldOptions.bare(field)) exclude each other.") }
+                guard given[field.key] == nil else {
+                    throw ValidationError("\(field.option) and --no-\(FieldOptions.bare(field)) exclude each other.")
+                }
                 given[field.key] = ""
             }
         }

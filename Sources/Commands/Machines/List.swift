@@ -5,7 +5,9 @@ import Machine
 struct List: Verb {
     static let configuration = CommandConfiguration(abstract: "List the machines.")
 
-    @Option(help: ArgumentHelp("Only those in this state: \(StoredState.allCases.map(\.rawValue).joined(separator: ", ")).", valueName: "state"))
+    @Option(
+        help: ArgumentHelp("Only those in this state: \(StoredState.allCases.map(\.rawValue).joined(separator: ", ")).", valueName: "state")
+    )
     var state: StoredState?
     @Flag(help: "Only those that a process has: starting, running, paused, stuck.") var running = false
     @Option(help: ArgumentHelp("Only those of this group, or of groups in it.", valueName: "group")) var group: String?

@@ -35,7 +35,10 @@ private struct TypeList: Report {
 
     var text: String {
         let rows = types.map { type in
-            [type.id, type.title, "\(type.memory) MiB", type.cpuModel, type.diskInterface, type.diskBytes == 0 ? "none" : ByteSize.text(type.diskBytes)]
+            [
+                type.id, type.title, "\(type.memory) MiB", type.cpuModel, type.diskInterface,
+                type.diskBytes == 0 ? "none" : ByteSize.text(type.diskBytes),
+            ]
         }
         return TextTable.text([["ID", "SYSTEM", "MEMORY", "PROCESSOR", "DISKS ON", "DISK"]] + rows)
     }

@@ -17,7 +17,8 @@ struct SetVerb: Verb {
 
     func run(in host: Host) throws(MachineError) -> Int32 {
         guard !fields.isEmpty else { throw .usage("'set' needs an option that says what to change.") }
-        let changes = try host.store.edit(name, dryRun: dryRun) { settings throws(MachineError) in try fields.apply(to: &settings, in: host) }
+        let changes = try host.store.edit(name, dryRun: dryRun) { settings throws(MachineError) in try fields.apply(to: &settings, in: host)
+        }
         try host.say(ChangeReport(name: name, changes: changes), output)
         return 0
     }

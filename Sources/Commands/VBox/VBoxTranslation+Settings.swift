@@ -31,10 +31,13 @@ extension VBoxTranslation {
             case "firmware":
                 guard value.lowercased() == "bios" else { throw VBoxOptions.missing("EFI firmware") }
             case _ where option.hasPrefix("boot"):
-                guard let slot = Int(option.dropFirst(4)), (1...4).contains(slot) else { throw VBoxOptions.missing("the option --\(option) of 'modifyvm'") }
+                guard let slot = Int(option.dropFirst(4)), (1...4).contains(slot) else {
+                    throw VBoxOptions.missing("the option --\(option) of 'modifyvm'")
+                }
                 boot[slot - 1] = try VBoxTranslation.bootLetter(value)
             case _ where option.hasPrefix("uart"): try port(option, values, &serial)
-            case _ where option.hasPrefix("nic") || option.hasPrefix("macaddress") || option.hasPrefix("cableconnected") || option.hasPrefix("nat"):
+            case _
+            where option.hasPrefix("nic") || option.hasPrefix("macaddress") || option.hasPrefix("cableconnected") || option.hasPrefix("nat"):
                 guard value == "none" || value == "null" else { throw VBoxOptions.missing("network cards") }
             case _ where option.hasPrefix("audio"):
                 guard value == "none" || value == "off" else { throw VBoxOptions.missing("sound") }
@@ -90,7 +93,9 @@ extension VBoxTranslation {
     }
 
     private func port(_ option: String, _ values: [String], _ serial: inout [SerialTarget]) throws(MachineError) {
-        guard let number = option.last?.wholeNumberValue, (1...4).contains(number) else { throw VBoxOptions.missing("the option --\(option) of 'modifyvm'") }
+        guard let number = option.last?.wholeNumberValue, (1...4).contains(number) else {
+            throw VBoxOptions.missing("the option --\(option) of 'modifyvm'")
+        }
         func put(_ end: SerialTarget) {
             while serial.count < number { serial.append(.none) }
             serial[number - 1] = end
@@ -129,13 +134,17 @@ extension VBoxTranslation {
 
     func attach(_ words: [String]) throws(MachineError) -> [[String]] {
         let options = try VBoxOptions(words, flags: ["forceunmount"])
-        try options.expect("storageattach", ["storagectl", "port", "device", "type", "medium", "mtype", "forceunmount", "nonrotational", "discard", "hotpluggable"])
+        try options.expect(
+            "storageattach",
+            ["storagectl", "port", "device", "type", "medium", "mtype", "forceunmount", "nonrotational", "discard", "hotpluggable"])
         let name = try options.only("storageattach", "machine")
         let settings = try store.entry(name).runSettings()
         let (port, device) = (Int(options.value("port") ?? "0") ?? 0, Int(options.value("device") ?? "0") ?? 0)
         guard (0...30).contains(port), (0...1).contains(device) else { throw .usage("vbox: there is no port \(port), device \(device).") }
         guard let medium = options.value("medium") else { throw .usage("vbox: 'storageattach' needs --medium.") }
-        if medium.hasPrefix("host:") || medium.hasPrefix("iscsi") || medium == "additions" { throw VBoxOptions.missing("the medium '\(medium)'") }
+        if medium.hasPrefix("host:") || medium.hasPrefix("iscsi") || medium == "additions" {
+            throw VBoxOptions.missing("the medium '\(medium)'")
+        }
         let isNone = medium == "none" || medium == "emptydrive"
         let isCD = settings.diskInterface == .ide && port == 1 && device == 0
         switch options.value("type")?.lowercased() ?? (isCD ? "dvddrive" : "hdd") {
@@ -146,7 +155,9 @@ extension VBoxTranslation {
         }
     }
 
-    private func disk(_ settings: RunSettings, _ port: Int, _ device: Int, _ medium: String?, _ type: String?) throws(MachineError) -> [String] {
+    private func disk(_ settings: RunSettings, _ port: Int, _ device: Int, _ medium: String?, _ type: String?) throws(MachineError)
+        -> [String]
+    {
         var index = port
         if settings.diskInterface == .ide {
             guard !(port == 1 && device == 0) else { throw VBoxOptions.missing("a disk in the place of the CD drive") }
@@ -155,7 +166,9 @@ extension VBoxTranslation {
         var disks = settings.disks
         var access = (0..<disks.count).map { settings.diskAccess.indices.contains($0) ? settings.diskAccess[$0] : .writable }
         if let medium {
-            guard index <= disks.count else { throw .usage("vbox: disks are filled in turn; the next free place is number \(disks.count + 1).") }
+            guard index <= disks.count else {
+                throw .usage("vbox: disks are filled in turn; the next free place is number \(disks.count + 1).")
+            }
             let mode: RunSettings.DiskAccess
             switch type?.lowercased() {
             case nil, "normal", "writethrough": mode = .writable

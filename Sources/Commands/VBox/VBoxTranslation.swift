@@ -5,30 +5,48 @@ import Machine
 struct VBoxTranslation {
     let store: MachineStore
 
-    private typealias Translate = (VBoxTranslation) -> ([String]) throws(MachineError) -> [[String]]
+    private enum Word: String, CaseIterable {
+        case list, showvminfo, createvm, unregistervm, clonevm, modifyvm, startvm, controlvm, snapshot, discardstate, createmedium, createhd
+        case showmediuminfo, showhdinfo, storagectl, storageattach
+    }
 
-    private static var verbs: [(name: String, translate: Translate)] { [
-        ("list", { $0.list }), ("showvminfo", { $0.showInfo }), ("createvm", { $0.create }), ("unregistervm", { $0.unregister }),
-        ("clonevm", { $0.clone }), ("modifyvm", { $0.modify }), ("startvm", { $0.start }), ("controlvm", { $0.control }),
-        ("snapshot", { $0.snapshot }), ("discardstate", { $0.discard }), ("createmedium", { $0.createMedium }), ("createhd", { $0.createMedium }),
-        ("showmediuminfo", { $0.showMedium }), ("showhdinfo", { $0.showMedium }), ("storagectl", { $0.controller }), ("storageattach", { $0.attach }),
-    ] }
+    private func translate(_ word: Word, _ rest: [String]) throws(MachineError) -> [[String]] {
+        switch word {
+        case .list: try list(rest)
+        case .showvminfo: try showInfo(rest)
+        case .createvm: try create(rest)
+        case .unregistervm: try unregister(rest)
+        case .clonevm: try clone(rest)
+        case .modifyvm: try modify(rest)
+        case .startvm: try start(rest)
+        case .controlvm: try control(rest)
+        case .snapshot: try snapshot(rest)
+        case .discardstate: try discard(rest)
+        case .createmedium, .createhd: try createMedium(rest)
+        case .showmediuminfo, .showhdinfo: try showMedium(rest)
+        case .storagectl: try controller(rest)
+        case .storageattach: try attach(rest)
+        }
+    }
 
     /// VBoxManage has them, Vitrine does not.
     private static let absent = [
-        "registervm", "movevm", "import", "export", "modifynvram", "unattended", "modifymedium", "clonemedium", "closemedium", "convertfromraw",
+        "registervm", "movevm", "import", "export", "modifynvram", "unattended", "modifymedium", "clonemedium", "closemedium",
+        "convertfromraw",
         "mediumio", "adoptstate", "setextradata", "getextradata", "debugvm", "encryptmedium", "encryptvm", "checkmediumpwd", "hostonlyif",
-        "hostonlynet", "dhcpserver", "natnetwork", "sharedfolder", "guestproperty", "guestcontrol", "metrics", "usbfilter", "extpack", "bandwidthctl",
-        "usbdevsource", "cloud", "cloudprofile", "signova", "setproperty", "updatecheck", "modifyhd", "clonehd", "mediumproperty", "updatehost",
+        "hostonlynet", "dhcpserver", "natnetwork", "sharedfolder", "guestproperty", "guestcontrol", "metrics", "usbfilter", "extpack",
+        "bandwidthctl",
+        "usbdevsource", "cloud", "cloudprofile", "signova", "setproperty", "updatecheck", "modifyhd", "clonehd", "mediumproperty",
+        "updatehost",
     ]
 
     /// - Throws: `.usage` with one sentence on what is not there, or is not understood.
     func commands(for words: [String]) throws(MachineError) -> [[String]] {
         let words = words.filter { $0 != "-q" && $0 != "--nologo" && $0 != "-nologo" }
         guard let name = words.first else { throw .usage("'vbox' needs a command of VBoxManage, for example: vitrine vbox list vms.") }
-        if let verb = VBoxTranslation.verbs.first(where: { $0.name == name }) { return try verb.translate(self)(Array(words.dropFirst())) }
+        if let word = Word(rawValue: name) { return try translate(word, Array(words.dropFirst())) }
         if VBoxTranslation.absent.contains(name) { throw VBoxOptions.missing("'\(name)'") }
-        throw .usage("vbox: '\(name)' is no command of VBoxManage\(Nearest.suggestion(name, in: VBoxTranslation.verbs.map(\.name))).")
+        throw .usage("vbox: '\(name)' is no command of VBoxManage\(Nearest.suggestion(name, in: Word.allCases.map(\.rawValue))).")
     }
 
     // MARK: Looking
@@ -39,7 +57,8 @@ struct VBoxTranslation {
         case "vms": return [["list"]]
         case "runningvms": return [["list", "--running"]]
         case "ostypes": return [["os-types"]]
-        case "groups", "hdds", "dvds", "floppies", "hostinfo", "systemproperties", "bridgedifs", "hostonlyifs", "natnets", "usbhost", "extpacks",
+        case "groups", "hdds", "dvds", "floppies", "hostinfo", "systemproperties", "bridgedifs", "hostonlyifs", "natnets", "usbhost",
+            "extpacks",
             "cpu-profiles", "hddbackends", "hostdvds", "hostfloppies", "intnets", "webcams", "cloudproviders":
             throw VBoxOptions.missing("'list \(what)'")
         default: throw .usage("vbox: 'list \(what)' is not known\(Nearest.suggestion(what, in: ["vms", "runningvms", "ostypes"])).")
@@ -59,7 +78,9 @@ struct VBoxTranslation {
     private func create(_ words: [String]) throws(MachineError) -> [[String]] {
         let options = try VBoxOptions(words, flags: ["register", "default"])
         try options.expect("createvm", ["name", "ostype", "register", "default", "groups", "description"])
-        guard let name = options.value("name"), options.plain.isEmpty else { throw .usage("vbox: 'createvm' needs --name, and no other words.") }
+        guard let name = options.value("name"), options.plain.isEmpty else {
+            throw .usage("vbox: 'createvm' needs --name, and no other words.")
+        }
         var command = ["create", name, "--os-type", try osType(options.value("ostype") ?? "Other")]
         if let group = options.value("groups") { command += VBoxTranslation.group(group) }
         if let notes = options.value("description"), !notes.isEmpty { command += ["--notes", notes] }
@@ -120,7 +141,10 @@ struct VBoxTranslation {
             let bytes = try WholeFile.read(file, what: "text", limit: 1 << 20)
             return [["type", name, String(decoding: bytes, as: UTF8.self).replacing("\\", with: "\\\\").replacing("\n", with: "\\n")]]
         default:
-            let known = ["pause", "resume", "reset", "poweroff", "acpipowerbutton", "savestate", "keyboardputstring", "keyboardputfile", "screenshotpng"]
+            let known = [
+                "pause", "resume", "reset", "poweroff", "acpipowerbutton", "savestate", "keyboardputstring", "keyboardputfile",
+                "screenshotpng",
+            ]
             throw VBoxOptions.missing("'controlvm \(what)'\(Nearest.suggestion(what, in: known))")
         }
     }
@@ -163,7 +187,9 @@ struct VBoxTranslation {
 
     private func showMedium(_ words: [String]) throws(MachineError) -> [[String]] {
         let plain = try VBoxOptions(words).plain
-        guard let file = plain.last, plain.count == 1 || plain == ["disk", file] else { throw .usage("vbox: 'showmediuminfo' needs one image.") }
+        guard let file = plain.last, plain.count == 1 || plain == ["disk", file] else {
+            throw .usage("vbox: 'showmediuminfo' needs one image.")
+        }
         return [["disk", "info", file]]
     }
 
@@ -175,10 +201,12 @@ struct VBoxTranslation {
         ("windowsnt3x", "windows-nt3"), ("windowsnt4", "windows-nt4"), ("windows2000", "windows-2000"), ("windowsxp", "windows-xp"),
         ("windows2003", "windows-2003"), ("windows", "windows-vista"), ("os2", "os2"), ("linux22", "linux-2.2"), ("linux24", "linux-2.4"),
         ("linux26", "linux-2.6"), ("netware", "netware"), ("solaris", "solaris"), ("opensolaris", "solaris"), ("freebsd", "freebsd"),
-        ("netbsd", "netbsd"), ("openbsd", "openbsd"), ("l4", "l4"), ("haiku", "haiku"), ("other", "other"), ("qnx", "other"), ("beos", "other"),
+        ("netbsd", "netbsd"), ("openbsd", "openbsd"), ("l4", "l4"), ("haiku", "haiku"), ("other", "other"), ("qnx", "other"),
+        ("beos", "other"),
     ]
     private static let distributions = [
-        "linux", "arch", "debian", "fedora", "gentoo", "mandriva", "oracle", "redhat", "opensuse", "suse", "turbolinux", "ubuntu", "xandros", "xubuntu", "lubuntu",
+        "linux", "arch", "debian", "fedora", "gentoo", "mandriva", "oracle", "redhat", "opensuse", "suse", "turbolinux", "ubuntu",
+        "xandros", "xubuntu", "lubuntu",
     ]
 
     /// - Throws: `.usage` for one that neither side knows.

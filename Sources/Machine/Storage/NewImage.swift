@@ -17,7 +17,8 @@ public enum NewImage {
     /// - Throws: `.usage` for a size out of range, `.failed` with the host's reason; nothing is left then.
     public static func make(_ path: String, bytes: UInt64, format: Format) throws(MachineError) {
         guard sizes.contains(bytes), bytes % 512 == 0 else {
-            throw .usage("A disk has \(ByteSize.text(sizes.lowerBound)) to \(ByteSize.text(sizes.upperBound)) in whole sectors, not \(bytes) bytes.")
+            throw .usage(
+                "A disk has \(ByteSize.text(sizes.lowerBound)) to \(ByteSize.text(sizes.upperBound)) in whole sectors, not \(bytes) bytes.")
         }
         func refused(_ code: Int32 = errno) -> MachineError { .failed("The disk '\(path)' cannot be made: \(WholeFile.reason(code)).") }
         let temporary = path + ".\(getpid()).tmp"
@@ -50,7 +51,9 @@ public enum NewImage {
         } else if ftruncate(descriptor, end) != 0 {
             return errno
         }
-        guard WholeFile.writeAll(descriptor, header.encoded()), lseek(descriptor, Int(header.mapOffset), SEEK_SET) >= 0 else { return errno }
+        guard WholeFile.writeAll(descriptor, header.encoded()), lseek(descriptor, Int(header.mapOffset), SEEK_SET) >= 0 else {
+            return errno
+        }
         var map: [UInt8] = []
         map.reserveCapacity(Int(header.blocks) * 4)
         for block in 0..<UInt32(header.blocks) {

@@ -59,7 +59,8 @@ struct VDIHeader: Equatable {
         guard diskBytes >= 512, diskBytes <= blocks * blockBytes else {
             throw .damaged("a disk of \(diskBytes) bytes is not in \(blocks) blocks of \(blockBytes) bytes")
         }
-        guard mapOffset >= 0x48 + headerBytes, mapOffset % 4 == 0, mapOffset + 4 * blocks <= dataOffset, mapOffset + 4 * blocks <= fileBytes else {
+        guard mapOffset >= 0x48 + headerBytes, mapOffset % 4 == 0, mapOffset + 4 * blocks <= dataOffset, mapOffset + 4 * blocks <= fileBytes
+        else {
             throw .damaged("its block map lies from \(mapOffset) on, where it has no room")
         }
         guard dataOffset % 512 == 0 else { throw .damaged("its data begins at \(dataOffset), in the middle of a sector") }

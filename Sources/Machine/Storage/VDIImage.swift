@@ -57,13 +57,16 @@ public final class VDIImage: Medium {
             (0..<Int(header.blocks)).map { UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: $0 * 4, as: UInt32.self)) }
         }
         var used = [UInt64](repeating: 0, count: Int(header.blocks) / 64 + 1)
-        var next = header.allocated, count: UInt64 = 0
+        var next = header.allocated
+        var count: UInt64 = 0
         for (block, entry) in map.enumerated() where entry != VDIHeader.unallocated && entry != VDIHeader.zero {
             let place = UInt64(entry)
             guard place < header.blocks, header.dataOffset + place * header.stride < file.bytes else {
                 throw .damaged("its block \(block) would lie behind the end of the file")
             }
-            guard used[Int(place >> 6)] >> (place & 63) & 1 == 0 else { throw .damaged("two of its blocks lie at the same place, one is block \(block)") }
+            guard used[Int(place >> 6)] >> (place & 63) & 1 == 0 else {
+                throw .damaged("two of its blocks lie at the same place, one is block \(block)")
+            }
             used[Int(place >> 6)] |= 1 << (place & 63)
             next = max(next, place + 1)
             count += 1
@@ -79,7 +82,9 @@ public final class VDIImage: Medium {
     }
 
     /// Splits a range of the disk at the blocks' ends.
-    private func pieces(_ offset: UInt64, _ count: UInt64, _ body: (_ block: Int, _ within: UInt64, _ done: UInt64, _ length: UInt64) -> Bool) -> Bool {
+    private func pieces(
+        _ offset: UInt64, _ count: UInt64, _ body: (_ block: Int, _ within: UInt64, _ done: UInt64, _ length: UInt64) -> Bool
+    ) -> Bool {
         var done: UInt64 = 0
         while done < count {
             let (block, within) = (offset + done).quotientAndRemainder(dividingBy: header.blockBytes)
@@ -128,7 +133,8 @@ public final class VDIImage: Medium {
 
     private func isZero(_ bytes: UnsafeRawBufferPointer) -> Bool {
         let words = bytes.count / 8
-        return (0..<words).allSatisfy { bytes.loadUnaligned(fromByteOffset: $0 * 8, as: UInt64.self) == 0 } && bytes[(words * 8)...].allSatisfy { $0 == 0 }
+        return (0..<words).allSatisfy { bytes.loadUnaligned(fromByteOffset: $0 * 8, as: UInt64.self) == 0 }
+            && bytes[(words * 8)...].allSatisfy { $0 == 0 }
     }
 
     // MARK: Growing

@@ -6,7 +6,9 @@ public enum ByteSize {
 
     /// - Parameter range: of bytes that make sense.
     /// - Throws: `.usage` with a sentence.
-    public static func parse(_ text: String, what: String = "A size", in range: ClosedRange<UInt64> = 0...(.max)) throws(MachineError) -> UInt64 {
+    public static func parse(_ text: String, what: String = "A size", in range: ClosedRange<UInt64> = 0...(.max)) throws(MachineError)
+        -> UInt64
+    {
         let invalid = MachineError.usage("\(what) is a number with M, G or T behind it, for example 8G; '\(text)' is not.")
         guard let match = text.wholeMatch(of: /([0-9]{1,15})(?:\.([0-9]{1,3}))?([KMGTkmgt])?(?:[Ii]?[Bb])?/) else { throw invalid }
         let letter = match.3?.uppercased().first
@@ -14,7 +16,8 @@ public enum ByteSize {
         guard letter != nil || text == "0", let whole = UInt64(match.1) else { throw invalid }
         let shift = units.first { $0.letter == letter }?.shift ?? 0
         let (bytes, overflow) = whole.multipliedReportingOverflow(by: 1 << shift)
-        let tooLarge = MachineError.usage("\(what) of \(text) is out of range; it may be \(self.text(range.lowerBound)) to \(self.text(range.upperBound)).")
+        let tooLarge = MachineError.usage(
+            "\(what) of \(text) is out of range; it may be \(self.text(range.lowerBound)) to \(self.text(range.upperBound)).")
         guard !overflow else { throw tooLarge }
         var total = bytes
         if let decimals = match.2, let part = Double("0." + decimals) {

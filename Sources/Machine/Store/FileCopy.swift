@@ -27,7 +27,9 @@ struct FileCopy {
         guard input >= 0 else { throw .failed("'\(source)' cannot be copied: \(WholeFile.reason()).") }
         defer { close(input) }
         var facts = stat()
-        guard fstat(input, &facts) == 0, facts.st_mode & S_IFMT == S_IFREG else { throw .failed("'\(source)' cannot be copied: it is not a file.") }
+        guard fstat(input, &facts) == 0, facts.st_mode & S_IFMT == S_IFREG else {
+            throw .failed("'\(source)' cannot be copied: it is not a file.")
+        }
         let output = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, facts.st_mode & 0o777)
         guard output >= 0 else { throw .failed("'\(target)' cannot be made: \(WholeFile.reason()).") }
         defer { close(output) }

@@ -7,7 +7,8 @@ extension MachineFile {
     public mutating func change(to new: MachineSettings) throws(DataError) {
         var bytes = Array(text.utf8)
         for change in SettingChange.all(from: settings, to: new) {
-            guard let layout = TOMLLayout(bytes) else { throw unable(change) }
+            let layout = TOMLLayout(bytes)
+            guard layout.isWhole else { throw unable(change) }
             bytes = MachineFile.edited(bytes, layout, change)
         }
         guard let text = String(validating: bytes, as: UTF8.self) else { throw DataError(file: path, message: "is not UTF-8 text") }
@@ -18,7 +19,10 @@ extension MachineFile {
 
     private func unable(_ change: SettingChange) -> DataError {
         DataError(
-            file: path, message: "'\(change.field.key)' cannot be changed where it is written; change it with an editor to \(MachineFile.literal(change.after, change.field))")
+            file: path,
+            message:
+                "'\(change.field.key)' cannot be changed where it is written; change it with an editor to \(MachineFile.literal(change.after, change.field))"
+        )
     }
 
     private static func edited(_ bytes: [UInt8], _ layout: TOMLLayout, _ change: SettingChange) -> [UInt8] {

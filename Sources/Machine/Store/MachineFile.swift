@@ -90,7 +90,9 @@ public struct MachineFile: Sendable {
             guard let number = value.int else { throw error("'\(key)' must be a whole number") }
             return String(number)
         case .port where value.int != nil:
-            guard let number = value.int, (0...0xFFFF).contains(number) else { throw error("'\(key)' must be an I/O port from 0 to 0xFFFF") }
+            guard let number = value.int, (0...0xFFFF).contains(number) else {
+                throw error("'\(key)' must be an I/O port from 0 to 0xFFFF")
+            }
             return String(number)
         case .choice, .text, .lines, .file, .order, .date, .serialEnd, .port:
             guard let text = value.string else { throw error("'\(key)' must be text in quotes") }
@@ -100,6 +102,7 @@ public struct MachineFile: Sendable {
             var lines: [String] = []
             for item in array {
                 let line = try MachineFile.text(of: item, element, key: key, error)
+                guard !line.isEmpty else { throw error("'\(key)' must not have empty parts") }
                 guard !line.contains(where: \.isNewline) else { throw error("'\(key)' must not have line ends in its parts") }
                 lines.append(line)
             }
@@ -128,7 +131,9 @@ public struct MachineFile: Sendable {
         case .list(let element, _):
             text.isEmpty
                 ? "[]"
-                : "[" + text.split(separator: "\n", omittingEmptySubsequences: false).map { literal(String($0), element) }.joined(separator: ", ") + "]"
+                : "["
+                    + text.split(separator: "\n", omittingEmptySubsequences: false).map { literal(String($0), element) }.joined(
+                        separator: ", ") + "]"
         }
     }
 

@@ -5,7 +5,10 @@ import Glibc
 /// Byte 0 says that the machine runs (exclusive) or is being copied (shared), byte 1 that its settings are being written. The locks belong to
 /// the open file, as those of disk images do: they work between two users in one process, and looking whether one is held disturbs nobody.
 public final class MachineLock: Sendable {
-    public enum Part: Int, Sendable { case run = 0, settings = 1 }
+    public enum Part: Int, Sendable {
+        case run = 0
+        case settings = 1
+    }
 
     public static let fileName = "lock"
     private let descriptor: Int32
@@ -38,7 +41,8 @@ public final class MachineLock: Sendable {
                 throw .failed("The machine '\(name)' cannot be locked: \(path): \(WholeFile.reason()).")
             }
             // While it was waited for, the folder may have been renamed or deleted.
-            var held = stat(), there = stat()
+            var held = stat()
+            var there = stat()
             if fstat(opened, &held) == 0, stat(path, &there) == 0, held.st_ino == there.st_ino, held.st_dev == there.st_dev { return lock }
         }
     }

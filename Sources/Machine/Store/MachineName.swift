@@ -11,7 +11,8 @@ public enum MachineName {
         }
         if name.hasSuffix(" ") || name.hasSuffix(".") { return "The name '\(name)' must not end in a blank or a dot." }
         for character in name where !(character.isLetter || character.isNumber || "-_. ".contains(character)) {
-            let shown = character.isNewline || character.unicodeScalars.contains { $0.value < 0x20 } ? "a control character" : "'\(character)'"
+            let shown =
+                character.isNewline || character.unicodeScalars.contains { $0.value < 0x20 } ? "a control character" : "'\(character)'"
             return "The name must not contain \(shown): letters, digits, blanks and - _ . are allowed."
         }
         return nil

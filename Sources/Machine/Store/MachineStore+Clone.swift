@@ -5,7 +5,8 @@ extension MachineStore {
     /// Copies a machine with everything in its folder but what belongs to its runs, and with the disks outside that its guest may write.
     /// - Throws: `.wrongPlace` while it runs, `.failed` on the host's refusal or when cancelled; nothing is left then.
     @discardableResult
-    public func clone(_ name: String, as new: String, progress: @escaping Progress = { _, _ in true }) throws(MachineError) -> MachineEntry {
+    public func clone(_ name: String, as new: String, progress: @escaping Progress = { _, _ in true }) throws(MachineError) -> MachineEntry
+    {
         let folder = try existing(name)
         try MachineName.check(new)
         try checkFree(new)
@@ -72,7 +73,8 @@ private struct CloneWork {
 
     private mutating func add(_ folder: String, _ prefix: String, disks: Set<String>) {
         for name in FolderWork.names(folder).sorted() {
-            let path = folder + "/" + name, target = prefix + name
+            let path = folder + "/" + name
+            let target = prefix + name
             if prefix.isEmpty, CloneWork.left.contains(name) || name.hasSuffix(".tmp") { continue }
             var facts = stat()
             guard lstat(path, &facts) == 0 else { continue }

@@ -13,8 +13,12 @@ extension OSType {
         "other", "Other", "Other", memory: 128, cpu: .level2, disk: 2 * gib, notes: "The board's own defaults.")
 
     private static let dos: [OSType] = [
-        OSType("dos", "DOS", "DOS", memory: 32, video: 4, cpu: .i486, disk: 512 * mib, local: true, acpi: false, boot: [.floppy, .cdrom, .disk]),
-        OSType("freedos", "FreeDOS", "DOS", memory: 64, video: 4, cpu: .pentium, disk: gib, local: true, acpi: false, boot: [.floppy, .cdrom, .disk]),
+        OSType(
+            "dos", "DOS", "DOS", memory: 32, video: 4, cpu: .i486, disk: 512 * mib, local: true, acpi: false,
+            boot: [.floppy, .cdrom, .disk]),
+        OSType(
+            "freedos", "FreeDOS", "DOS", memory: 64, video: 4, cpu: .pentium, disk: gib, local: true, acpi: false,
+            boot: [.floppy, .cdrom, .disk]),
     ]
 
     private static func win(
@@ -30,10 +34,14 @@ extension OSType {
 
     private static let windows: [OSType] = [
         win("windows-3.1", "Windows 3.1", memory: 16, video: 4, cpu: .i486, disk: 256 * mib, acpi: false, floppy: true, notes: graphics),
-        win("windows-95", "Windows 95", memory: 64, video: 4, cpu: .pentium, disk: 2 * gib - mib, acpi: false, floppy: true, notes: graphics),
+        win(
+            "windows-95", "Windows 95", memory: 64, video: 4, cpu: .pentium, disk: 2 * gib - mib, acpi: false, floppy: true, notes: graphics
+        ),
         win("windows-98", "Windows 98", memory: 128, video: 8, cpu: .pentium, disk: 4 * gib, floppy: true, notes: graphics),
         win("windows-me", "Windows Me", memory: 128, video: 8, cpu: .pentiumPro, disk: 8 * gib, floppy: true, notes: graphics),
-        win("windows-nt3", "Windows NT 3.51", memory: 64, video: 4, cpu: .pentium, disk: 2 * gib - mib, acpi: false, floppy: true, notes: graphics),
+        win(
+            "windows-nt3", "Windows NT 3.51", memory: 64, video: 4, cpu: .pentium, disk: 2 * gib - mib, acpi: false, floppy: true,
+            notes: graphics),
         win("windows-nt4", "Windows NT 4.0", memory: 128, video: 8, cpu: .pentium, disk: 4 * gib - mib, acpi: false, notes: graphics),
         win("windows-2000", "Windows 2000", memory: 256, cpu: .pentium3, disk: 8 * gib, notes: graphics),
         win("windows-xp", "Windows XP", memory: 512, cpu: .pentium3, disk: 16 * gib, notes: graphics),
@@ -49,7 +57,9 @@ extension OSType {
     private static let text = "A text console is drawn; 'nomodeset' keeps newer kernels in it."
 
     private static let linux: [OSType] = [
-        OSType("linux-2.2", "Linux 2.2", "Linux", memory: 64, video: 4, cpu: .pentium, disk: 2 * gib, acpi: false, boot: [.floppy, .cdrom, .disk]),
+        OSType(
+            "linux-2.2", "Linux 2.2", "Linux", memory: 64, video: 4, cpu: .pentium, disk: 2 * gib, acpi: false,
+            boot: [.floppy, .cdrom, .disk]),
         OSType("linux-2.4", "Linux 2.4", "Linux", memory: 128, video: 8, cpu: .pentium3, disk: 4 * gib),
         OSType("linux-2.6", "Linux 2.6 and 3.x (32-bit)", "Linux", memory: 256, cpu: .pentium3, disk: 8 * gib, virtio: true),
         OSType("linux-2.6-64", "Linux 2.6 and 3.x (64-bit)", "Linux", memory: 512, cpu: .level2, disk: 8 * gib, virtio: true, notes: text),
@@ -67,12 +77,18 @@ extension OSType {
         OSType("solaris", "Solaris", "Unix", memory: 512, cpu: .pentium3, disk: 8 * gib),
         OSType("solaris-64", "Solaris (64-bit)", "Unix", memory: 1024, cpu: .level2, disk: 16 * gib),
         OSType("minix", "Minix", "Unix", memory: 64, video: 4, cpu: .pentium, disk: 2 * gib),
-        OSType("xenix", "Other Unix of the 1980s and 90s", "Unix", memory: 16, video: 1, cpu: .i486, disk: 500 * mib, acpi: false, boot: [.floppy, .disk]),
+        OSType(
+            "xenix", "Other Unix of the 1980s and 90s", "Unix", memory: 16, video: 1, cpu: .i486, disk: 500 * mib, acpi: false,
+            boot: [.floppy, .disk]),
     ]
 
     private static let others: [OSType] = [
-        OSType("netware", "NetWare", "Other", memory: 128, video: 4, cpu: .pentium, disk: 4 * gib - mib, local: true, acpi: false, boot: [.floppy, .cdrom, .disk]),
-        OSType("l4", "L4", "Other", memory: 128, cpu: .pentiumPro, disk: 0, boot: [.floppy, .cdrom, .disk], notes: "Starts from a CD, or with --kernel."),
+        OSType(
+            "netware", "NetWare", "Other", memory: 128, video: 4, cpu: .pentium, disk: 4 * gib - mib, local: true, acpi: false,
+            boot: [.floppy, .cdrom, .disk]),
+        OSType(
+            "l4", "L4", "Other", memory: 128, cpu: .pentiumPro, disk: 0, boot: [.floppy, .cdrom, .disk],
+            notes: "Starts from a CD, or with --kernel."),
         OSType("reactos", "ReactOS", "Other", memory: 256, cpu: .pentium3, disk: 4 * gib, local: true, notes: graphics),
         OSType("haiku", "Haiku", "Other", memory: 512, cpu: .pentium3, disk: 8 * gib, notes: graphics),
         other,

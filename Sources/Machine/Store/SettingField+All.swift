@@ -6,7 +6,10 @@ extension SettingField {
     /// Every setting, in the order of the form.
     public static let all: [SettingField] = general + system + display + storage + kernel + ports
 
-    static func suggestion(_ word: String, _ choices: [Choice]) -> String { Nearest.suggestion(word, in: choices.map(\.value)) }
+    /// Numbers are never meant for other numbers.
+    static func suggestion(_ word: String, _ choices: [Choice]) -> String {
+        Int(word) == nil ? Nearest.suggestion(word, in: choices.map(\.value)) : ""
+    }
 
     // MARK: Shorthands
 
@@ -81,7 +84,9 @@ extension SettingField {
             number(
                 "system.memory", "Memory", RunSettings.memoryRangeMiB, unit: "MiB", option: "--memory", \.run.memoryMiB,
                 help: "Taken from the host as the guest uses it."),
-            number("system.cpus", "Processors", 1...BoardSettings.maximumCPUs, option: "--cpus", \.run.cpus, help: "They share one thread of the host."),
+            number(
+                "system.cpus", "Processors", 1...BoardSettings.maximumCPUs, option: "--cpus", \.run.cpus,
+                help: "They share one thread of the host."),
             SettingField(
                 "system.cpu-model", "Processor model", .choice(RunSettings.cpuModels.map { Choice($0, $0) }), option: "--cpu-model",
                 help: "What the guest finds: older systems want older processors.", get: { $0.run.cpuModel },
@@ -90,7 +95,9 @@ extension SettingField {
                 "system.boot", "Boot order", .order(devices), option: "--boot", optional: true,
                 help: "Where the firmware looks, in turn; none: floppy, CD, disk.", get: { String($0.run.boot.map(\.rawValue)) },
                 set: { text, settings throws(MachineError) in settings.run.boot = try SettingText.bootOrder(text) }),
-            flag("system.acpi", "ACPI", option: "--acpi", \.run.acpi, help: "Tables of power management and interrupts; very old systems do without."),
+            flag(
+                "system.acpi", "ACPI", option: "--acpi", \.run.acpi,
+                help: "Tables of power management and interrupts; very old systems do without."),
             flag(
                 "system.rtc-local", "Clock in local time", option: "--rtc-local", \.run.rtcLocal,
                 help: "DOS and Windows want the clock in local time, others in UTC."),
@@ -99,15 +106,18 @@ extension SettingField {
                 help: "A fixed date in place of today's, in UTC.", get: { $0.run.rtcSeconds.map(SettingText.text(date:)) ?? "" },
                 set: { text, settings throws(MachineError) in settings.run.rtcSeconds = text.isEmpty ? nil : try SettingText.date(text) }),
             words(
-                "system.clock", "Guest time", [Choice("host", "follows the host"), Choice("virtual", "follows instructions")], option: "--clock",
+                "system.clock", "Guest time", [Choice("host", "follows the host"), Choice("virtual", "follows instructions")],
+                option: "--clock",
                 \.run.clock, help: "Following instructions, two runs are identical."),
             words(
-                "system.engine", "Engine", [Choice("auto", "automatic"), Choice("interpreter", "interpreter")], option: "--engine", \.run.engine,
+                "system.engine", "Engine", [Choice("auto", "automatic"), Choice("interpreter", "interpreter")], option: "--engine",
+                \.run.engine,
                 help: "What carries out the guest's instructions."),
             optional(
                 "system.firmware", "Firmware", .file(.firmware), option: "--bios", \.run.bios,
                 help: "An image of 64K, 128K or 256K in place of SeaBIOS."),
-            flag("system.no-reboot", "Reset ends the run", option: "--no-reboot", \.run.noReboot, help: "A reset by the guest ends the run."),
+            flag(
+                "system.no-reboot", "Reset ends the run", option: "--no-reboot", \.run.noReboot, help: "A reset by the guest ends the run."),
         ]
     }
 
@@ -132,7 +142,8 @@ extension SettingField {
                 \.run.diskInterface, help: "IDE has room for 3 disks beside the CD; virtio for 8, and is faster for guests that know it."),
             SettingField(
                 "storage.disks", "Disks", .list(.file(.disk), places: disks), option: "--disk", optional: true,
-                help: "Images in turn: IDE primary master, primary slave, secondary slave; or virtio.", get: { $0.run.disks.joined(separator: "\n") },
+                help: "Images in turn: IDE primary master, primary slave, secondary slave; or virtio.",
+                get: { $0.run.disks.joined(separator: "\n") },
                 set: { text, settings throws(MachineError) in settings.run.disks = lines(text) }),
             SettingField(
                 "storage.disk-access", "Access", .list(.choice(access), places: disks), option: "--disk-access", optional: true,
@@ -148,7 +159,8 @@ extension SettingField {
                 "storage.floppy", "Floppy", .file(.floppy), option: "--floppy", running: true, \.run.floppy,
                 help: "In drive A:; the size decides the geometry."),
             optional(
-                "storage.cdrom", "CD", .file(.cdrom), option: "--cdrom", running: true, \.run.cdrom, help: "In the drive at the secondary master."),
+                "storage.cdrom", "CD", .file(.cdrom), option: "--cdrom", running: true, \.run.cdrom,
+                help: "In the drive at the secondary master."),
         ]
     }
 
@@ -157,7 +169,9 @@ extension SettingField {
             optional(
                 "kernel.image", "Kernel", .file(.kernel), option: "--kernel", \.run.kernel,
                 help: "A bzImage, Multiboot image or ELF32 file, started without a boot loader."),
-            optional("kernel.initrd", "Initial RAM disk", .file(.initrd), option: "--initrd", \.run.initrd, help: "For the kernel: RAM disk or first module."),
+            optional(
+                "kernel.initrd", "Initial RAM disk", .file(.initrd), option: "--initrd", \.run.initrd,
+                help: "For the kernel: RAM disk or first module."),
             optional("kernel.append", "Command line", .text, option: "--append", \.run.append, help: "For the kernel."),
         ]
     }
@@ -165,7 +179,8 @@ extension SettingField {
     private static var ports: [SettingField] {
         [
             SettingField(
-                "serial.ports", "Serial ports", .list(.serialEnd, places: ["COM1", "COM2", "COM3", "COM4"]), option: "--serial", optional: true,
+                "serial.ports", "Serial ports", .list(.serialEnd, places: ["COM1", "COM2", "COM3", "COM4"]), option: "--serial",
+                optional: true,
                 help: "Other ends of COM1 to COM4: stdio, none, pty, file:PATH or socket:PATH.",
                 get: { $0.run.serial.map(\.text).joined(separator: "\n") },
                 set: { text, settings throws(MachineError) in
@@ -177,7 +192,9 @@ extension SettingField {
                 "virtio.console", "Virtio console", .serialEnd, option: "--virtio-console", optional: true,
                 help: "Other end of a virtio console, hvc0 in Linux.", get: { $0.run.virtioConsole?.text ?? "" },
                 set: { text, settings throws(MachineError) in settings.run.virtioConsole = text.isEmpty ? nil : try SerialTarget(text) }),
-            flag("virtio.rng", "Random numbers", option: "--virtio-rng", \.run.virtioRNG, help: "A virtio source of the host's random numbers."),
+            flag(
+                "virtio.rng", "Random numbers", option: "--virtio-rng", \.run.virtioRNG,
+                help: "A virtio source of the host's random numbers."),
             flag(
                 "virtio.balloon", "Balloon", option: "--virtio-balloon", \.run.virtioBalloon,
                 help: "A virtio balloon, through which the guest gives memory back."),

@@ -186,7 +186,9 @@ public struct SettingField: Sendable, Identifiable {
         case .order(let choices):
             let letters = text.map(String.init)
             guard letters.allSatisfy({ letter in choices.contains { $0.value == letter } }) else {
-                throw .usage("\(title) consists of the letters \(choices.map { "\($0.value) (\($0.title))" }.joined(separator: ", ")), not '\(text)'.")
+                throw .usage(
+                    "\(title) consists of the letters \(choices.map { "\($0.value) (\($0.title))" }.joined(separator: ", ")), not '\(text)'."
+                )
             }
             guard Set(letters).count == letters.count else { throw .usage("\(title) names the same device twice.") }
         case .text, .file, .date, .serialEnd, .port:

@@ -25,7 +25,10 @@ import Testing
         #expect(draft.problems(in: .system, taken: ["a"]) == ["name": "There is already a machine 'a'."])
         #expect(draft.problems(in: .system, taken: []).isEmpty)
         draft.diskSize = "8"
-        #expect(draft.problems(in: .disk, taken: []) == ["disk.size": "The size is a number with M, G or T behind it, for example 8G; '8' is not."])
+        #expect(
+            draft.problems(in: .disk, taken: []) == [
+                "disk.size": "The size is a number with M, G or T behind it, for example 8G; '8' is not."
+            ])
         draft.diskSize = "9T"
         #expect(draft.problems(in: .disk, taken: []) == ["disk.size": "The size of 9T is out of range; it may be 1M to 2T."])
         draft.diskChoice = .existing
@@ -41,7 +44,9 @@ import Testing
         draft.diskFormat = .fixed
         try draft.set(try #require(SettingField.named("system.memory")), to: "48")
         try draft.set(try #require(SettingField.named("storage.floppy")), to: "/a b.img")
-        #expect(draft.commandLine == "vitrine create 'it'\\''s' --os-type dos --disk-size 512M --disk-format fixed --memory 48 --floppy '/a b.img'")
+        #expect(
+            draft.commandLine
+                == "vitrine create 'it'\\''s' --os-type dos --disk-size 512M --disk-format fixed --memory 48 --floppy '/a b.img'")
     }
 
     @Test("set turns one into the other, and nothing is nothing") func set() throws {
@@ -54,12 +59,18 @@ import Testing
         new.run.noReboot = true
         new.run.serial = [.none, .pty]
         new.tags = ["x", "y z"]
-        #expect(CommandText.set("a", from: old, to: new) == "vitrine set a --tag x --tag 'y z' --no-boot --acpi --no-rtc-local --no-reboot --serial none --serial pty")
+        #expect(
+            CommandText.set("a", from: old, to: new)
+                == "vitrine set a --tag x --tag 'y z' --no-boot --acpi --no-rtc-local --no-reboot --serial none --serial pty")
         #expect(CommandText.set("a", from: new, to: old)?.contains("--reboot") == true)
     }
 
     @Test(
-        "sizes", arguments: [("512M", 512 << 20), ("8G", 8 << 30), ("1T", 1 << 40), ("1.5G", 3 << 29), ("2g", 2 << 30), ("720K", 720 << 10), ("4GiB", 4 << 30), ("0", 0)]
+        "sizes",
+        arguments: [
+            ("512M", 512 << 20), ("8G", 8 << 30), ("1T", 1 << 40), ("1.5G", 3 << 29), ("2g", 2 << 30), ("720K", 720 << 10),
+            ("4GiB", 4 << 30), ("0", 0),
+        ]
             as [(String, UInt64)])
     func sizes(text: String, bytes: UInt64) throws {
         #expect(try ByteSize.parse(text) == bytes)

@@ -28,7 +28,8 @@ private func expectError(_ kind: MachineError.Kind, _ part: String, _ body: () t
 
     @Test("a home that is not there has no machines, and looking does not make it") func empty() throws {
         try withStore { store in
-            #expect(try store.list().isEmpty)
+            let machines = try store.list()
+            #expect(machines.isEmpty)
             #expect(!FileManager.default.fileExists(atPath: store.home))
         }
     }
@@ -64,19 +65,27 @@ private func expectError(_ kind: MachineError.Kind, _ part: String, _ body: () t
     @Test("every OS type makes a machine that is valid and reads back", arguments: OSType.all)
     func types(type: OSType) throws {
         try withStore { store in
-            #expect(try store.create(type.id, type.settings).settings.get() == type.settings)
-            #expect(!type.title.isEmpty && !type.family.isEmpty && type.id.allSatisfy { $0.isLowercase || $0.isNumber || $0 == "-" || $0 == "." })
+            let made = try store.create(type.id, type.settings)
+            #expect(try made.settings.get() == type.settings)
+            #expect(
+                !type.title.isEmpty && !type.family.isEmpty
+                    && type.id.allSatisfy { $0.isLowercase || $0.isNumber || $0 == "-" || $0 == "." })
         }
     }
 
     @Test("OS types have ids of their own") func typeIDs() { #expect(Set(OSType.all.map(\.id)).count == OSType.all.count) }
 
-    @Test("names are letters, digits, blanks and - _ .", arguments: ["a", "Windows 95", "ä", "x_1-2.3", "9", String(repeating: "n", count: 64)])
+    @Test(
+        "names are letters, digits, blanks and - _ .",
+        arguments: ["a", "Windows 95", "ä", "x_1-2.3", "9", String(repeating: "n", count: 64)])
     func names(name: String) { #expect(MachineName.problem(name) == nil) }
 
     @Test(
         "other names are refused with a sentence",
-        arguments: ["", ".", "..", ".x", "-x", " x", "x ", "x.", "a/b", "a\nb", "a\u{0}b", "a:b", "x*", String(repeating: "n", count: 65), "\u{1B}[31m"])
+        arguments: [
+            "", ".", "..", ".x", "-x", " x", "x ", "x.", "a/b", "a\nb", "a\u{0}b", "a:b", "x*", String(repeating: "n", count: 65),
+            "\u{1B}[31m",
+        ])
     func badNames(name: String) throws {
         try withStore { store in
             expectError(.usage, "name") { try store.create(name, MachineSettings()) }
@@ -139,8 +148,10 @@ private func expectError(_ kind: MachineError.Kind, _ part: String, _ body: () t
                 Issue.record("no error")
                 return
             }
-            #expect(error.description.hasSuffix("machine.toml:2:1 'memry' is not known (did you mean 'memory'?); [system] has memory, cpus, cpu-model, boot, "
-                + "acpi, rtc-local, rtc, clock, engine, firmware, no-reboot"))
+            #expect(
+                error.description.hasSuffix(
+                    "machine.toml:2:1 'memry' is not known (did you mean 'memory'?); [system] has memory, cpus, cpu-model, boot, "
+                        + "acpi, rtc-local, rtc, clock, engine, firmware, no-reboot"))
             expectError(.badInput, "machine.toml:2:1") { try store.edit("a") { $0.run.cpus = 2 } }
             try store.rename("a", to: "b")
             try store.delete("b")
@@ -184,7 +195,8 @@ private func expectError(_ kind: MachineError.Kind, _ part: String, _ body: () t
         }
     }
 
-    @Test("while a machine runs it is not renamed, deleted, copied, started again, or changed in what it cannot take") func running() throws {
+    @Test("while a machine runs it is not renamed, deleted, copied, started again, or changed in what it cannot take") func running() throws
+    {
         try withStore { store in
             let folder = try store.create("a", MachineSettings()).folder
             let lock = try MachineLock.take(.run, of: folder, name: "a")
@@ -193,7 +205,9 @@ private func expectError(_ kind: MachineError.Kind, _ part: String, _ body: () t
             expectError(.wrongPlace, "is running") { try store.delete("a") }
             expectError(.wrongPlace, "is running") { try store.clone("a", as: "b") }
             expectError(.wrongPlace, "is running") { _ = try MachineLock.take(.run, of: folder, name: "a") }
-            expectError(.wrongPlace, "Memory of 'a' cannot be changed while the machine runs") { try store.edit("a") { $0.run.memoryMiB = 64 } }
+            expectError(.wrongPlace, "Memory of 'a' cannot be changed while the machine runs") {
+                try store.edit("a") { $0.run.memoryMiB = 64 }
+            }
             try store.edit("a") {
                 $0.notes = "n"
                 $0.run.cdrom = "/x.iso"
@@ -293,7 +307,9 @@ private func expectError(_ kind: MachineError.Kind, _ part: String, _ body: () t
 }
 
 @Suite("store · copies") struct StoreCloneTests {
-    private func pattern(_ seed: UInt8, _ count: Int) -> Data { Data((0..<count).map { UInt8(truncatingIfNeeded: $0 * 7 + $0 >> 9) &+ seed }) }
+    private func pattern(_ seed: UInt8, _ count: Int) -> Data {
+        Data((0..<count).map { UInt8(truncatingIfNeeded: $0 * 7 + $0 >> 9) &+ seed })
+    }
 
     @Test("a clone has its own disks, also those from outside that are written, and shares the rest") func clone() throws {
         try withStore { store in

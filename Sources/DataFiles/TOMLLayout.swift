@@ -1,66 +1,88 @@
-/// Where keys, values and tables lie in a TOML text that is known to be valid, so that one value can be changed and the rest stays.
+/// Where keys, values and tables lie in a TOML text, so that one value can be changed and the rest stays. It finds its way in valid text; in
+/// other text it stops at the first thing that it does not understand.
 ///
 /// Source: TOML v1.0.0, sections "Key/Value Pair", "Keys", "String", "Array", "Inline Table".
-struct TOMLLayout {
-    struct Entry {
-        var path: [String]
+public struct TOMLLayout {
+    public struct Entry {
+        public var path: [String]
         /// Bytes of the value, without blanks around it.
-        var value: Range<Int>
+        public var value: Range<Int>
         /// Start of the line that the key is in.
-        var lineStart: Int
+        public var lineStart: Int
         /// Stands between braces.
-        var isInline: Bool
+        public var isInline: Bool
         /// Written as `a.b = …` under this table's header.
-        var table: [String]
+        public var table: [String]
     }
-    struct Table {
-        var path: [String]
+    public struct Table {
+        public var path: [String]
         /// Behind the header's line.
-        var end: Int
+        public var end: Int
     }
     /// Braces of an inline table.
-    struct Braces {
-        var path: [String]
+    public struct Braces {
+        public var path: [String]
         /// Of the closing one.
-        var close: Int
-        var isEmpty: Bool
+        public var close: Int
+        public var isEmpty: Bool
     }
 
     private let bytes: [UInt8]
-    private(set) var entries: [Entry] = []
-    private(set) var tables: [Table] = []
-    private(set) var braces: [Braces] = []
+    public private(set) var entries: [Entry] = []
+    public private(set) var tables: [Table] = []
+    public private(set) var braces: [Braces] = []
+    /// All of the text has been understood.
+    public private(set) var isWhole = false
+    /// What `TOMLSource` must not give to the library, which takes for granted that it is not there: an offset and a sentence.
+    public private(set) var trap: (offset: Int, message: String)?
     private var at = 0
     private var lineStart = 0
 
-    /// nil: not understood.
-    init?(_ bytes: [UInt8]) {
+    public init(_ bytes: [UInt8]) {
         self.bytes = bytes
         if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { at = 3 }
+        isWhole = scan()
+    }
+
+    private mutating func scan() -> Bool {
         var prefix: [String] = []
         while true {
             lineStart = at
             skipBlanks()
-            guard let byte = peek else { return }
+            guard let byte = peek else { return true }
             switch byte {
             case UInt8(ascii: "#"), 0x0A, 0x0D: skipLine()
             case UInt8(ascii: "["):
-                while peek == UInt8(ascii: "[") { at += 1 }
-                guard let path = key() else { return nil }
+                guard let path = header() else { return false }
                 prefix = path
                 skipLine()
                 tables.append(Table(path: path, end: at))
             default:
-                guard pair(prefix, table: prefix, inline: false, depth: 0) else { return nil }
+                guard pair(prefix, table: prefix, inline: false, depth: 0) else { return false }
                 skipLine()
             }
         }
     }
 
-    func entry(_ path: [String]) -> Entry? { entries.first { $0.path == path } }
+    private mutating func header() -> [String]? {
+        at += 1
+        skipBlanks()
+        if peek == UInt8(ascii: "[") {
+            at += 1
+            skipBlanks()
+        }
+        guard let first = peek else { return nil }
+        let quotes = [UInt8(ascii: "\""), UInt8(ascii: "'"), UInt8(ascii: "]")]
+        if first >= 0x80 || !(TOMLLayout.isBare(first) || quotes.contains(first)) {
+            trap = (at, "a table's name must begin here, for example [name]")
+        }
+        return key()
+    }
+
+    public func entry(_ path: [String]) -> Entry? { entries.first { $0.path == path } }
 
     /// Behind the line in which a byte lies.
-    func lineEnd(_ position: Int) -> Int {
+    public func lineEnd(_ position: Int) -> Int {
         var i = position
         while i < bytes.count, bytes[i] != 0x0A { i += 1 }
         return min(i + 1, bytes.count)
@@ -169,14 +191,26 @@ struct TOMLLayout {
                 if path == nil { entries.removeSubrange(known...) }
             }
         default:
-            let start = at
-            while let byte = peek, ![0x0A, 0x0D, UInt8(ascii: "#"), UInt8(ascii: ","), UInt8(ascii: "]"), UInt8(ascii: "}")].contains(byte) {
-                at += 1
-            }
-            // Blanks before a comment are not the value's.
-            while at > start, bytes[at - 1] == 0x20 || bytes[at - 1] == 0x09 { at -= 1 }
-            return at > start
+            return scalar()
         }
+    }
+
+    /// A number, `true` or `false`. Dates and times are none of ours.
+    private mutating func scalar() -> Bool {
+        let start = at
+        while let byte = peek, ![0x0A, 0x0D, UInt8(ascii: "#"), UInt8(ascii: ","), UInt8(ascii: "]"), UInt8(ascii: "}")].contains(byte) {
+            at += 1
+        }
+        // Blanks before a comment are not the value's.
+        while at > start, bytes[at - 1] == 0x20 || bytes[at - 1] == 0x09 { at -= 1 }
+        let text = bytes[start..<at]
+        let isPlain = text.allSatisfy { $0 < 0x80 && (TOMLLayout.isBare($0) || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "+")) }
+        let isDate = text.indices.dropFirst().contains { text[$0] == UInt8(ascii: "-") && text[$0 - 1] | 0x20 != UInt8(ascii: "e") }
+        guard !text.isEmpty, isPlain, !isDate else {
+            trap = (start, "a value is text in quotes, a number, true, false, or a list in [ ]")
+            return false
+        }
+        return true
     }
 
     private mutating func string() -> Bool {
