@@ -199,6 +199,7 @@ import Testing
             case .flag: current == "on" ? "off" : "on"
             case .number(let range, _): Int(current) == range.lowerBound ? String(range.lowerBound + 1) : String(range.lowerBound)
             case .choice(let choices): choices.first { $0.value != current }?.value ?? ""
+            case .text where field.key == "debug.trace": "irq"
             case .text: "tëxt with 'quotes' \" and \\ and \u{7}"
             case .lines: "one\n\ntwo \"\"\"\n"
             case .file: "/a b/c"
