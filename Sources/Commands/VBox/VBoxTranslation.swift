@@ -10,14 +10,6 @@ struct VBoxTranslation {
         case showmediuminfo, showhdinfo, storagectl, storageattach
     }
 
-<<<<<<< HEAD
-    private static var verbs: [(name: String, translate: Translate)] { [
-        ("list", { $0.list }), ("showvminfo", { $0.showInfo }), ("createvm", { $0.create }), ("unregistervm", { $0.unregister }),
-        ("clonevm", { $0.clone }), ("modifyvm", { $0.modify }), ("startvm", { $0.start }), ("controlvm", { $0.control }),
-        ("snapshot", { $0.snapshot }), ("discardstate", { $0.discard }), ("createmedium", { $0.createMedium }), ("createhd", { $0.createMedium }),
-        ("showmediuminfo", { $0.showMedium }), ("showhdinfo", { $0.showMedium }), ("storagectl", { $0.controller }), ("storageattach", { $0.attach }),
-    ] }
-=======
     private func translate(_ word: Word, _ rest: [String]) throws(MachineError) -> [[String]] {
         switch word {
         case .list: try list(rest)
@@ -36,7 +28,6 @@ struct VBoxTranslation {
         case .storageattach: try attach(rest)
         }
     }
->>>>>>> store
 
     /// VBoxManage has them, Vitrine does not.
     private static let absent = [
