@@ -25,7 +25,9 @@ struct Screen: Verb {
         let text: String
         if json {
             var object: [String: JSONValue] = [:]
-            for key in ["name", "state", "screen", "columns", "rows", "text", "scrolled"] { object[key] = view[key] }
+            for key in ["name", "state", "screen", "columns", "rows", "text", "scrolled", "guest-seconds"] {
+                object[key.replacing("-", with: "_")] = view[key]
+            }
             if scrollback > 0 { object["scrollback"] = .array(above.map { .string($0) }) }
             text = JSONValue.object(object).text + "\n"
         } else {

@@ -135,7 +135,9 @@ import Testing
 
     @Test("screendump writes PPM and PNG") func screendump() throws {
         try withTemporaryFolder { folder in
-            let client = try ServedMachine().client()
+            let served = try ServedMachine()
+        defer { withExtendedLifetime(served) {} }
+        let client = try served.client()
             try client.ask("screendump", ["filename": .string(folder + "/a.ppm")])
             #expect(try Data(contentsOf: URL(fileURLWithPath: folder + "/a.ppm")) == Data("P6\n1 1\n255\n".utf8) + Data([0x12, 0x34, 0x56]))
             try client.ask("screendump", ["filename": .string(folder + "/a.png"), "format": "png"])
@@ -161,7 +163,9 @@ import Testing
     }
 
     @Test("every command of the list is known, and each refuses an argument that it does not take") func commands() throws {
-        let client = try ServedMachine().client()
+        let served = try ServedMachine()
+        defer { withExtendedLifetime(served) {} }
+        let client = try served.client()
         let names = try client.ask("query-commands").array?.compactMap { $0["name"]?.string } ?? []
         let wanted = [
             "query-status", "stop", "cont", "system_reset", "system_powerdown", "quit", "send-key", "input-send-event", "screendump", "query-block",
