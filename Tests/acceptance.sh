@@ -8,51 +8,22 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-vitrine=${VITRINE:-}
-if [ -z "$vitrine" ]; then
-    swift build -c release --product vitrine >&2
-    vitrine="$(swift build -c release --show-bin-path)/vitrine"
-fi
+words=("$@")
+. Tests/Fixtures/Guests/steps.sh
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/vitrine/guests
 rescue=/usr/lib/grub-rescue
-work=$(mktemp -d)
-failed=0
-skipped=0
 
-wanted() {
-    [ ${#words[@]} -gt 0 ] || return 0
-    local word
-    for word in "${words[@]}"; do [[ $1 == *"$word"* ]] && return 0; done
-    return 1
-}
-words=("$@")
-
-report() { printf '%-6s %-24s %s\n' "$1" "$2" "$3"; }
-
-# step NAME NEEDED-FILE OPTIONS... <script: passes when the run ends with 0 and, when a file `contains` is set, the screen has it.
+# step NAME NEEDED-FILE OPTIONS... <script: a guest that is left out when the file is not there.
 step() {
-    local name=$1 file=$2 began
+    local name=$1 file=$2
     shift 2
     wanted "$name" || { cat >/dev/null; return 0; }
     if [ ! -r "$file" ]; then
         cat >/dev/null
-        report skip "$name" "no $file"
-        skipped=$((skipped + 1))
+        skip "$name" "no $file"
         return 0
     fi
-    cat >"$work/$name.script"
-    began=$SECONDS
-    local status=0
-    "$vitrine" run --headless --clock virtual --script "$work/$name.script" --screen-text "$work/$name.screen" --stats "$work/$name.stats" \
-        --timeout 3600 "$@" >"$work/$name.log" 2>&1 || status=$?
-    local outcome
-    outcome=$(sed -n 's/.*"outcome" : "\(.*\)".*/\1/p' "$work/$name.stats" 2>/dev/null || true)
-    if [ "$status" = 0 ] && { [ "$outcome" = script-stop ] || [ "$outcome" = power-off ]; }; then
-        report pass "$name" "$outcome, $((SECONDS - began)) s, $(sed -n 's/.*"instructions" : \([0-9]*\).*/\1/p' "$work/$name.stats") instructions"
-    else
-        report FAIL "$name" "status $status ($outcome), see $work/$name.*"
-        failed=$((failed + 1))
-    fi
+    guest "$name" --timeout 3600 "$@"
 }
 
 grub() {
@@ -140,8 +111,7 @@ determinism() {
     local limit first second
     wanted determinism || return 0
     if [ ! -r "$cache/initrd.img" ]; then
-        report skip determinism "no $cache/initrd.img"
-        skipped=$((skipped + 1))
+        skip determinism "no $cache/initrd.img"
         return 0
     fi
     for limit in 1 1000003 50000017 200000033 500000003 900000011 1400000023 2000000011 2600000017 3300000029; do
@@ -161,5 +131,4 @@ determinism() {
 }
 determinism
 
-printf '%d failed, %d skipped\n' "$failed" "$skipped"
-if [ "$failed" = 0 ]; then rm -rf -- "$work"; else exit 1; fi
+finish

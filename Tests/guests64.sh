@@ -13,17 +13,8 @@ cd "$(dirname "$0")/.."
 say() { printf 'guests64: %s\n' "$*" >&2; }
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/vitrine/guests/amd64
 mkdir -p "$cache"
-work=$(mktemp -d)
 words=("$@")
-failed=0
-skipped=0
-
-wanted() {
-    [ ${#words[@]} -gt 0 ] || return 0
-    local word
-    for word in "${words[@]}"; do [[ $1 == *"$word"* ]] && return 0; done
-    return 1
-}
+. Tests/Fixtures/Guests/steps.sh
 
 # fetch PACKAGE: its unpacked tree in $work/PACKAGE
 fetch() {
@@ -83,34 +74,12 @@ CFG
     mv "$work/xen.iso" "$cache/xen.iso"
 }
 
-vitrine=${VITRINE:-}
-if [ -z "$vitrine" ]; then
-    swift build -c release --product vitrine >&2
-    vitrine="$(swift build -c release --show-bin-path)/vitrine"
-fi
-
-report() { printf '%-6s %-12s %s\n' "$1" "$2" "$3"; }
-
-# step NAME OPTIONS... <script: passes when the run ends with 0 by the script's `stop` or by a power-off.
+# step NAME OPTIONS... <script
 step() {
-    local name=$1 began=$SECONDS status=0 outcome
+    local name=$1
     shift
-    cat >"$work/$name.script"
     # shellcheck disable=SC2086  # a list of options
-    "$vitrine" run --headless --clock virtual --timeout 7200 --cpu-model x86-64-v2 --script "$work/$name.script" --screen-text "$work/$name.screen" \
-        --stats "$work/$name.stats" --serial "file:$work/$name.serial" "$@" ${VITRINE_OPTIONS:-} >"$work/$name.log" 2>&1 || status=$?
-    outcome=$(sed -n 's/.*"outcome" : "\(.*\)".*/\1/p' "$work/$name.stats" 2>/dev/null || true)
-    if [ "$status" = 0 ] && { [ "$outcome" = script-stop ] || [ "$outcome" = power-off ]; }; then
-        report pass "$name" "$outcome, $((SECONDS - began)) s, $(sed -n 's/.*"instructions" : \([0-9]*\).*/\1/p' "$work/$name.stats") instructions"
-    else
-        report FAIL "$name" "status $status ($outcome), see $work/$name.*"
-        failed=$((failed + 1))
-    fi
-}
-
-skip() {
-    report skip "$1" "$2"
-    skipped=$((skipped + 1))
+    guest "$name" --timeout 7200 --cpu-model x86-64-v2 --serial "file:$work/$name.serial" "$@" ${VITRINE_OPTIONS:-}
 }
 
 # Language, country, keyboard, chosen with keys; then the installer looks for a network card, which this PC does not have.
@@ -190,5 +159,4 @@ SCRIPT
     fi
 fi
 
-printf '%d failed, %d skipped\n' "$failed" "$skipped"
-if [ "$failed" = 0 ]; then rm -rf -- "$work"; else exit 1; fi
+finish

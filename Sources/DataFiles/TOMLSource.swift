@@ -31,9 +31,13 @@ public struct TOMLSource {
             throw DataError(file: file, message: "is not TOML: \(error)")
         }
         var (places, order) = TOMLSource.scan(text)
-        for entry in layout.entries where entry.isInline && places[entry.path.joined(separator: "\0")] == nil {
-            places[entry.path.joined(separator: "\0")] = TOMLSource.place(entry.key, text)
-            order.append(entry.path)
+        for entry in layout.entries where entry.isInline {
+            for count in 1...entry.path.count {
+                let part = Array(entry.path.prefix(count)), name = part.joined(separator: "\0")
+                guard places[name] == nil else { continue }
+                places[name] = TOMLSource.place(entry.key, text)
+                order.append(part)
+            }
         }
         (self.places, self.order) = (places, order)
     }

@@ -317,4 +317,5 @@ def main():
             fail(str(error))
 
 
-main()
+if __name__ == "__main__":
+    main()
