@@ -231,6 +231,9 @@ public final class StoreLibrary: MachineLibrary {
                 current = settings
             }
         case .group(let names, let group): for name in names { try store.edit(name) { (settings) throws(MachineError) in settings.group = group } }
+        case .trace(let name, let categories):
+            let client = try ControlClient(path: try store.entry(name).run?.socket ?? "", name: name)
+            _ = try client.ask("x-vitrine-trace", ["categories": .array(categories.map { .string($0) })])
         case .log, .cancel: break
         }
     }

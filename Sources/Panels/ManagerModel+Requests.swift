@@ -51,6 +51,12 @@ extension ManagerModel {
             form = nil
             screen = .machines
         case .component(let name): logPanel?.show(component: name.isEmpty ? nil : name)
+        case .trace(let name):
+            guard var panel = logPanel else { return }
+            if let i = panel.traced.firstIndex(of: name) { panel.traced.remove(at: i) } else { panel.traced.append(name) }
+            logPanel = panel
+            effects.append(.library(.trace(panel.name, panel.traced)))
+            askTrace()
         case .logRun(let run): if let name = logPanel?.name { effects.append(.library(.log(name, run: run))) }
         case .cancelWork:
             effects.append(.library(.cancel))
@@ -128,7 +134,7 @@ extension ManagerModel {
         case .delete(let names): say(names.count == 1 ? "\(names[0]) is deleted." : "\(names.count) machines are deleted.")
         case .start(let names):
             if names.count == 1, opening == nil { say("\(names[0]) runs.") }
-        case .command, .log, .cancel: break
+        case .command, .log, .trace, .cancel: break
         }
     }
 

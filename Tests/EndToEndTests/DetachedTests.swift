@@ -58,7 +58,7 @@ import Testing
     @Test("what keeps it from running is said where it was started, with its status") func failures() throws {
         try StoredGuest.with(floppy: "/no/floppy.img") { guest in
             let failed = try guest.vitrine("start", "m", "--detach")
-            #expect(failed.status == 66 && failed.errors.contains("'/no/floppy.img'"), "\(failed.errors)")
+            #expect(failed.status == 66 && failed.errors.contains("/no/floppy.img"), "\(failed.errors)")
             #expect(try guest.vitrine("start", "nobody", "--detach").status == 2)
             #expect(try guest.vitrine("start", "m").status == 2, "without a terminal")
             #expect(guest.pid == nil)

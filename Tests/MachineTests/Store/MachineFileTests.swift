@@ -194,6 +194,7 @@ import Testing
 
     /// One that is neither the default nor none.
     static func otherValue(_ field: SettingField) -> String {
+        if field.key == "debug.trace" { return "io,irq" }
         func value(_ kind: SettingField.Kind, _ current: String) -> String {
             switch kind {
             case .flag: current == "on" ? "off" : "on"
