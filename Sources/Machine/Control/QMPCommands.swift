@@ -230,8 +230,8 @@ extension QMPCall {
                 case "left", "right", "middle", "side", "extra":
                     let bit = UInt8(1) << UInt8(["left", "right", "middle", "side", "extra"].firstIndex(of: button) ?? 0)
                     buttons = down ? buttons | bit : buttons & ~bit
-                case "wheel-up": if down { move.wheel += 1 }
-                case "wheel-down": if down { move.wheel -= 1 }
+                case "wheel-up": if down { move.wheel -= 1 }
+                case "wheel-down": if down { move.wheel += 1 }
                 default: throw .generic("Invalid parameter '\(button)'")
                 }
             case "rel":

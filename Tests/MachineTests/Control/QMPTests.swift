@@ -178,3 +178,19 @@ import Testing
         }
     }
 }
+
+@Suite("control socket · place") struct ControlPathTests {
+    @Test("a path that the host takes is in the machine's folder; a longer one in a folder that is the user's alone") func places() throws {
+        try withTemporaryFolder { folder in
+            #expect(try ControlPath.socket(folder: folder, name: "m", environment: [:]) == folder + "/control.sock")
+            let long = folder + "/" + String(repeating: "x", count: 120)
+            mkdir(long, 0o700)
+            let path = try ControlPath.socket(folder: long, name: "m", environment: ["XDG_RUNTIME_DIR": folder])
+            #expect(path.hasPrefix(folder + "/vitrine/") && path.utf8.count <= UnixSocket.longestPath)
+            var facts = stat()
+            #expect(stat(folder + "/vitrine", &facts) == 0 && facts.st_mode & 0o777 == 0o700)
+            chmod(folder + "/vitrine", 0o755)
+            #expect(throws: MachineError.self) { try ControlPath.socket(folder: long, name: "m", environment: ["XDG_RUNTIME_DIR": folder]) }
+        }
+    }
+}

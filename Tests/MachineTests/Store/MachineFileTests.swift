@@ -194,11 +194,13 @@ import Testing
 
     /// One that is neither the default nor none.
     static func otherValue(_ field: SettingField) -> String {
+        if field.key == "debug.trace" { return "io,irq" }
         func value(_ kind: SettingField.Kind, _ current: String) -> String {
             switch kind {
             case .flag: current == "on" ? "off" : "on"
             case .number(let range, _): Int(current) == range.lowerBound ? String(range.lowerBound + 1) : String(range.lowerBound)
             case .choice(let choices): choices.first { $0.value != current }?.value ?? ""
+            case .text where field.key == "debug.trace": "irq"
             case .text: "tëxt with 'quotes' \" and \\ and \u{7}"
             case .lines: "one\n\ntwo \"\"\"\n"
             case .file: "/a b/c"
