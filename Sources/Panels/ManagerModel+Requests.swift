@@ -46,7 +46,6 @@ extension ManagerModel {
         case .apply:
             guard let form else { return }
             effects.append(.library(.apply(form.name, form.settings, before: form.original)))
-            applyMedia(form)
         case .discard:
             form = nil
             screen = .machines
@@ -67,16 +66,14 @@ extension ManagerModel {
         }
     }
 
-    /// Media that were changed in the form of a running machine go to the machine too.
-    private mutating func applyMedia(_ form: SettingsPanel) {
-        guard form.isLive else { return }
-        let (old, new) = (form.original.run, form.settings.run)
-        let folder = list.rows.first { $0.name == form.name }?.folder ?? ""
+    /// Media that were changed in the settings of a running machine go into its drives too.
+    private mutating func changeMedia(_ name: String, from old: RunSettings, to new: RunSettings) {
+        guard let row = list.rows.first(where: { $0.name == name }), row.state.isAlive else { return }
         for (bay, before, after) in [(Bay.floppyA, old.floppy, new.floppy), (Bay.ide1Master, old.cdrom, new.cdrom)] where before != after {
             if let after {
-                effects.append(.post(form.name, .insert(bay, path: after.hasPrefix("/") ? after : folder + "/" + after)))
+                effects.append(.post(name, .insert(bay, path: after.hasPrefix("/") ? after : row.folder + "/" + after)))
             } else {
-                effects.append(.post(form.name, .eject(bay)))
+                effects.append(.post(name, .eject(bay)))
             }
         }
     }
@@ -118,6 +115,7 @@ extension ManagerModel {
             if current == name { current = new }
             note(Undo(title: "\(name) is called \(name) again", requests: [.rename(new, to: name)]), "\(name) is now \(new).", isUndo: request)
         case .apply(let name, let settings, let before):
+            changeMedia(name, from: before.run, to: settings.run)
             if screen == .form, form?.name == name {
                 form = nil
                 screen = .machines

@@ -253,7 +253,9 @@ import Testing
         bench.type("/images/a.img")
         bench.run(.save)
         try bench.press("ret")
-        #expect(bench.posted.contains("DOS games: insert floppyA /images/a.img"))
+        #expect(bench.posted.last == "DOS games: insert floppyA /images/a.img")
+        bench.run(.undo)
+        #expect(bench.posted.last == "DOS games: eject floppyA")
     }
 
     @Test("leaving a changed form asks") func leave() throws {
