@@ -86,7 +86,9 @@ public struct TOMLSource {
         var prefix: [String] = []
         var depth = 0
         var longString: String?
-        for (number, rawLine) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+        // CR LF is one character.
+        let lines = text.split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" }
+        for (number, rawLine) in lines.enumerated() {
             let line = Array(rawLine)
             var i = 0
             if let quote = longString {

@@ -23,6 +23,7 @@ import Testing
             ("[system]\n  memory = \"64\"", "m.toml:2:3 'memory' must be a whole number"),
             ("[system]\ncpus = 9", "m.toml:2:1 Processors takes 1 to 8, not '9'"),
             ("system.acpi = 1", "m.toml:1:1 'acpi' must be true or false"),
+            ("[system]\r\n# x\r\nmemry = 1\r\n", "m.toml:3:1 'memry' is not known"),
             (
                 "[sytem]\n",
                 "m.toml:1:1 'sytem' is not known (did you mean 'system'?); tables are general, system, display, storage, kernel, serial, virtio, debug"
