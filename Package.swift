@@ -39,7 +39,7 @@ let package = Package(
             name: "vitrine",
             dependencies: ["Console", "Commands", "Panels", "Terminal", "Machine", "Hardware", "CPU", "Primitives"]),
         .target(
-            name: "CannedMachine", dependencies: ["Machine", "Hardware", "CPU", "Primitives"], path: "Tests/CannedMachine"),
+            name: "CannedMachine", dependencies: ["Panels", "Terminal", "Machine", "Hardware", "CPU", "Primitives"], path: "Tests/CannedMachine"),
         .executableTarget(
             name: "consoleprobe",
             dependencies: ["CannedMachine", "Console", "Panels", "Terminal", "Machine", "Hardware", "CPU", "Primitives"],
@@ -50,7 +50,7 @@ let package = Package(
         .testTarget(name: "HardwareTests", dependencies: ["Hardware", "CPU", "Primitives"]),
         .testTarget(name: "MetalTests", dependencies: ["Hardware", "CPU", "Primitives"]),
         .testTarget(name: "MachineTests", dependencies: ["Machine", "DataFiles", "Hardware", "CPU", "Primitives"]),
-        .testTarget(name: "TidyTests", dependencies: ["Panels", "Terminal"]),
+        .testTarget(name: "TidyTests", dependencies: ["Commands", "Panels", "Terminal"]),
         .testTarget(name: "EndToEndTests", dependencies: ["vitrine", "consoleprobe", "Machine", "Hardware", "CPU", "Primitives"]),
         .testTarget(name: "CommandsTests", dependencies: ["Commands", "Machine", "Hardware", "CPU", "Primitives"]),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal", "DataFiles", "Primitives"]),

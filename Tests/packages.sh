@@ -18,7 +18,7 @@ case ${1:-run} in
     run) ;;
     test)
         required="$required nasm tmux gzip procps"
-        optional="$optional acpica-tools"
+        optional="$optional acpica-tools qemu-utils"
         ;;
     *)
         say "usage: Tests/packages.sh run|test"

@@ -72,7 +72,7 @@ struct ProgressLine {
 }
 
 /// The signals that ask a process to end, kept from ending it until somebody looks.
-private struct HeldSignals {
+struct HeldSignals {
     private var before = sigset_t()
     private var held = sigset_t()
 

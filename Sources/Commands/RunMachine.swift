@@ -19,7 +19,7 @@ func runMachine(_ settings: RunSettings, screen: ConsoleSettings, in host: Host)
     if session.machine.view().outcome == nil { session.quit() }
     let status = session.finish()
     switch end {
-    case .ended: return status
+    case .ended, .detached: return status
     case .signalled(let number): return 128 + number
     case .hangup: return 128 + SIGHUP
     case .unusable(let sentence): throw MachineError(.wrongPlace, sentence)
@@ -36,21 +36,21 @@ private func runHeadless(_ session: RunSession, in host: Host) -> Int32 {
 }
 
 /// Turns the signals that ask a process to end into one call, on a thread of its own.
-private final class SignalWatch: Sendable {
+final class SignalWatch: Sendable {
     private let number = Mutex<Int32?>(nil)
 
     var received: Int32? { number.withLock { $0 } }
 
-    init(_ action: @escaping @Sendable () -> Void) {
+    init(_ signals: [Int32] = [SIGINT, SIGTERM, SIGHUP], _ action: @escaping @Sendable () -> Void) {
         // Blocked in every thread that starts from now on; the watching one waits for them.
         var set = sigset_t()
         sigemptyset(&set)
-        for signal in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&set, signal) }
+        for signal in signals { sigaddset(&set, signal) }
         pthread_sigmask(SIG_BLOCK, &set, nil)
         let thread = Thread { [weak self] in
             var set = sigset_t()
             sigemptyset(&set)
-            for signal in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&set, signal) }
+            for signal in signals { sigaddset(&set, signal) }
             while true {
                 var signal: Int32 = 0
                 guard sigwait(&set, &signal) == 0 else { return }

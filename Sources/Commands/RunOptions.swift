@@ -1,4 +1,5 @@
 import ArgumentParser
+import Hardware
 import Machine
 
 struct MediaOptions: ParsableArguments {
@@ -10,6 +11,11 @@ struct MediaOptions: ParsableArguments {
         help: ArgumentHelp("What the hard disks are on: ide (up to 3) or virtio (up to 8).", valueName: "interface"),
         transform: OptionValue.diskInterface)
     var diskInterface = RunSettings.DiskInterface.ide
+    @Option(
+        help: ArgumentHelp(
+            "What becomes of the guest's writes, for each disk in turn: writable, disposable or read-only.", valueName: "access"),
+        transform: OptionValue.diskAccess)
+    var diskAccess: [RunSettings.DiskAccess] = []
     @Option(help: ArgumentHelp("A CD in the drive at the secondary master.", valueName: "file"))
     var cdrom: String?
     @Option(
@@ -23,6 +29,7 @@ struct MediaOptions: ParsableArguments {
         settings.floppy = floppy
         settings.disks = disk
         settings.diskInterface = diskInterface
+        settings.diskAccess = diskAccess
         settings.cdrom = cdrom
         settings.boot = boot ?? []
         settings.disposable = disposable
@@ -54,6 +61,11 @@ struct MachineOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp("Processor model: \(RunSettings.cpuModels.joined(separator: ", ")).", valueName: "name"))
     var cpuModel: String?
+    @Option(
+        help: ArgumentHelp("Video memory in MiB: 1, 2, 4, 8 or 16.", valueName: "mib"))
+    var videoMemory = 16
+    @Flag(inversion: .prefixedNo, help: "Tables of power management and interrupts.")
+    var acpi = true
     @Option(help: ArgumentHelp("auto, translator or interpreter.", valueName: "engine"), transform: OptionValue.engine)
     var engine = RunSettings.Engine.auto
     @Option(
@@ -65,6 +77,8 @@ struct MachineOptions: ParsableArguments {
         help: ArgumentHelp("Start of the guest's clock in UTC, for example 2001-02-03T04:05:06.", valueName: "iso8601"),
         transform: OptionValue.date)
     var rtc: Int64?
+    @Flag(help: "The guest's clock shows local time in place of UTC, as DOS and Windows want it.")
+    var rtcLocal = false
     @Flag(help: "A virtio source of random numbers; with --clock virtual they repeat.")
     var virtioRng = false
     @Flag(help: "A virtio balloon, through which the guest can give memory back.")
@@ -75,6 +89,9 @@ struct MachineOptions: ParsableArguments {
         settings.memoryMiB = memory ?? settings.memoryMiB
         settings.cpus = cpus
         settings.cpuModel = cpuModel ?? settings.cpuModel
+        settings.videoMemoryMiB = videoMemory
+        settings.acpi = acpi
+        settings.rtcLocal = rtcLocal
         settings.engine = engine
         settings.clock = clock
         settings.rtcSeconds = rtc
@@ -100,12 +117,22 @@ struct PortOptions: ParsableArguments {
         help: ArgumentHelp("A guest write of V to the I/O port ends the run with status ((V << 1) | 1) & 255.", valueName: "port"),
         transform: OptionValue.port)
     var debugExit: UInt16?
+    @Option(help: ArgumentHelp("Lines that scroll off the text screen, and at the end what is on it.", valueName: "file"))
+    var transcript: String?
+    @Option(
+        help: ArgumentHelp(
+            "Board events that go to the log: \(TraceCategory.allCases.map(\.name).joined(separator: ", ")) or all, with commas between.",
+            valueName: "categories"),
+        transform: OptionValue.trace)
+    var trace: TraceCategories?
 
     func apply(to settings: inout RunSettings) {
         settings.serial = serial
         settings.virtioConsole = virtioConsole
         settings.debugConsoles = debugConsole
         settings.debugExit = debugExit
+        settings.transcript = transcript
+        settings.trace = trace ?? []
     }
 }
 
@@ -124,6 +151,8 @@ struct ControlOptions: ParsableArguments {
     var maxInstructions: UInt64?
     @Option(help: ArgumentHelp("At the end: a JSON object about the run.", valueName: "file"))
     var stats: String?
+    @Option(help: ArgumentHelp("What the machine does, the firmware's messages and trace events.", valueName: "file"))
+    var log: String?
 
     func apply(to settings: inout RunSettings) {
         settings.noReboot = noReboot
@@ -133,6 +162,7 @@ struct ControlOptions: ParsableArguments {
         settings.timeoutSeconds = timeout
         settings.maxInstructions = maxInstructions
         settings.stats = stats
+        settings.log = log
     }
 }
 
@@ -147,6 +177,8 @@ struct ScreenOptions: ParsableArguments {
     var ascii = false
     @Flag(help: "No colours.")
     var mono = false
+    @Flag(help: "For screen readers: no frames, linear menus, the cursor where the attention is.")
+    var screenReader = false
 
     var settings: ConsoleSettings {
         var settings = ConsoleSettings()
@@ -155,6 +187,7 @@ struct ScreenOptions: ParsableArguments {
         settings.hostKey = hostKey
         settings.ascii = ascii
         settings.mono = mono
+        settings.screenReader = screenReader
         return settings
     }
 }

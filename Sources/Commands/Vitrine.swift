@@ -13,16 +13,41 @@ public struct Vitrine: Verb {
     public static let version = "0.1.0"
     public static let configuration = CommandConfiguration(
         commandName: "vitrine", abstract: "A PC in your terminal.",
-        discussion: "Start with 'vitrine demo', or with 'vitrine run' and an image of a floppy, a disk or a CD.", version: version,
-        subcommands: [Run.self, Demo.self])
+        discussion: """
+            Without a verb: the manager of your machines. Start with 'vitrine demo', or with 'vitrine run' and an image of a floppy, a disk or \
+            a CD.
+            """, version: version,
+        subcommands: [Run.self, Demo.self] + machineVerbs + runningVerbs + screenVerbs,
+        defaultSubcommand: Manager.self)
+
+    /// Verbs on stored machines.
+    private static let machineVerbs: [any ParsableCommand.Type] = [
+        Create.self, List.self, Show.self, SetVerb.self, Clone.self, Rename.self, Delete.self, PathVerb.self, OSTypes.self, Disk.self,
+        VBox.self,
+    ]
+    /// Verbs about screens and words.
+    private static let screenVerbs: [any ParsableCommand.Type] = [Manager.self, Theme.self, Man.self]
+    static let themeVerbs: [any ParsableCommand.Type] = [ThemeList.self, ThemeCheck.self]
+    static let diskVerbs: [any ParsableCommand.Type] = [DiskCreate.self, DiskInfo.self]
+    /// Verbs on machines that run.
+    private static let runningVerbs: [any ParsableCommand.Type] = [
+        Start.self, Attach.self, Stop.self, Pause.self, Resume.self, Reset.self, TypeText.self, Keys.self, WaitFor.self, Screen.self,
+        Screenshot.self, RunningScript.self, Log.self,
+    ]
 
     public init() {}
 
-    func run(in host: Host) throws(MachineError) -> Int32 {
-        guard host.isTerminal() else {
-            throw MachineError(.wrongPlace, "The machine manager needs a terminal; see 'vitrine --help' for what works without one.")
+    static func has(_ verb: String) -> Bool { configuration.subcommands.contains { $0._commandName == verb } }
+
+    func run(in host: Host) throws(MachineError) -> Int32 { throw .usage("Which verb?") }
+
+    /// Names of all verbs, `disk create` for those in another; what menus can do must be among them.
+    public static var verbNames: [String] {
+        func names(_ command: any ParsableCommand.Type, _ prefix: String) -> [String] {
+            let name = prefix + command._commandName, inner = command.configuration.subcommands
+            return inner.isEmpty ? [name] : inner.flatMap { names($0, name + " ") }
         }
-        throw .failed("The machine manager is not there yet; 'vitrine demo' shows a real guest, 'vitrine run --help' starts yours.")
+        return configuration.subcommands.flatMap { names($0, "") }
     }
 
     /// Parses and carries out a command line.

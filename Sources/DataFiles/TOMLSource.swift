@@ -15,6 +15,12 @@ public struct TOMLSource {
     /// - Throws: the first thing that is not TOML, with its place.
     public init(file: String, text: String) throws(DataError) {
         self.file = file
+        // The library asserts what it has not checked; in a release build it goes on without knowing.
+        if let trap = TOMLLayout(Array(text.utf8)).trap {
+            let before = text.utf8.prefix(trap.offset)
+            throw DataError(
+                file: file, line: before.count { $0 == 0x0A } + 1, column: before.reversed().prefix { $0 != 0x0A }.count + 1, message: trap.message)
+        }
         do {
             root = try TOMLTable(string: text)
         } catch let error as TOMLParseError {

@@ -1,45 +1,25 @@
 import Hardware
 
-/// Every command of the console by the name that keymaps use.
-public enum ActionID: String, CaseIterable, Sendable {
-    case help, menu, palette, quit, redraw, suspend
-    case capture = "guest.capture"
-    case release = "guest.release"
-    case sendHostKey = "guest.send-host-key"
-    case guestMouse = "guest.mouse"
-    case sendKeys = "send-keys.menu"
-    case typeText = "clipboard.type"
-    case copyScreen = "screen.copy"
-    case savePicture = "screen.picture"
-    case pause = "machine.pause"
-    case reset = "machine.reset"
-    case acpiOff = "machine.acpi-off"
-    case powerOff = "machine.power-off"
-    case drives = "drives.menu"
-    case panUp = "pan.up"
-    case panDown = "pan.down"
-    case panLeft = "pan.left"
-    case panRight = "pan.right"
-    case panFollow = "pan.follow"
-    case chooseTheme = "theme.choose"
-    // Inside lists, menus and dialogs.
-    case listUp = "list.up"
-    case listDown = "list.down"
-    case pageUp = "list.page-up"
-    case pageDown = "list.page-down"
-    case listFirst = "list.first"
-    case listLast = "list.last"
-    case menuLeft = "menu.left"
-    case menuRight = "menu.right"
-    case accept, cancel
-    case nextButton = "button.next"
-    case previousButton = "button.previous"
-    case backspace = "text.backspace"
-    case clearText = "text.clear"
-}
-
-/// What keys, menus, palette and help say about a command. The only place where its words are.
+/// What keys, menus, palette, hints and help say about a command. The only place where its words are.
 public struct Action: Sendable {
+    /// Where a command means something.
+    public struct Scope: OptionSet, Sendable {
+        public let rawValue: UInt8
+        public init(rawValue: UInt8) { self.rawValue = rawValue }
+        /// The console of a machine, by itself and inside the manager.
+        public static let console = Scope(rawValue: 1)
+        /// The console inside the manager only.
+        public static let managed = Scope(rawValue: 2)
+        public static let machines = Scope(rawValue: 4)
+        public static let form = Scope(rawValue: 8)
+        public static let wizard = Scope(rawValue: 16)
+        public static let log = Scope(rawValue: 32)
+        public static let scrollback = Scope(rawValue: 64)
+        static let forms: Scope = [.form, .wizard]
+        static let texts: Scope = [.log, .scrollback]
+        static let anywhere: Scope = [.console, .managed, .machines, .form, .wizard, .log, .scrollback]
+    }
+
     public let id: ActionID
     /// As menus say it.
     public let title: String
@@ -49,90 +29,125 @@ public struct Action: Sendable {
     public let help: String
     /// Shown in the palette and in help; the others only steer lists and dialogs.
     public let isCommand: Bool
+    public let scope: Scope
+    /// The verb of the command line that does the same; nil when the command is about the screen itself.
+    public let verb: String?
 
-    public static let all: [Action] = {
-        var list: [Action] = []
-        func add(_ id: ActionID, _ title: String, _ short: String, _ help: String) {
-            list.append(Action(id: id, title: title, short: short, help: help, isCommand: true))
-        }
-        func steer(_ id: ActionID, _ title: String) {
-            list.append(Action(id: id, title: title, short: title, help: title, isCommand: false))
-        }
-        add(.capture, "Give the keyboard to the guest", "Capture", "All keys go to the guest until the host key takes them back.")
-        add(.release, "Take the keyboard back", "Release", "Keys work the console; the guest gets none.")
-        add(.sendHostKey, "Send the host key", "Host key", "The guest gets the key that is our prefix.")
-        add(.sendKeys, "Send keys…", "Send keys", "Chords that this terminal cannot pass on, from a list.")
-        add(.typeText, "Type text…", "Type", "Types a text, for example pasted here, as keystrokes into the guest.")
-        add(.guestMouse, "Mouse to the guest", "Mouse", "The mouse moves the guest's pointer, or works the console again.")
-        add(.pause, "Pause", "Pause", "Stops the guest's time; the same key resumes.")
-        add(.reset, "Reset…", "Reset", "Presses the reset button. Unsaved guest data is lost.")
-        add(.acpiOff, "ACPI shutdown", "Shutdown", "Presses the power button; the guest shuts itself down if it knows how.")
-        add(.powerOff, "Power off…", "Power off", "Pulls the plug. Unsaved guest data is lost.")
-        add(.drives, "Drives…", "Drives", "Puts floppies and CDs in and takes them out.")
-        add(.copyScreen, "Copy screen", "Copy", "The guest's screen as text to the clipboard (OSC 52, tmux).")
-        add(.savePicture, "Save a picture", "Picture", "The guest's screen, in any mode, as a PNG file where vitrine was started.")
-        add(.panUp, "Pan up", "Up", "Shows what is above, when the terminal is smaller than the guest's screen.")
-        add(.panDown, "Pan down", "Down", "Shows what is below.")
-        add(.panLeft, "Pan left", "Left", "Shows what is to the left.")
-        add(.panRight, "Pan right", "Right", "Shows what is to the right.")
-        add(.panFollow, "Follow the cursor", "Follow", "The view goes with the guest's cursor again.")
-        add(.chooseTheme, "Theme…", "Theme", "Changes the colours.")
-        add(.redraw, "Redraw", "Redraw", "Paints the whole terminal again.")
-        add(.suspend, "Suspend", "Suspend", "Stops the program and gives the shell back; fg returns.")
-        add(.menu, "Menu", "Menu", "Opens the menu bar.")
-        add(.palette, "Command palette", "Commands", "Finds a command by a few letters of its name.")
-        add(.help, "Keys", "Help", "Lists every key that works here.")
-        add(.quit, "Quit…", "Quit", "Ends the machine and the program, after a question.")
-        steer(.listUp, "Up")
-        steer(.listDown, "Down")
-        steer(.pageUp, "Page up")
-        steer(.pageDown, "Page down")
-        steer(.listFirst, "First")
-        steer(.listLast, "Last")
-        steer(.menuLeft, "Menu to the left")
-        steer(.menuRight, "Menu to the right")
-        steer(.accept, "Accept")
-        steer(.cancel, "Close")
-        steer(.nextButton, "Next button")
-        steer(.previousButton, "Previous button")
-        steer(.backspace, "Delete a character")
-        steer(.clearText, "Clear the text")
-        return list
-    }()
+    public static let all: [Action] = commands + texts + steering
+
+    private static func add(
+        _ id: ActionID, _ scope: Scope, _ title: String, _ short: String, _ help: String, verb: String? = nil
+    ) -> Action {
+        Action(id: id, title: title, short: short, help: help, isCommand: true, scope: scope, verb: verb)
+    }
+
+    private static let commands: [Action] = [
+        add(.capture, .console, "Give the keyboard to the guest", "Capture", "All keys go to the guest until the host key takes them back."),
+        add(.release, .console, "Take the keyboard back", "Release", "Keys work the console; the guest gets none."),
+        add(.sendHostKey, .console, "Send the host key", "Host key", "The guest gets the key that is our prefix.", verb: "keys"),
+        add(.sendKeys, .console, "Send keys…", "Send keys", "Chords that this terminal cannot pass on, from a list.", verb: "keys"),
+        add(
+            .typeText, .console, "Type text…", "Type", "Types a text, for example pasted here, as keystrokes into the guest.", verb: "type"),
+        add(.guestMouse, .console, "Mouse to the guest", "Mouse", "The mouse moves the guest's pointer, or works the console again."),
+        add(.open, .machines, "Open", "Open", "Shows the machine's screen; starts the machine first when it is off.", verb: "attach"),
+        add(.start, .machines, "Start", "Start", "Switches the machine on without leaving the list.", verb: "start"),
+        add(.pause, [.console, .machines], "Pause", "Pause", "Stops the guest's time; the same key resumes.", verb: "pause"),
+        add(.reset, [.console, .machines], "Reset…", "Reset", "Presses the reset button. Unsaved guest data is lost.", verb: "reset"),
+        add(
+            .acpiOff, [.console, .machines], "ACPI shutdown", "Shutdown",
+            "Presses the power button; the guest shuts itself down if it knows how.", verb: "stop"),
+        add(
+            .powerOff, [.console, .machines], "Power off…", "Power off", "Pulls the plug. Unsaved guest data is lost.", verb: "stop"),
+        add(.newMachine, .machines, "New machine…", "New", "Makes a machine in a few steps, with defaults that fit its system.", verb: "create"),
+        add(
+            .settings, [.machines, .managed], "Settings…", "Settings", "Everything that a machine can be told, checked as you type.",
+            verb: "set"),
+        add(.clone, .machines, "Clone…", "Clone", "Copies a machine with its disks under another name.", verb: "clone"),
+        add(.rename, .machines, "Rename…", "Rename", "Gives a machine another name.", verb: "rename"),
+        add(.group, .machines, "Group…", "Group", "Puts machines into a group, or takes them out of it.", verb: "set"),
+        add(.delete, .machines, "Delete…", "Delete", "Removes a machine and its disks for ever, after the name has been typed.", verb: "delete"),
+        add(.log, [.machines, .managed], "Log", "Log", "What the machine has noted in its runs.", verb: "log"),
+        add(
+            .showCommand, [.machines, .wizard, .form], "Show as command", "As command", "The command line that does the same.", verb: "show"),
+        add(.drives, [.console, .form], "Drives…", "Drives", "Puts floppies and CDs in and takes them out.", verb: "set"),
+        add(.scrollback, .console, "Scroll back", "Scroll back", "What has scrolled off the guest's screen: read, search, copy."),
+        add(.copyScreen, .console, "Copy screen", "Copy", "The guest's screen as text to the clipboard (OSC 52, tmux).", verb: "screen"),
+        add(
+            .savePicture, .console, "Save a picture", "Picture", "The guest's screen, in any mode, as a PNG file where vitrine was started.",
+            verb: "screenshot"),
+        add(.panUp, .console, "Pan up", "Up", "Shows what is above, when the terminal is smaller than the guest's screen."),
+        add(.panDown, .console, "Pan down", "Down", "Shows what is below."),
+        add(.panLeft, .console, "Pan left", "Left", "Shows what is to the left."),
+        add(.panRight, .console, "Pan right", "Right", "Shows what is to the right."),
+        add(.panFollow, .console, "Follow the cursor", "Follow", "The view goes with the guest's cursor again."),
+        add(.machines, [.managed, .log, .forms, .scrollback], "Machines", "Machines", "Goes to the list of machines; those that run go on."),
+        add(.nextConsole, [.managed, .machines], "Next console", "Next", "The screen of the next running machine."),
+        add(.split, [.managed, .machines], "Split view", "Split", "The console beside the list of machines; the same key undoes it."),
+        add(.mark, .machines, "Mark", "Mark", "Marks a machine; commands then act on all marked ones."),
+        add(.markAll, .machines, "Mark all or none", "All", "Marks every machine in the list, or none."),
+        add(.filter, .machines, "Filter", "Filter", "Shows only machines whose name, system, group or state has what you type."),
+        add(.sort, .machines, "Sort…", "Sort", "By name, state, system, memory, load or group."),
+        add(.nextPanel, [.machines, .managed], "Next panel", "Panel", "The keyboard goes to the next panel."),
+        add(.previousPanel, [.machines, .managed], "Previous panel", "Panel", "The keyboard goes to the panel before."),
+        add(.panel1, .machines, "Panel 1, machines", "Machines", "The list of machines."),
+        add(.panel2, .machines, "Panel 2, details", "Details", "What the selected machine is."),
+        add(.panel3, .machines, "Panel 3, screen", "Screen", "The selected machine's screen, small; Enter opens it."),
+        add(.panel4, .machines, "Panel 4, log", "Log", "The selected machine's log."),
+        add(.undo, .machines, "Undo", "Undo", "Takes the last rename, group or settings change back."),
+        add(.chooseTheme, .anywhere, "Theme…", "Theme", "Changes the colours.", verb: "theme"),
+        add(.chooseKeymap, [.machines, .managed], "Keymap…", "Keymap", "Changes the keys.", verb: "keys"),
+        add(.chooseHostKey, [.machines, .managed], "Host key…", "Host key", "The key that takes the keyboard back from a guest: press it."),
+        add(.redraw, .anywhere, "Redraw", "Redraw", "Paints the whole terminal again."),
+        add(.suspend, .anywhere, "Suspend", "Suspend", "Stops the program and gives the shell back; fg returns."),
+        add(.menu, .anywhere, "Menu", "Menu", "Opens the menu bar."),
+        add(.palette, .anywhere, "Command palette", "Commands", "Finds a command by a few letters of its name."),
+        add(.help, .anywhere, "Keys", "Help", "Lists every key that works here."),
+        add(.quit, .anywhere, "Quit…", "Quit", "Leaves; asks first when a machine would be lost."),
+    ] + ActionID.consoles.enumerated().map { index, id in
+        add(id, .managed, "Console \(index + 1)", "Console \(index + 1)", "The screen of running machine number \(index + 1).")
+    }
+
+    private static let texts: [Action] = [
+        add(.save, .form, "Save", "Save", "Shows what changes, then saves it."),
+        add(.nextSection, .form, "Next section", "Section", "The first setting of the next section."),
+        add(.previousSection, .form, "Previous section", "Section", "The first setting of the section before."),
+        add(.moveUp, .forms, "Move up", "Move up", "Moves an entry of an ordered list up."),
+        add(.moveDown, .forms, "Move down", "Move down", "Moves an entry of an ordered list down."),
+        add(.nextStep, .wizard, "Next step", "Next", "Goes on when everything here is right; the last step creates the machine."),
+        add(.previousStep, .wizard, "Step back", "Back", "Goes back a step; nothing that was filled in is lost."),
+        add(.follow, .log, "Follow", "Follow", "Shows new lines as they come."),
+        add(.level, .log, "Level", "Level", "Hides lines below a level: error, warning, info, trace."),
+        add(.component, .log, "Component…", "Component", "Shows the lines of one part of the machine only."),
+        add(.run, .log, "Run…", "Run", "The log of this run or of an earlier one."),
+        add(.search, .texts, "Search", "Search", "Goes to the next line that has a text."),
+        add(.searchNext, .texts, "Search on", "Next", "The next line that has it."),
+        add(.searchPrevious, .texts, "Search back", "Previous", "The line before that has it."),
+        add(.select, .texts, "Select lines", "Select", "Begins a selection of lines, or ends it."),
+        add(.copyText, .texts, "Copy lines", "Copy", "The selected lines to the clipboard, all lines in view without a selection."),
+        add(.saveText, .texts, "Save as a file", "Save", "The selected lines, or all, as a text file where vitrine was started."),
+        add(.back, [.log, .scrollback, .forms], "Back", "Back", "One level back."),
+    ]
+
+    private static func steer(_ id: ActionID, _ title: String) -> Action {
+        Action(id: id, title: title, short: title, help: title, isCommand: false, scope: [], verb: nil)
+    }
+
+    private static let steering: [Action] = [
+        steer(.listUp, "Up"), steer(.listDown, "Down"), steer(.pageUp, "Page up"), steer(.pageDown, "Page down"),
+        steer(.listFirst, "First"), steer(.listLast, "Last"), steer(.menuLeft, "To the left"), steer(.menuRight, "To the right"),
+        steer(.accept, "Accept"), steer(.cancel, "Close"), steer(.nextButton, "Next button"), steer(.previousButton, "Previous button"),
+        steer(.backspace, "Delete a character"), steer(.deleteForward, "Delete the next character"), steer(.clearText, "Clear the text"),
+    ]
 
     private static let table = Dictionary(uniqueKeysWithValues: all.map { ($0.id, $0) })
 
     public static subscript(_ id: ActionID) -> Action {
-        table[id] ?? Action(id: id, title: id.rawValue, short: id.rawValue, help: id.rawValue, isCommand: false)
+        table[id]
+            ?? Action(id: id, title: id.rawValue, short: id.rawValue, help: id.rawValue, isCommand: false, scope: [], verb: nil)
     }
 
     /// Contexts of keys, as keymaps name them.
-    public static let contexts = ["global", "console", "host", "menu", "list", "dialog"]
+    public static let contexts = [
+        "global", "console", "host", "machines", "form", "wizard", "log", "scrollback", "menu", "list", "dialog",
+    ]
 }
-
-/// What lists, menus and dialogs ask the console to do.
-public enum Request: Equatable, Sendable {
-    case run(ActionID)
-    /// The user has said yes.
-    case confirmed(ActionID)
-    case send([ChordName])
-    /// A modifier goes down with the next key.
-    case hold(HoldKey)
-    case askSysRq
-    case sysRq(Character)
-    case type(String)
-    /// Typed without a further question.
-    case typeNow(String)
-    case theme(String)
-    /// A drive was chosen; what to do with it comes next.
-    case drive(Bay)
-    /// The path is what the dialog's line holds.
-    case insert(Bay, String)
-    case eject(Bay)
-    case nothing
-}
-
-/// A chord spelled as in keymaps, `C-A-del`.
-public typealias ChordName = String
-
-public enum HoldKey: String, CaseIterable, Sendable { case ctrl, alt, shift }

@@ -49,7 +49,8 @@ extension ConsoleModel {
         case .eject(let bay):
             post(.eject(bay))
             say("\(driveName(bay)) is empty.")
-        case .nothing: break
+        case .detach: effects.append(.detach)
+        case .nothing, .manager: break
         }
     }
 
@@ -60,6 +61,7 @@ extension ConsoleModel {
     }
 
     public mutating func run(_ id: ActionID) {
+        guard !isReadOnly || !ConsoleModel.changing.contains(id) else { return say("This console only looks.") }
         switch id {
         case .capture:
             guard view.state != .off else { return }
@@ -91,6 +93,12 @@ extension ConsoleModel {
                 ListPanel.Item(driveName(bay), key: view.media[bay].map { fileName($0) } ?? "empty", .drive(bay))
             }
             overlay = .list(ListPanel(title: "Drives", hint: "Enter changes the medium  Esc closes", items: items))
+        case .scrollback:
+            releaseKeys()
+            var panel = TextPanel()
+            panel.searchesForward = false
+            reading = panel
+            effects.append(.readScrollback)
         case .copyScreen:
             guard view.frame.mode == .text else { return say("There is no text on the screen to copy.") }
             let text = ScreenPanel.text(view.frame)
@@ -109,6 +117,17 @@ extension ConsoleModel {
         case .reset: ask("Reset \(view.name)? Unsaved guest data is lost.", .reset)
         case .powerOff: ask("Power off \(view.name)? Unsaved guest data is lost.", .powerOff)
         case .acpiOff: confirmed(.acpiOff)
+        case .quit where isManaged: effects.append(.manager(.machines))
+        case .quit where isReadOnly: effects.append(.detach)
+        case .quit where isAttached:
+            overlay = .dialog(
+                DialogPanel(
+                    title: "Quit",
+                    lines: ["\(view.name) is \(view.state.rawValue) and can go on without this screen.", "Powering off loses unsaved guest data."],
+                    buttons: [
+                        .init("Keep running", .detach), .init("ACPI shutdown", .confirmed(.acpiOff)), .init("Power off", .confirmed(.powerOff)),
+                        .init("Cancel"),
+                    ]))
         case .quit:
             overlay = .dialog(
                 DialogPanel(
@@ -129,12 +148,18 @@ extension ConsoleModel {
             effects.append(.suspend)
         case .menu: overlay = .menu(MenuPanel(menus: menus))
         case .palette:
-            let items = Action.all.filter { $0.isCommand && $0.id != .palette }.map {
+            let items = Action.all.filter { $0.isCommand && $0.id != .palette && isOffered($0.id) }.map {
                 ListPanel.Item(title($0.id), key: keyLabel($0.id), .run($0.id))
             }
             overlay = .list(ListPanel(title: "Command", hint: "Type to search  Enter runs  Esc closes", items: items))
         case .help: overlay = .list(helpList)
-        default: break
+        default:
+            if isManaged {
+                if isCaptured { releaseKeys() }
+                effects.append(.manager(id))
+            } else if Action[id].scope.contains(.managed) {
+                say("\(Action[id].title): only where 'vitrine' shows the list of machines.")
+            }
         }
     }
 
@@ -200,7 +225,8 @@ extension ConsoleModel {
     mutating func checkInserted() {
         guard let (bay, path, _) = inserting else { return }
         inserting = nil
-        if view.media[bay] == path {
+        // Another process sees a relative path from our folder.
+        if view.media[bay] == path || view.media[bay]?.hasSuffix("/" + path) == true {
             say("\(driveName(bay)): \(fileName(path))")
         } else if toast == nil {
             say("\(driveName(bay)) did not take '\(fileName(path))'.")
@@ -225,12 +251,30 @@ extension ConsoleModel {
         switch id {
         case .pause where view.state == .paused: "Resume"
         case .guestMouse where guestMouse: "Mouse back to the console"
+        case .quit where isManaged: "Back to the machines"
         default: Action[id].title
         }
     }
 
+    /// Whether the command means something here at all.
+    func isOffered(_ id: ActionID) -> Bool {
+        let scope = Action[id].scope
+        return scope.contains(.console) || (isManaged && scope.contains(.managed))
+    }
+
+    func isOffered(_ binding: Keymap.Binding) -> Bool {
+        guard case .action(let name) = binding.target, let id = ActionID(rawValue: name) else { return true }
+        return isOffered(id)
+    }
+
+    /// What a console that only looks may not.
+    private static let changing: Set<ActionID> = [
+        .capture, .sendHostKey, .guestMouse, .sendKeys, .typeText, .drives, .pause, .reset, .powerOff, .acpiOff,
+    ]
+
     func isEnabled(_ id: ActionID) -> Bool {
         switch id {
+        case _ where isReadOnly && ConsoleModel.changing.contains(id): false
         case .capture: !isCaptured
         case .release: isCaptured
         case .copyScreen: view.frame.mode == .text
@@ -254,10 +298,11 @@ extension ConsoleModel {
                 id.map { MenuPanel.Item($0, title: title($0), key: keyLabel($0), enabled: isEnabled($0)) } ?? MenuPanel.Item(nil)
             }
         }
+        let managed: [ActionID?] = isManaged ? [.settings, .log, nil, .nextConsole, .split, nil] : []
         return [
-            .init("Machine", items([.pause, .reset, .acpiOff, .powerOff, nil, .drives, nil, .suspend, .quit])),
+            .init("Machine", items([.pause, .reset, .acpiOff, .powerOff, nil, .drives, nil] + managed + [.suspend, .quit])),
             .init("Input", items([isCaptured ? .release : .capture, .sendKeys, .sendHostKey, .typeText, .guestMouse])),
-            .init("View", items([.copyScreen, .savePicture, .chooseTheme, .redraw, nil, .panUp, .panDown, .panLeft, .panRight, .panFollow])),
+            .init("View", items([.scrollback, .copyScreen, .savePicture, .chooseTheme, .redraw, nil, .panUp, .panDown, .panLeft, .panRight, .panFollow])),
             .init("Help", items([.help, .palette])),
         ]
     }
@@ -276,7 +321,7 @@ extension ConsoleModel {
         func add(_ heading: String, _ context: String, prefix: String) {
             if !items.isEmpty { items.append(.init("", .nothing)) }
             items.append(.init(heading, .nothing))
-            for binding in keymap.bindings(context) where binding.target != .nothing {
+            for binding in keymap.bindings(context) where binding.target != .nothing && isOffered(binding) {
                 let (title, request) = describe(binding)
                 items.append(.init("  " + title, key: prefix + binding.label, request))
             }

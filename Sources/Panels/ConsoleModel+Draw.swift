@@ -11,25 +11,38 @@ extension ConsoleModel {
             TooSmallPanel.draw(on: &surface)
             return surface
         }
-        drawGuest(at: time, on: &surface)
-        StatusBar(statusContent).draw(row: size.height - 1, on: &surface)
-        let area = guestArea, border = theme.border, shadow = theme.shadow
-        switch overlay {
-        case .list(let panel):
-            surface.cursor = nil
-            panel.draw(in: area, border: border, shadow: shadow, on: &surface)
-        case .menu(let panel):
-            surface.cursor = nil
-            panel.draw(in: area, border: border, shadow: shadow, on: &surface)
-        case .dialog(let panel): panel.draw(in: area, border: border, shadow: shadow, on: &surface)
-        case nil:
-            if whichKey {
-                let entries = keymap.bindings("host").filter { $0.target != .nothing }.map { (key: $0.label, title: describe($0).title) }
-                WhichKeyPanel(entries: entries, host: host.label).draw(in: area, border: border, shadow: shadow, on: &surface)
-                surface.cursor = nil
+        if let reading {
+            reading.draw(in: guestArea, title: "Scrollback: \(view.name)", look: PanelLook(theme, linear: isLinear), on: &surface)
+        } else {
+            drawGuest(at: time, on: &surface)
+        }
+        if let reading, overlay == nil {
+            if reading.searchLine != nil {
+                reading.drawSearch(row: size.height - 1, on: &surface)
+            } else {
+                readingBar.draw(row: size.height - 1, on: &surface)
             }
+        } else {
+            StatusBar(statusContent).draw(row: size.height - 1, on: &surface)
+        }
+        let area = guestArea, border = isLinear ? BorderStyle.none : theme.border, shadow = theme.shadow && !isLinear
+        if let overlay {
+            overlay.draw(in: area, border: border, shadow: shadow, linear: isLinear, on: &surface)
+        } else if whichKey {
+            let entries = keymap.bindings("host").filter { $0.target != .nothing && isOffered($0) }
+                .map { (key: $0.label, title: describe($0).title) }
+            WhichKeyPanel(entries: entries, host: host.label).draw(in: area, border: border, shadow: shadow, on: &surface)
+            surface.cursor = nil
         }
         return surface
+    }
+
+    private var readingBar: HintBar {
+        let ids: [ActionID] = [.back, .search, .searchNext, .select, .copyText, .saveText]
+        let hints = ids.compactMap { id in
+            keymap.label(for: id.rawValue, in: "scrollback").map { (key: $0, action: id, title: Action[id].short) }
+        }
+        return HintBar(hints: hints, toast: toast?.text)
     }
 
     private func drawGuest(at time: UInt64, on surface: inout Surface) {

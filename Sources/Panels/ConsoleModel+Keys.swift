@@ -7,6 +7,7 @@ extension ConsoleModel {
     mutating func key(_ event: KeyEvent) {
         if overlay != nil { return overlayKey(event) }
         if prefixSince != nil { return prefixKey(event) }
+        if reading != nil { return readingKey(event) }
         if event.kind != .release, isHost(event), event.kind == .press || !isCaptured { return beginPrefix() }
         if now < panUntil, event.kind != .release, continuesPan(event) { return }
         if isCaptured { return guestKey(event) }
@@ -105,8 +106,8 @@ extension ConsoleModel {
         if typing != nil, event.key == .named(.esc) { return stopTyping() }
         var chord = Chord(event)
         if sequence.isEmpty, chord.modifiers == .alt,
-            case .named(.esc) = keymap.bindings("console").first(where: { $0.keys.count == 2 })?.keys[0].key,
-            keymap.match([chord], in: "console") == .none
+            keymap.match([chord], in: "console") == .none,
+            keymap.match([Chord(.named(.esc)), Chord(chord.key)], in: "console") != .none
         {
             // Esc and a digit typed fast arrive as Alt and the digit.
             sequence = [Chord(.named(.esc))]
@@ -132,62 +133,53 @@ extension ConsoleModel {
         }
     }
 
-    // MARK: Lists, menus, dialogs
+    // MARK: What has scrolled off
 
-    private var overlayContext: String {
-        switch overlay {
-        case .menu: "menu"
-        case .dialog: "dialog"
-        default: "list"
+    private mutating func readingKey(_ event: KeyEvent) {
+        guard event.kind != .release, !event.isModifier else { return }
+        let chord = Chord(event), isSearching = reading?.searchLine != nil
+        if isSearching, case .character(let scalar) = chord.key, chord.modifiers.isEmpty, Width.of(scalar) > 0 {
+            return reading?.searchLine?.insert(scalar) ?? ()
+        }
+        if isHost(event) { return closeReading() }
+        guard case .found(let binding) = keymap.match([chord], in: isSearching ? "list" : "scrollback"), case .action(let name) = binding.target,
+            let id = ActionID(rawValue: name)
+        else { return effects.append(.beep) }
+        read(id)
+    }
+
+    mutating func read(_ id: ActionID) {
+        let area = guestArea
+        reading?.setPage(area)
+        switch reading?.command(id) ?? .unknown {
+        case .unknown:
+            if id == .cancel || id == .back { closeReading() } else { run(id) }
+        case .done: break
+        case .say(let sentence): say(sentence)
+        case .copy(let text):
+            effects.append(.copy(text))
+            say("Copied \(Amount.count(text.filter(\.isNewline).count, "line", "lines")).")
+        case .save(let text): effects.append(.saveText(text))
         }
     }
 
+    private mutating func closeReading() { reading = nil }
+
+    // MARK: Lists, menus, dialogs
+
     private mutating func overlayKey(_ event: KeyEvent) {
-        guard event.kind != .release, !event.isModifier else { return }
+        guard event.kind != .release, !event.isModifier, let context = overlay?.context else { return }
         let chord = Chord(event)
-        if case .found(let binding) = keymap.match([chord], in: overlayContext), case .action(let name) = binding.target,
+        if case .found(let binding) = keymap.match([chord], in: context), case .action(let name) = binding.target,
             let id = ActionID(rawValue: name)
         {
-            return answer(
-                withOverlay { overlay, area in
-                    switch overlay {
-                    case .list(var panel):
-                        panel.setPage(area)
-                        let answer = panel.command(id)
-                        return (.list(panel), answer)
-                    case .menu(var panel):
-                        let answer = panel.command(id)
-                        return (.menu(panel), answer)
-                    case .dialog(var panel):
-                        let answer = panel.command(id)
-                        return (.dialog(panel), answer)
-                    }
-                })
+            let area = guestArea
+            return answer(overlay?.command(id, in: area) ?? .stay)
         }
         // The host key closes what is open: it is the way out of everything.
         if isHost(event) { return answer(.close) }
         guard case .character(let scalar) = chord.key, chord.modifiers.isEmpty, Width.of(scalar) > 0 else { return effects.append(.beep) }
-        answer(
-            withOverlay { overlay, _ in
-                switch overlay {
-                case .list(var panel):
-                    let answer = panel.text(scalar)
-                    return (.list(panel), answer)
-                case .menu(var panel):
-                    let answer = panel.text(scalar)
-                    return (.menu(panel), answer)
-                case .dialog(var panel):
-                    let answer = panel.text(scalar)
-                    return (.dialog(panel), answer)
-                }
-            })
-    }
-
-    private mutating func withOverlay(_ body: (Overlay, Rect) -> (Overlay, OverlayAnswer)) -> OverlayAnswer {
-        guard let current = overlay else { return .stay }
-        let (changed, answer) = body(current, guestArea)
-        overlay = changed
-        return answer
+        answer(overlay?.text(scalar) ?? .stay)
     }
 
     private mutating func answer(_ answer: OverlayAnswer) {
@@ -202,12 +194,7 @@ extension ConsoleModel {
     }
 
     mutating func paste(_ text: String) {
-        if case .dialog(var panel) = overlay {
-            let result = panel.paste(text)
-            overlay = .dialog(panel)
-            return answer(result)
-        }
-        guard overlay == nil else { return effects.append(.beep) }
+        if overlay != nil { return answer(overlay?.paste(text) ?? .beep) }
         if prefixSince != nil { prefixSince = nil }
         guard typing == nil else { return effects.append(.beep) }
         // The modifiers of the terminal's own paste key must not be held while the text is typed.
@@ -218,7 +205,10 @@ extension ConsoleModel {
     // MARK: Mouse
 
     mutating func mouse(_ event: MouseEvent) {
-        if overlay != nil { return overlayMouse(event) }
+        if overlay != nil {
+            let area = guestArea
+            return answer(overlay?.mouse(event, in: area) ?? .stay)
+        }
         if event.row == size.height - 1, event.kind == .press {
             let bar = StatusBar(statusContent)
             if let id = bar.action(column: event.column, width: size.width) {
@@ -227,28 +217,15 @@ extension ConsoleModel {
             }
             return
         }
+        let area = guestArea
+        if reading != nil {
+            if event.kind == .wheelUp || event.kind == .wheelDown { for _ in 0..<3 { read(event.kind == .wheelUp ? .listUp : .listDown) } }
+            if event.kind == .press { reading?.click(row: event.row, in: area) }
+            return
+        }
         if guestMouse { return forwardMouse(event) }
+        if event.kind == .wheelUp, uiMouse { return run(.scrollback) }
         if event.kind == .press, event.button == 0, !isCaptured, uiMouse { run(.capture) }
-    }
-
-    private mutating func overlayMouse(_ event: MouseEvent) {
-        let step: ActionID? = event.kind == .wheelUp ? .listUp : event.kind == .wheelDown ? .listDown : nil
-        guard step != nil || (event.kind == .press && event.button == 0) else { return }
-        answer(
-            withOverlay { overlay, area in
-                switch overlay {
-                case .list(var panel):
-                    let answer = step.map { panel.command($0) } ?? panel.click(column: event.column, row: event.row, in: area)
-                    return (.list(panel), answer)
-                case .menu(var panel):
-                    let answer = step.map { panel.command($0) } ?? panel.click(column: event.column, row: event.row, in: area)
-                    return (.menu(panel), answer)
-                case .dialog(var panel):
-                    guard step == nil else { return (overlay, .stay) }
-                    let answer = panel.click(column: event.column, row: event.row, in: area)
-                    return (.dialog(panel), answer)
-                }
-            })
     }
 
     /// Cells to counts of a PS/2 mouse: 8 a column, 16 a row. At the left and top edges the guest's pointer is driven home, so that

@@ -6,12 +6,6 @@ import Terminal
 ///
 /// Times are milliseconds of any clock that does not go back.
 public struct ConsoleModel: Sendable {
-    public enum Overlay: Equatable, Sendable {
-        case list(ListPanel)
-        case menu(MenuPanel)
-        case dialog(DialogPanel)
-    }
-
     public enum Effect: Sendable {
         case post(MachineCommand)
         case beep
@@ -24,8 +18,16 @@ public struct ConsoleModel: Sendable {
         case redraw
         case loadTheme(String)
         case mouse(MouseMode)
+        /// The user leaves a machine that another process runs.
+        case detach
         /// The machine has ended, or was told to and does not answer.
         case finish(RunOutcome)
+        /// What has scrolled off is wanted: `showScrollback`.
+        case readScrollback
+        /// As a file where vitrine was started.
+        case saveText(String)
+        /// For the manager around the console.
+        case manager(ActionID)
     }
 
     public struct Settings: Sendable {
@@ -37,6 +39,14 @@ public struct ConsoleModel: Sendable {
         public var capturesAtStart = true
         /// The mouse works the console.
         public var mouse = true
+        /// The manager is around it: leaving does not end the machine.
+        public var isManaged = false
+        /// For screen readers: no frames, the cursor where the attention is.
+        public var isLinear = false
+        /// Another process runs the machine: leaving does not end it.
+        public var attached = false
+        /// Nothing that is done here changes the machine.
+        public var readOnly = false
         public init(theme: Theme, keymap: Keymap, layout: KeyLayout, themeNames: [String] = []) {
             self.theme = theme
             self.keymap = keymap
@@ -48,9 +58,13 @@ public struct ConsoleModel: Sendable {
     // MARK: State
 
     public var theme: Theme
-    public let keymap: Keymap
+    public internal(set) var keymap: Keymap
     let themeNames: [String]
     let uiMouse: Bool
+    let isManaged: Bool
+    let isLinear: Bool
+    public let isAttached: Bool
+    public let isReadOnly: Bool
     public internal(set) var view = MachineView()
     public var size = Size(width: 80, height: 25)
     public internal(set) var isCaptured: Bool
@@ -61,6 +75,8 @@ public struct ConsoleModel: Sendable {
         }
     }
     public internal(set) var keyboard: GuestKeyboard
+    /// What has scrolled off, in the place of the guest's screen.
+    public internal(set) var reading: TextPanel?
     /// When the host key was pressed.
     var prefixSince: UInt64?
     /// The list of what may follow is up.
@@ -97,7 +113,11 @@ public struct ConsoleModel: Sendable {
         keymap = settings.keymap
         themeNames = settings.themeNames
         uiMouse = settings.mouse
-        isCaptured = settings.capturesAtStart
+        isManaged = settings.isManaged
+        isLinear = settings.isLinear
+        isAttached = settings.attached
+        isReadOnly = settings.readOnly
+        isCaptured = settings.capturesAtStart && !settings.readOnly
         keyboard = GuestKeyboard(layout: settings.layout)
     }
 
@@ -108,7 +128,7 @@ public struct ConsoleModel: Sendable {
     public var guestArea: Rect { Rect(x: 0, y: 0, width: size.width, height: max(0, size.height - 1)) }
 
     /// The guest gets the keys that are pressed now.
-    public var guestHasKeys: Bool { isCaptured && overlay == nil && prefixSince == nil }
+    public var guestHasKeys: Bool { isCaptured && overlay == nil && prefixSince == nil && reading == nil }
 
     var look: ScreenPanel.Look { ScreenPanel.Look(theme.guest) }
 
@@ -140,6 +160,19 @@ public struct ConsoleModel: Sendable {
         case .focus(false): releaseKeys()
         case .focus(true), .reply: break
         }
+        return drain()
+    }
+
+    /// What has scrolled off the screen, the screen itself at the end.
+    public mutating func showScrollback(_ lines: [String], at time: UInt64) {
+        now = time
+        reading?.update(lines)
+    }
+
+    /// A command from outside.
+    mutating func perform(_ id: ActionID, at time: UInt64) -> [Effect] {
+        now = time
+        run(id)
         return drain()
     }
 
@@ -218,7 +251,9 @@ public struct ConsoleModel: Sendable {
 
     mutating func say(_ text: String, milliseconds: UInt64 = 4000) { toast = (text, now + milliseconds) }
 
-    mutating func post(_ command: MachineCommand) { effects.append(.post(command)) }
+    mutating func post(_ command: MachineCommand) {
+        if !isReadOnly { effects.append(.post(command)) }
+    }
 
     /// Milliseconds that a key change takes on the keyboard's wire, and how far ahead of the wire we may send: the keyboard
     /// buffers 16 bytes, a change is up to 3.

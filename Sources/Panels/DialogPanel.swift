@@ -26,6 +26,8 @@ public struct DialogPanel: Equatable, Sendable {
     public private(set) var selected: Int
     public let input: Input
     public private(set) var value: String
+    /// What the line must hold before any button but the first does something: the name of what is to be destroyed.
+    public var required: String?
 
     /// The first button is the default: for anything that destroys, the one that does nothing.
     public init(title: String, lines: [String], danger: Bool = false, buttons: [Button], input: Input = .none, value: String = "") {
@@ -44,13 +46,10 @@ public struct DialogPanel: Equatable, Sendable {
         case .previousButton: selected = buttons.isEmpty ? 0 : (selected + buttons.count - 1) % buttons.count
         case .accept:
             guard buttons.indices.contains(selected) else { return .close }
+            guard let request = buttons[selected].request else { return .close }
+            if let required, value != required { return .beep }
             // What asks for the line gets it.
-            switch buttons[selected].request {
-            case .type? where input == .text: return value.isEmpty ? .beep : .request(.type(value))
-            case .insert(let bay, _)? where input == .text: return value.isEmpty ? .beep : .request(.insert(bay, value))
-            default: break
-            }
-            return buttons[selected].request.map { .request($0) } ?? .close
+            return input == .text ? request.filled(value).map { .request($0) } ?? .beep : .request(request)
         case .cancel: return .close
         case .backspace:
             guard input == .text, !value.isEmpty else { return .beep }
@@ -65,6 +64,8 @@ public struct DialogPanel: Equatable, Sendable {
         switch input {
         case .text:
             value.unicodeScalars.append(scalar)
+            // The name that had to be typed is whole: the button that it is for.
+            if let required { selected = value == required ? max(0, buttons.count - 1) : 0 }
             return .stay
         case .sysRqLetter: return .request(.sysRq(Character(scalar)))
         case .none:
@@ -94,7 +95,7 @@ public struct DialogPanel: Equatable, Sendable {
         return area.centred(width: wide, height: lines.count + (input == .text ? 2 : 0) + (buttons.isEmpty ? 2 : 4))
     }
 
-    public func draw(in area: Rect, border: BorderStyle, shadow: Bool, on surface: inout Surface) {
+    public func draw(in area: Rect, border: BorderStyle, shadow: Bool, linear: Bool = false, on surface: inout Surface) {
         let box = box(in: area), inside: Role = danger ? .dialogDanger : .dialog
         if shadow { Shadow.draw(box, on: &surface) }
         surface.box(
@@ -117,6 +118,9 @@ public struct DialogPanel: Equatable, Sendable {
         for (i, place) in places(box).enumerated() {
             surface.put("  \(buttons[i].title)  ", i == selected ? .buttonSelected : .button, column: place.x, row: place.y)
             if i == selected { surface.put("▸", .buttonSelected, column: place.x, row: place.y) }
+            if i == selected, linear, surface.cursor == nil {
+                surface.cursor = Surface.Cursor(column: place.x + 2, row: place.y, shape: .block)
+            }
         }
     }
 

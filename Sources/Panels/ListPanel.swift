@@ -28,7 +28,7 @@ public struct ListPanel: Equatable, Sendable {
     public let hint: String
     public private(set) var items: [Item]
     public private(set) var filter = ""
-    public private(set) var selected = 0
+    public internal(set) var selected = 0
     /// Rows of the last drawing, for paging; the caller sets it from the same layout as `draw`.
     private var pageRows = 10
 
@@ -89,7 +89,7 @@ public struct ListPanel: Equatable, Sendable {
 
     private func first(rows: Int, count: Int) -> Int { max(0, min(selected - rows / 2, count - rows)) }
 
-    public func draw(in area: Rect, border: BorderStyle, shadow: Bool, on surface: inout Surface) {
+    public func draw(in area: Rect, border: BorderStyle, shadow: Bool, linear: Bool = false, on surface: inout Surface) {
         let box = box(in: area), shown = shown
         if shadow { Shadow.draw(box, on: &surface) }
         let caption = filter.isEmpty ? title : "\(title): \(filter)"
@@ -103,6 +103,7 @@ public struct ListPanel: Equatable, Sendable {
             let keyWidth = Width.of(item.key)
             surface.put(item.title, role, column: box.x + 2, row: row, limit: box.width - 4 - (keyWidth > 0 ? keyWidth + 1 : 0))
             surface.put(item.key, isSelected ? role : .listKey, column: box.right - 2 - keyWidth, row: row)
+            if isSelected, linear { surface.cursor = Surface.Cursor(column: box.x + 2, row: row, shape: .block) }
         }
         if shown.isEmpty {
             surface.put("Nothing matches. Backspace widens the search.", .list, column: box.x + 2, row: box.y + 1, limit: box.width - 4)

@@ -49,11 +49,11 @@ public struct NoticePanel {
 public struct TooSmallPanel {
     public static let needed = Size(width: 40, height: 8)
 
-    public static func applies(_ size: Size) -> Bool { size.width < needed.width || size.height < needed.height }
+    public static func applies(_ size: Size, _ needed: Size = needed) -> Bool { size.width < needed.width || size.height < needed.height }
 
-    public static func draw(on surface: inout Surface) {
+    public static func draw(_ needed: Size = needed, what: String = "console", on surface: inout Surface) {
         surface.fill(surface.bounds, .ui)
-        let heading = "Terminal size too small:", need = "Needed for the console:"
+        let heading = "Terminal size too small:", need = "Needed for the \(what):"
         guard surface.height >= 5, surface.width >= 23 else {
             // Hardly room for anything: the sizes alone.
             surface.put("\(surface.width)x\(surface.height), needs \(needed.width)x\(needed.height)", .stateError, column: 0, row: 0)

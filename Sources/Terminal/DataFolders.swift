@@ -54,6 +54,19 @@ public struct DataFolders: Sendable {
         url.pathComponents.suffix(url.path.contains("/layouts/") ? 3 : 2).joined(separator: "/")
     }
 
+    /// Path, size and time of change of every file that a theme or keymap of that name may be made of.
+    public func stamps(_ kind: String, _ name: String) -> [String] {
+        // What it inherits may be any other file of the kind in the user's folder; those are few.
+        let own = user.map { $0.appendingPathComponent(kind.lowercased()) }
+        let others = own.flatMap { try? FileManager.default.contentsOfDirectory(atPath: $0.path) } ?? []
+        let files = candidates(kind, name) + others.sorted().compactMap { own?.appendingPathComponent($0) }
+        return files.compactMap { url in
+            guard let facts = try? FileManager.default.attributesOfItem(atPath: url.path) else { return nil }
+            let time = (facts[.modificationDate] as? Date)?.timeIntervalSince1970 ?? 0
+            return "\(url.path) \(facts[.size] as? Int ?? 0) \(time) \(facts[.systemFileNumber] as? Int ?? 0)"
+        }
+    }
+
     /// Names of all files of a kind (`Themes`, `Keymaps`, `Keymaps/layouts`).
     public func names(_ kind: String) -> [String] {
         var result: Set<String> = []
@@ -64,6 +77,14 @@ public struct DataFolders: Sendable {
             }
         }
         return result.sorted()
+    }
+
+    /// A theme from any file; what it inherits is looked for as ever.
+    public func themeFile(_ path: String) throws(DataError) -> Theme {
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+            throw DataError(file: path, message: "cannot be read: it is not a UTF-8 text file that you may open")
+        }
+        return try Theme.parse(file: path, text: text) { (parent) throws(DataError) in try theme(parent, [path]) }
     }
 
     public func theme(_ name: String) throws(DataError) -> Theme { try theme(name, []) }

@@ -84,12 +84,9 @@ extension Keymap {
         return map
     }
 
+    /// A keymap's own keys come before those that it inherits: hints name the first.
     private mutating func merge(_ new: [Binding], into context: String) {
-        var all = contexts[context] ?? []
-        for binding in new {
-            if let i = all.firstIndex(where: { $0.keys == binding.keys }) { all[i] = binding } else { all.append(binding) }
-        }
-        contexts[context] = all
+        contexts[context] = new + (contexts[context] ?? []).filter { old in !new.contains { $0.keys == old.keys } }
     }
 
     private static func number(

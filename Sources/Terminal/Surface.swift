@@ -52,6 +52,16 @@ public struct Surface: Equatable, Sendable {
         }
     }
 
+    /// Copies another grid into this one, its cursor too.
+    public mutating func put(_ other: Surface, column: Int, row: Int) {
+        for y in 0..<other.height { for x in 0..<other.width { self[column + x, row + y] = other[x, y] } }
+        if var cursor = other.cursor {
+            cursor.column += column
+            cursor.row += row
+            self.cursor = cursor
+        }
+    }
+
     /// Writes one line of text; controls vanish, what does not fit in `limit` columns is cut with an ellipsis.
     /// - Returns: the column after the text.
     @discardableResult
@@ -95,6 +105,13 @@ public struct Surface: Equatable, Sendable {
         self[rect.x, rect.bottom - 1] = Cell(scalar: g[4], ink: ink)
         self[rect.right - 1, rect.bottom - 1] = Cell(scalar: g[5], ink: ink)
         if let title, rect.width > 6 { put(" \(title) ", titled ?? frame, column: rect.x + 2, row: rect.y, limit: rect.width - 4) }
+    }
+
+    /// With characters that a terminal of fewer glyphs has.
+    public func reduced(to set: GlyphSet) -> Surface {
+        var result = self
+        for i in cells.indices where cells[i].scalar != 0 { result.cells[i].scalar = Glyphs.reduce(cells[i].scalar, to: set) }
+        return result
     }
 
     /// Rows as text, trailing blanks cut.

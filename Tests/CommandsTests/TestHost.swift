@@ -10,11 +10,14 @@ final class TestHost: Sendable {
     let terminal: Bool
     let console: ConsoleHook?
     let environment: [String: String]
+    /// What the user types when asked.
+    let typed: String?
 
-    init(terminal: Bool = false, console: ConsoleHook? = nil, environment: [String: String] = [:]) {
+    init(terminal: Bool = false, console: ConsoleHook? = nil, environment: [String: String] = [:], typed: String? = nil) {
         self.terminal = terminal
         self.console = console
         self.environment = environment
+        self.typed = typed
     }
 
     var standardOutput: String { output.withLock { $0 } }
@@ -24,7 +27,8 @@ final class TestHost: Sendable {
     func execute(_ arguments: [String]) -> Int32 {
         let host = Host(
             console: console, isTerminal: { [terminal] in terminal }, standardOutput: { [self] text in output.withLock { $0 += text } },
-            standardError: { [self] text in errors.withLock { $0 += text + "\n" } }, environment: environment, handlesSignals: false)
+            standardError: { [self] text in errors.withLock { $0 += text + "\n" } }, standardInputLine: { [typed] in typed },
+            environment: environment, handlesSignals: false)
         return Vitrine.execute(arguments, in: host)
     }
 }

@@ -3,10 +3,12 @@ import Console
 import Foundation
 import Hardware
 import Machine
+import Panels
 
 // The console around a canned machine, for the end-to-end tests. Not shipped.
 //
 //     consoleprobe [--scene NAME] [--log FILE] [--theme NAME] [--keymap NAME] [--host KEY] [--data FOLDER]
+//                  [--manager sample|empty|200] [--reader] [--ask-host-key]
 //                  [--ascii] [--mono] [--no-probe] [--released] [--crash-on-f11 segv|abort|trap] [--say TEXT]
 
 var options = ConsoleOptions()
@@ -14,6 +16,8 @@ var scene = CannedMachine.Scene.prompt
 var log: String?
 var crash: String?
 var say: String?
+var manager: String?
+options.asksHostKey = false
 var arguments = CommandLine.arguments.dropFirst()
 
 @MainActor func value() -> String { arguments.popFirst() ?? "" }
@@ -26,6 +30,9 @@ while let argument = arguments.popFirst() {
     case "--keymap": options.keymap = value()
     case "--host": options.hostKey = value()
     case "--data": options.dataFolder = value()
+    case "--manager": manager = value()
+    case "--reader": options.screenReader = true
+    case "--ask-host-key": options.asksHostKey = true
     case "--ascii": options.ascii = true
     case "--mono": options.mono = true
     case "--no-probe": options.probe = false
@@ -50,13 +57,25 @@ let machine = CannedMachine(scene: scene, logPath: log) { [crash, say] key in
     }
 }
 
-let result = runConsole(machine: machine, options: options)
+let result: ConsoleResult
+if let manager {
+    let rows =
+        switch manager {
+        case "empty": [MachineRow]()
+        case "sample": CannedLibrary.sample
+        default: (0..<(Int(manager) ?? 0)).map { CannedLibrary.row("machine \($0)", $0 % 2 == 0 ? "dos" : "linux-64", group: "g\($0 % 7)") }
+        }
+    result = runManager(library: CannedLibrary(rows), options: options)
+} else {
+    result = runConsole(machine: machine, options: options)
+}
 func tell(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
 
 switch result {
 case .ended(let outcome):
     tell("ended: \(outcome)")
     exit(outcome.exitStatus)
+case .detached: exit(0)
 case .signalled(let number): exit(128 + number)
 case .hangup: exit(129)
 case .unusable(let sentence):

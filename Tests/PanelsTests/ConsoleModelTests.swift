@@ -31,7 +31,8 @@ private struct Bench {
             case .savePicture: pictures += 1
             case .finish(let outcome): self.outcome = outcome
             case .mouse(let mode): mouse = mode
-            case .suspend, .redraw, .loadTheme: break
+            case .suspend, .redraw, .loadTheme, .manager, .detach, .saveText: break
+            case .readScrollback: model.showScrollback((1...100).map { "line \($0)" }, at: now)
             }
         }
     }
@@ -333,7 +334,7 @@ private struct Bench {
         bench.model.resize(Size(width: 100, height: 100), at: 0)
         bench.model.run(.help)
         for binding in bench.model.keymap.bindings("host") + bench.model.keymap.bindings("console") {
-            guard case .action(let name) = binding.target, let id = ActionID(rawValue: name) else { continue }
+            guard case .action(let name) = binding.target, let id = ActionID(rawValue: name), Action[id].scope.contains(.console) else { continue }
             #expect(bench.screen.contains(Action[id].title), "\(name)")
         }
     }

@@ -13,18 +13,21 @@ import Testing
             let meaning: String
             switch binding.target {
             case .action(let name):
-                guard let id = ActionID(rawValue: name) else { continue }
+                guard let id = ActionID(rawValue: name), Action[id].isCommand else { continue }
                 meaning = Action[id].title.replacingOccurrences(of: "…", with: "")
             case .send(let chord): meaning = "Send \(chord.label)"
             case .type, .nothing: continue
             }
             if keys[meaning] == nil { order.append(meaning) }
-            keys[meaning, default: []].append("`\(binding.label)`")
+            keys[meaning, default: []].append("`\(binding.label.replacingOccurrences(of: "|", with: "\\|"))`")
         }
         return ["| \(heading) | |", "|---|---|"] + order.map { "| \((keys[$0] ?? []).joined(separator: " ")) | \($0) |" }
     }
 
-    @Test("are those of the default keymap", arguments: [("console", "while you have the keyboard"), ("host", "after `Ctrl-]`")])
+    @Test("are those of the default keymap", arguments: [
+        ("console", "while you have the keyboard"), ("host", "after `Ctrl-]`"), ("machines", "in the list of machines"),
+        ("form", "in the settings"), ("wizard", "in the wizard"), ("log", "in a log"), ("scrollback", "in what has scrolled off"),
+    ])
     func keys(context: String, heading: String) throws {
         let expected = try rows(context, heading)
         var readme = House.read("README.md").lines

@@ -5,6 +5,7 @@ public enum BoardError: Error, Equatable, Sendable {
     case portsOverlap(Port, String, String)
     case tooManyChips(Int)
     case memorySize(Int)
+    case videoMemory(Int)
     case biosSize(Int)
     case vgaBIOS(Int)
     case processors(Int)
@@ -21,6 +22,7 @@ public enum BoardError: Error, Equatable, Sendable {
             "I/O port 0x\(port.hex) is claimed twice, by \(first) and by \(second)."
         case .tooManyChips(let count): "The board has room for 254 chips, not \(count)."
         case .memorySize(let mib): "The memory size must be 1 to \(BoardSettings.maximumRAMMiB) MiB, not \(mib)."
+        case .videoMemory(let mib): "The video memory must be 1, 2, 4, 8 or 16 MiB, not \(mib)."
         case .biosSize(let bytes): "The BIOS image must have 64, 128 or 256 KiB, not \(bytes) bytes."
         case .vgaBIOS(let bytes): "The VGA BIOS image of \(bytes) bytes is not an option ROM of at most 64 KiB."
         case .processors(let count): "This board has sockets for 1 to \(BoardSettings.maximumCPUs) processors, not \(count)."

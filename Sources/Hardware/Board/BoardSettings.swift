@@ -15,6 +15,10 @@ public struct BoardSettings: Sendable {
     }
 
     public var ramMiB = 128
+    /// Of the VGA: 1, 2, 4, 8 or 16.
+    public var videoMemoryMiB = 16
+    /// Without it there are neither tables nor the power management function.
+    public var acpi = true
     public var cpus = 1
     public var processor = CPUModel.pentiumPro
     /// 64, 128 or 256 KiB.
@@ -70,6 +74,7 @@ public struct BoardSettings: Sendable {
     func check() throws(BoardError) {
         guard (1...BoardSettings.maximumRAMMiB).contains(ramMiB) else { throw .memorySize(ramMiB) }
         guard (1...BoardSettings.maximumCPUs).contains(cpus) else { throw .processors(cpus) }
+        guard VGA.memorySizesMiB.contains(videoMemoryMiB) else { throw .videoMemory(videoMemoryMiB) }
         guard [64 << 10, 128 << 10, 256 << 10].contains(bios.count) else { throw .biosSize(bios.count) }
         if !vgaBIOS.isEmpty {
             let fits = (512...(64 << 10)).contains(vgaBIOS.count)

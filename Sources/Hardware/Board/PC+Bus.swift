@@ -12,6 +12,7 @@ extension PC: CPUBus {
         if let position = bus.owner(of: port, size: size) {
             begin(position)
             let value = size == 1 ? UInt32(devices[position].read(port, &wires)) : devices[position].readWide(port, size: size, &wires)
+            wires.trace(.io, .portRead, size: UInt16(truncatingIfNeeded: size), place: UInt32(port), value: UInt64(value))
             finish(position)
             return value
         }
@@ -28,6 +29,7 @@ extension PC: CPUBus {
         }
         if let position = bus.owner(of: port, size: size) {
             begin(position)
+            wires.trace(.io, .portWrite, size: UInt16(truncatingIfNeeded: size), place: UInt32(port), value: UInt64(value))
             if size == 1 {
                 devices[position].write(port, UInt8(truncatingIfNeeded: value), &wires)
             } else {
@@ -47,6 +49,7 @@ extension PC: CPUBus {
         let position = Int(functions[target])
         begin(position)
         let value = devices[position].configReadWide(pci.offset(port), size: size, &wires)
+        traceConfig(.configRead, target, port, size, value)
         finish(position)
         return value
     }
@@ -56,6 +59,7 @@ extension PC: CPUBus {
         let position = Int(functions[target])
         let (ports, windows) = (devices[position].ports, devices[position].windows)
         begin(position)
+        traceConfig(.configWrite, target, port, size, value)
         devices[position].configWrite(pci.offset(port), size: size, value, &wires)
         linesChanged = true  // the write may have been to the interrupt routing
         finish(position)
@@ -64,6 +68,11 @@ extension PC: CPUBus {
         // Command register, base addresses and expansion ROM move memory windows.
         let offset = pci.offset(port)
         if moved || offset < 0x28 || offset & 0xFC == 0x30 { mapMemory() }
+    }
+
+    private func traceConfig(_ code: TraceCode, _ target: Int, _ port: Port, _ size: Int, _ value: UInt32) {
+        let place = UInt32(target) << 8 | UInt32(pci.offset(port))
+        wires.trace(.pci, code, size: UInt16(truncatingIfNeeded: size), place: place, value: UInt64(value))
     }
 
     // MARK: Register windows

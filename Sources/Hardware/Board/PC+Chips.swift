@@ -46,7 +46,7 @@ extension PC {
         offer("etc/system-states", [128, 0, 0, 1, 2, 128])
         let acpi = ACPITables(processors: settings.cpus, lowRAMBytes: low, serialPorts: settings.serialPorts)
         let smbios = SMBIOS(processors: settings.cpus, model: settings.processor, ramMiB: settings.ramMiB)
-        for (name, bytes) in acpi.files { offer(name, bytes) }
+        if settings.acpi { for (name, bytes) in acpi.files { offer(name, bytes) } }
         for (name, bytes) in smbios.files { offer(name, bytes) }
         if settings.bootHook {
             offer(BootROM.fileName, BootROM.image)

@@ -67,6 +67,45 @@ extension PC {
 
     // MARK: Output
 
+    /// Who is told what the board does. Set before the first instruction.
+    public var tap: BoardTap? {
+        get { wires.tap }
+        set { wires.tap = newValue }
+    }
+
+    /// Between two slices: lines that scrolled off a screen which has come to rest are in the tap.
+    /// - Parameter halted: the guest sleeps, so nothing is half done.
+    public func settleText(halted: Bool) {
+        guard let tap = wires.tap else { return }
+        chip(place.vga, VGA.self) { $0.settleText(tap, memory, halted: halted) }
+    }
+
+    /// The registers of all processors, for people.
+    public var registers: String {
+        engines.enumerated().compactMap { number, engine in
+            (engine as? Processor).map { "CPU#\(number)\n" + PC.text(of: $0.state) }
+        }.joined(separator: "\n")
+    }
+
+    private static func text(of state: VCPU) -> String {
+        func hex(_ value: UInt64, _ digits: Int) -> String {
+            let text = String(value, radix: 16)
+            return String(repeating: "0", count: max(0, digits - text.count)) + text
+        }
+        let names = ["RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI", "R8 ", "R9 ", "R10", "R11", "R12", "R13", "R14", "R15"]
+        var text = ""
+        for (number, name) in names.enumerated() {
+            text += "\(name)=\(hex(state.gpr[number], 16))\(number % 4 == 3 ? "\n" : " ")"
+        }
+        text += "RIP=\(hex(state.rip, 16)) CR0=\(hex(UInt64(state.cr0), 8)) CR2=\(hex(state.cr2, 16)) CR3=\(hex(state.cr3, 16))"
+        text += " CR4=\(hex(UInt64(state.cr4), 8))\n"
+        for (index, name) in ["ES", "CS", "SS", "DS", "FS", "GS"].enumerated() {
+            let segment = state.seg[index]
+            text += "\(name) =\(hex(UInt64(segment.selector), 4)) base=\(hex(UInt64(segment.base), 16)) limit=\(hex(UInt64(segment.limit), 8))\n"
+        }
+        return text
+    }
+
     /// CS and the offset of the next instruction, hexadecimal, for reports.
     public var position: String {
         guard let state = processor?.state else { return "" }

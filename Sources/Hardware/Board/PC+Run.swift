@@ -60,7 +60,7 @@ extension PC {
         while true {
             if let stop = takeStop() { return stop }
             let before = retired
-            guard before < goal, outputBytes < PC.outputLimit else { return .sliceDone }
+            guard before < goal, outputBytes < PC.outputLimit, wires.tap?.isFull != true else { return .sliceDone }
             var time = now()
             if time >= nextDeadline {
                 fireDue()

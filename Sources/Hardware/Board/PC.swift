@@ -104,18 +104,20 @@ public final class PC {
         let ramBytes = UInt64(settings.ramMiB) << 20
         let arena: GuestMemory
         do {
-            arena = try GuestMemory(ramBytes: ramBytes, extraBytes: VGA.memoryBytes + (1 << 20))
+            arena = try GuestMemory(ramBytes: ramBytes, extraBytes: settings.videoMemoryMiB << 20 + (1 << 20))
         } catch { throw .hostMemory(error.bytes) }
         memory = arena
         biosBlock = arena.allocate(bytes: settings.bios.count)
         if settings.vgaBIOS.isEmpty { vgaROMBlock = nil } else { vgaROMBlock = arena.allocate(bytes: VGA.romBytes) }
-        vramBlock = arena.allocate(bytes: VGA.memoryBytes)
+        vramBlock = arena.allocate(bytes: settings.videoMemoryMiB << 20)
 
         devices = PC.chips(settings, vram: vramBlock)
         place = Places(devices)
         try bus.connect(devices)
         var slots = [UInt8](repeating: 255, count: 256)
         for (position, device) in devices.enumerated() {
+            // Firmware that finds power management makes ACPI tables of its own.
+            if !settings.acpi, device is PowerManagement { continue }
             if let (number, function) = device.pciAddress { slots[(number & 31) << 3 | function & 7] = UInt8(position) }
         }
         functions = slots

@@ -17,6 +17,8 @@ public struct Wires {
     public var media: MediaBays
     /// What the chip asks of the board, carried out after the call, in order.
     public var requests: [BoardRequest] = []
+    /// Where chips tell what they do; nil: nobody listens.
+    public var tap: BoardTap?
 
     public init(now: Nanoseconds, lines: UInt32 = 0, memory: GuestMemory, media: MediaBays = MediaBays()) {
         self.now = now

@@ -79,6 +79,7 @@ extension IDEDrive {
     mutating func runPacket(_ busMaster: BusMaster, _ wires: inout Wires) {
         noticeMedium(wires)
         let cdb = buffer
+        wires.trace(.ide, .drivePacket, size: slave ? 1 : 0, place: UInt32(cdb.count), value: UInt64(cdb.first ?? 0))
         buffer = []
         (position, blockEnd, remaining) = (0, 0, 0)
         perform(cdb, &wires)

@@ -189,6 +189,7 @@ public struct FDC: Device {
         if phase == .execution { return writeTransferByte(value, &wires) }
         command.append(value)
         guard command.count >= FDC.length(of: command[0]) else { return }
+        wires.trace(.fdc, .floppyCommand, size: command.count > 1 ? UInt16(command[1] & 3) : 0, value: UInt64(command[0]))
         execute(&wires)
     }
 

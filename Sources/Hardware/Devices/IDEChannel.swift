@@ -73,6 +73,7 @@ struct IDEChannel: Codable, Equatable, Sendable {
             if register == 6 { selected = Int(value >> 4 & 1) }
         case 7:
             control &= 0x7F
+            trace(value, wires)
             startCommand(value, &wires)
         case 8: writeControl(value, wires)
         default:
@@ -80,6 +81,13 @@ struct IDEChannel: Codable, Equatable, Sendable {
             if register == 16, busMaster.active { drives[selected].busMasterStarted(wires.now) }
         }
         drive(&wires)
+    }
+
+    private func trace(_ command: UInt8, _ wires: Wires) {
+        let drive = drives[selected]
+        let address = UInt32(drive.device & 15) << 24 | UInt32(drive.lbaHigh & 0xFF) << 16 | UInt32(drive.lbaMid & 0xFF) << 8
+        wires.trace(
+            .ide, .driveCommand, size: UInt16(number << 8 | selected), place: address | UInt32(drive.lbaLow & 0xFF), value: UInt64(command))
     }
 
     private mutating func startCommand(_ value: UInt8, _ wires: inout Wires) {
@@ -97,6 +105,7 @@ struct IDEChannel: Codable, Equatable, Sendable {
         let wasInReset = control & 0x04 != 0
         control = value & 0x86
         if control & 0x04 != 0 {
+            if !wasInReset { wires.trace(.ide, .driveReset, size: UInt16(number)) }
             selected = 0
             for i in 0..<2 { drives[i].startReset(at: nil, selfTest: false) }
         } else if wasInReset {

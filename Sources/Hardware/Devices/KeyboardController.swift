@@ -95,6 +95,7 @@ public struct KeyboardController: Device {
         switch port {
         case 0x60:
             if outputFull {
+                wires.trace(.kbd, .controllerRead, size: outputIsMouse ? 1 : 0, value: UInt64(output))
                 outputFull = false
                 keyboard.link.lineBusy(at: wires.now)
                 mouse.link.lineBusy(at: wires.now)
@@ -116,9 +117,11 @@ public struct KeyboardController: Device {
         switch port {
         case 0x60:
             lastWriteWasCommand = false
+            wires.trace(.kbd, .controllerData, value: UInt64(value))
             writeData(value, &wires)
         case 0x64:
             lastWriteWasCommand = true
+            wires.trace(.kbd, .controllerCommand, value: UInt64(value))
             awaiting = 0
             writeCommand(value, &wires)
         default: return

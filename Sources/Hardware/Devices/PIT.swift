@@ -95,7 +95,9 @@ public struct PIT: Device {
         let out = counters[0].out
         switch port {
         case 0x40...0x42: counters[Int(port - 0x40)].write(value)
-        case 0x43: writeControl(value)
+        case 0x43:
+            wires.trace(.pit, .counterControl, value: UInt64(value))
+            writeControl(value)
         case 0x61:
             control = value & 0x0F
             if control & 0b0100 != 0 { systemError = false }

@@ -1,7 +1,7 @@
 import CPU
 import Primitives
 
-/// IBM VGA with the Bochs display interface (DISPI) on PCI, 16 MiB of video memory.
+/// IBM VGA with the Bochs display interface (DISPI) on PCI, 1 to 16 MiB of video memory.
 ///
 /// Source: IBM *PS/2 Hardware Interface Technical Reference*, "Video Subsystem" (1992); Inmos *IMSG171 Color Look-Up Table* data
 /// sheet (DAC); Bochs *VBE display interface* notes, `vbe_display_api.txt` (B0C0–B0C5); PCI identity as QEMU's "standard VGA" notes.
@@ -28,7 +28,8 @@ public struct VGA: PCIFunction {
     public static let name = "vga"
     public static var address: (device: Int, function: Int) { (2, 0) }
     /// Size of video memory, in bytes.
-    public static let memoryBytes = 16 << 20
+    /// Powers of two, as the framebuffer's base address decodes them.
+    public static let memorySizesMiB = [1, 2, 4, 8, 16]
     /// Size of the expansion ROM window, in bytes.
     public static let romBytes = 64 << 10
 
@@ -82,20 +83,20 @@ public struct VGA: PCIFunction {
 
     static let dispiReset: [UInt16] = [0xB0C5, 640, 480, 8, 0, 0, 640, 480, 0, 0]
 
-    /// - Parameter vram: `memoryBytes` of the arena.
+    /// - Parameter vram: one of `memorySizesMiB` of the arena.
     public init(vram: GuestMemory.Block) {
         vramOffset = vram.offset
         vramBytes = vram.bytes
-        config = VGA.freshConfig()
+        config = VGA.freshConfig(vramBytes)
     }
 
-    private static func freshConfig() -> PCIConfig {
+    private static func freshConfig(_ vramBytes: Int) -> PCIConfig {
         var config = PCIConfig(vendor: 0x1234, device: 0x1111, classCode: 0x03_0000, revision: 2)
         config.set16(0x2C, 0x1AF4)
         config.set16(0x2E, 0x1100)
         config.mask16(0x04, 0x0003)
         config.writable[0x3C] = 0xFF
-        config.declareBAR(0, size: UInt32(VGA.memoryBytes), kind: 0x8)  // prefetchable
+        config.declareBAR(0, size: UInt32(vramBytes), kind: 0x8)  // prefetchable
         config.declareBAR(2, size: 4096, kind: 0)
         config.declareBAR(6, size: UInt32(VGA.romBytes), kind: 0)
         return config
@@ -139,7 +140,7 @@ public struct VGA: PCIFunction {
         (dacIndex, dacHolding, dacPlace, dacReads, pelMask, dac8) = (0, [0, 0, 0], 0, false, 0xFF, false)
         (misc, featureControl, subsystemEnabled, latch, interruptArmed) = (0, 0, true, 0, 0)
         (dispiIndex, dispi) = (0, VGA.dispiReset)
-        config = VGA.freshConfig()
+        config = VGA.freshConfig(vramBytes)
     }
 
     // MARK: Ports
@@ -232,7 +233,9 @@ public struct VGA: PCIFunction {
         guard let port = folded(port) else { return }
         switch port {
         case 0x3C0: writeAttribute(value)
-        case 0x3C2: misc = value
+        case 0x3C2:
+            misc = value
+            wires.trace(.vga, .miscOutput, value: UInt64(value))
         case 0x3C3: subsystemEnabled = value & 1 != 0
         case 0x3C4: sequencerIndex = value & 7
         case 0x3C5: sequencer[Int(sequencerIndex & 7)] = value & VGA.sequencerMask[Int(sequencerIndex & 7)]
@@ -254,9 +257,13 @@ public struct VGA: PCIFunction {
             dacIndex &+= 1
             dacPlace = 0
         case 0x3CE: graphicsIndex = value & 15
-        case 0x3CF where graphicsIndex < 9: graphics[Int(graphicsIndex)] = value & VGA.graphicsMask[Int(graphicsIndex)]
+        case 0x3CF where graphicsIndex < 9:
+            if graphicsIndex == 6, graphics[6] != value { wires.trace(.vga, .graphicsMode, value: UInt64(value)) }
+            graphics[Int(graphicsIndex)] = value & VGA.graphicsMask[Int(graphicsIndex)]
         case 0x3D4: crtcIndex = value & 0x3F
-        case 0x3D5: writeCRTC(value, wires.now)
+        case 0x3D5:
+            if crtcIndex == 0x0C || crtcIndex == 0x0D, crtc[Int(crtcIndex)] != value { noteStart(wires) }
+            writeCRTC(value, wires.now)
         case 0x3DA: featureControl = value
         default: break
         }
@@ -293,6 +300,7 @@ public struct VGA: PCIFunction {
     public mutating func writeWide(_ port: Port, size: Int, _ value: UInt32, _ wires: inout Wires) {
         if port < 0x3B0 {
             writeDispiWide(port, size: size, value, wires.memory)
+            if port == 0x1CF, dispiIndex == 4 { traceDispi(wires) }
             return
         }
         for i in 0..<size { write(port &+ Port(i), UInt8(truncatingIfNeeded: value >> UInt32(8 * i)), &wires) }

@@ -18,13 +18,17 @@ extension VGA {
     ]
 
     public mutating func readMemory(_ address: Physical, size: Int, _ wires: inout Wires) -> UInt64 {
-        if address &- 0xA0000 < 0x20000 { return readWindow(Int(address), size, wires.memory) }
+        if address &- 0xA0000 < 0x20000 {
+            if wires.tap != nil { noteText(address, size: size, writes: false, wires) }
+            return readWindow(Int(address), size, wires.memory)
+        }
         guard let base = registersBase, address >= base, address - base < 4096 else { return .max >> UInt64(64 - 8 * size) }
         return readRegisters(Int(address - base), size: size, &wires)
     }
 
     public mutating func writeMemory(_ address: Physical, size: Int, _ value: UInt64, _ wires: inout Wires) {
         if address &- 0xA0000 < 0x20000 {
+            if wires.tap != nil { noteText(address, size: size, writes: true, wires) }
             writeWindow(Int(address), size, value, wires.memory)
         } else if let base = registersBase, address >= base, address - base < 4096 {
             writeRegisters(Int(address - base), size: size, value, &wires)

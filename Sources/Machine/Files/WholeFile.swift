@@ -84,7 +84,7 @@ public enum WholeFile {
     }
 
     /// Writes everything to a blocking descriptor; false with `errno` on an error.
-    static func writeAll(_ descriptor: Int32, _ bytes: [UInt8]) -> Bool {
+    static func writeAll(_ descriptor: Int32, _ bytes: some ContiguousBytes) -> Bool {
         var done = 0
         return bytes.withUnsafeBytes { buffer in
             while done < buffer.count {

@@ -1,3 +1,4 @@
+import Glibc
 import Hardware
 
 /// What anybody may ask of a running machine. Sent into the runner's queue, carried out on the runner's thread.
@@ -58,6 +59,34 @@ public enum RunOutcome: Equatable, Sendable {
     }
 }
 
+/// Something that happened to a machine, with the host's wall clock. What QMP calls events.
+public struct MachineEvent: Equatable, Sendable {
+    public enum Kind: Equatable, Sendable {
+        case paused, resumed
+        /// `guest`: it asked for it itself.
+        case reset(guest: Bool)
+        case powerButton
+        case medium(Bay, path: String?)
+        /// Guru Meditation.
+        case panicked(String)
+        case ended(RunOutcome)
+    }
+    public var kind: Kind
+    /// Since 1970-01-01 00:00 UTC.
+    public var microseconds: Int64
+    public init(_ kind: Kind, microseconds: Int64 = MachineEvent.wallClock()) {
+        self.kind = kind
+        self.microseconds = microseconds
+    }
+
+    /// The host's wall clock in microseconds.
+    public static func wallClock() -> Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000
+    }
+}
+
 /// A copy of what the front end shows, taken by the runner at most 60 times a second.
 public struct MachineView: Sendable {
     public var name = ""
@@ -77,6 +106,8 @@ public struct MachineView: Sendable {
     public var mouseWanted = false
     /// Media inserted, by bay.
     public var media: [Bay: String] = [:]
+    /// Lines that have scrolled off the top of the text screen since power-on.
+    public var scrolled: UInt64 = 0
     public var outcome: RunOutcome?
     public init() {}
 }
@@ -91,4 +122,19 @@ public protocol MachineControl: AnyObject, Sendable {
     var wakeDescriptor: Int32 { get }
     /// The display as pixels (any mode), for screenshots; nil when off.
     func pixels() -> PixelFrame?
+    /// Like `post`; `done` is called once on any thread when the command has been carried out, or with the reason why it was not.
+    func perform(_ command: MachineCommand, _ done: @escaping @Sendable (MachineError?) -> Void)
+    /// Events from number `first` on, as far as they are kept, and the number of the next one.
+    func events(from first: UInt64) -> (events: [MachineEvent], next: UInt64)
+    /// Lines that scrolled off the top of the text screen; see `Scrollback`. At most `count` from number `first` on.
+    func scrolledLines(from first: UInt64, count: Int) -> ScrolledLines
+}
+
+extension MachineControl {
+    public func perform(_ command: MachineCommand, _ done: @escaping @Sendable (MachineError?) -> Void) {
+        post(command)
+        done(nil)
+    }
+    public func events(from first: UInt64) -> (events: [MachineEvent], next: UInt64) { ([], 0) }
+    public func scrolledLines(from first: UInt64, count: Int) -> ScrolledLines { ScrolledLines() }
 }

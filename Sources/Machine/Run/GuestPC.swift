@@ -45,6 +45,19 @@ public protocol GuestPC: AnyObject {
     /// Guest time. With the virtual clock halts are skipped over by the board itself.
     func now() -> Nanoseconds
     var memory: GuestMemory { get }
+    /// What the board tells of itself; nil: nobody listens.
+    var tap: BoardTap? { get }
+    /// Lines that scrolled off a screen at rest come to the tap.
+    /// - Parameter halted: the guest sleeps, so nothing is half done.
+    func settleText(halted: Bool)
+    /// Of all processors, for people.
+    var registers: String { get }
+}
+
+extension GuestPC {
+    public var tap: BoardTap? { nil }
+    public func settleText(halted: Bool) {}
+    public var registers: String { "" }
 }
 
 extension PC: GuestPC {}

@@ -24,8 +24,8 @@ struct MediaShelf {
             if let geometry = FloppyGeometry(sectorCount: medium.sectorCount) { floppyType = geometry.cmosType > 5 ? 1 : geometry.cmosType }
             put(medium, .floppyA, path)
         }
-        for (bay, path) in zip(MediaShelf.diskBays(settings.diskInterface), settings.disks) {
-            put(try MediaShelf.open(bay, path, disposable: settings.disposable), bay, path)
+        for (index, (bay, path)) in zip(MediaShelf.diskBays(settings.diskInterface), settings.disks).enumerated() {
+            put(try MediaShelf.open(bay, path, access: settings.access(ofDisk: index).mediaAccess), bay, path)
         }
         if let path = settings.cdrom { put(try MediaShelf.open(.ide1Master, path, disposable: false), .ide1Master, path) }
     }
@@ -37,14 +37,28 @@ struct MediaShelf {
 
     /// - Throws: `.badInput` with the medium's own sentence.
     static func open(_ bay: Bay, _ path: String, disposable: Bool) throws(MachineError) -> any Medium {
+        try open(bay, path, access: disposable ? .disposable : .readWrite)
+    }
+
+    private static func open(_ bay: Bay, _ path: String, access: MediaAccess) throws(MachineError) -> any Medium {
         do {
             switch bay {
-            case .floppyA, .floppyB: return try FloppyImage.open(path: path, access: disposable ? .disposable : .readWrite)
+            case .floppyA, .floppyB: return try FloppyImage.open(path: path, access: access)
             case .ide1Master: return try ISOImage(path: path)
-            default: return try DiskImage.open(path: path, access: disposable ? .disposable : .readWrite)
+            default: return try DiskImage.open(path: path, access: access)
             }
         } catch {
             throw .badInput(error.description)
+        }
+    }
+}
+
+extension RunSettings.DiskAccess {
+    fileprivate var mediaAccess: MediaAccess {
+        switch self {
+        case .writable: .readWrite
+        case .disposable: .disposable
+        case .readOnly: .readOnly
         }
     }
 }

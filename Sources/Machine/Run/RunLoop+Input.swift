@@ -6,11 +6,22 @@ extension RunLoop {
     func handle(_ message: RunningMachine.Message) {
         switch message {
         case .pixels(let reply): reply.answer(pc.pixels())
-        case .command(let command): carryOut(command)
+        case .command(let command, let done):
+            do throws(MachineError) {
+                try carryOut(command)
+                done?(nil)
+            } catch {
+                // Who waits for an answer gets it; for the others it is a message.
+                if let done { done(error) } else { parts.diagnose(error.description) }
+            }
+        case .script(let script, let job): jobs.append((job, script))
+        case .callOff(let job): jobs.removeAll { $0.job === job }
+        case .registers(let answer): answer(pc.registers)
+        case .trace(let categories): setTrace(categories)
         }
     }
 
-    private func carryOut(_ command: MachineCommand) {
+    private func carryOut(_ command: MachineCommand) throws(MachineError) {
         switch command {
         case .key(let key, let down): press(key, down)
         case .releaseAllKeys: for key in keysDown.reversed() { press(key, false) }
@@ -20,13 +31,21 @@ extension RunLoop {
         case .pause: setPaused(true)
         case .resume: setPaused(false)
         case .reset:
-            resetMachine()
+            resetMachine(byGuest: false)
             setPaused(false)
-        case .acpiPowerButton: pc.powerButton()
-        case .balloon(let mib): pc.setBalloon(mib: mib)
-        case .powerOff: outcome = outcome ?? .poweredOffByUser
+        case .acpiPowerButton:
+            pc.powerButton()
+            machine.note(.powerButton)
+            log(.info, "VM", "The ACPI power button is pressed.")
+        case .balloon(let mib):
+            if !pc.setBalloon(mib: mib) { throw .failed("The machine has no balloon.") }
+        case .powerOff:
+            log(.info, "VM", "Power off was asked for.")
+            outcome = outcome ?? .poweredOffByUser
         case .eject(let bay): change(bay, nil, path: nil)
-        case .insert(let bay, let path): insert(bay, path)
+        case .insert(let bay, let path):
+            guard let open = parts.openMedium else { throw .failed("Media cannot be changed here.") }
+            change(bay, try open(bay, path), path: path)
         }
     }
 
@@ -41,21 +60,16 @@ extension RunLoop {
         paused = pause
         if pause { parts.hostClock?.pause() } else { parts.hostClock?.resume() }
         machine.publish { $0.state = pause ? .paused : .running }
-    }
-
-    private func insert(_ bay: Bay, _ path: String) {
-        guard let open = parts.openMedium else { return }
-        do {
-            change(bay, try open(bay, path), path: path)
-        } catch {
-            parts.diagnose(error.description)
-        }
+        machine.note(pause ? .paused : .resumed)
+        logState(pause ? .paused : .running)
     }
 
     private func change(_ bay: Bay, _ medium: (any Medium)?, path: String?) {
         _ = pc.media[bay]?.flush()
         pc.media[bay] = medium
         machine.publish { $0.media[bay] = path }
+        machine.note(.medium(bay, path: path))
+        log(.info, "Storage", path.map { "'\($0)' is put into \(bay.label)." } ?? "\(bay.label) is emptied.")
     }
 
     /// Waiting serial input, as far as the receivers have room, and random bytes that the guest asked for.

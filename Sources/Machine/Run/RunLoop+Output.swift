@@ -9,18 +9,25 @@ extension RunLoop {
             switch stream {
             case .serial(let port):
                 parts.serial?.write(port: port, bytes)
-                parts.script?.received(port: port, bytes)
+                received(port: port, bytes)
             case .virtioConsole:
                 parts.serial?.write(port: SerialPump.virtioConsole, bytes)
-                parts.script?.received(port: SerialPump.virtioConsole, bytes)
-            case .debugConsole(let port): parts.debugConsoles[port]?.write(bytes)
+                received(port: SerialPump.virtioConsole, bytes)
+            case .debugConsole(let port):
+                parts.debugConsoles[port]?.write(bytes)
+                if port == parts.guestLogPort { logGuest(bytes) }
             case .parallel: break
             }
         }
     }
 
+    private func received(port: Int, _ bytes: [UInt8]) {
+        parts.script?.received(port: port, bytes)
+        for index in jobs.indices { jobs[index].script.received(port: port, bytes) }
+    }
+
     /// Somebody wants to see what is on the screen now.
-    var looksAtScreen: Bool { parts.hasViewer || parts.script?.watchesScreen == true }
+    var looksAtScreen: Bool { parts.hasViewer || parts.script?.watchesScreen == true || jobs.contains { $0.script.watchesScreen } }
 
     /// Fetches the screen when it is due, and tells the front end when it changed.
     ///
@@ -32,12 +39,17 @@ extension RunLoop {
         if !force, let fetched = frameFetched, time < fetched &+ RunLoop.frameInterval { return }
         frameFetched = time
         let changed = ranSinceFrame && fetchFrame()
+        if ranSinceFrame {
+            pc.settleText(halted: isHalted)
+            takeTap()
+        }
         ranSinceFrame = false
         guard parts.hasViewer else { return }
         let sampled = elapsed &- (rateSample.time &- started)
         let leds = pc.keyboardLEDs, mouse = pc.mouseWanted
         let old = machine.view()
-        let wake = changed || old.keyboardLEDs != leds || old.mouseWanted != mouse
+        let scrolled = machine.scrollback.end
+        let wake = changed || old.scrolled != scrolled || old.keyboardLEDs != leds || old.mouseWanted != mouse
         machine.publish(wake: wake) { view in
             if changed {
                 view.frame = frame
@@ -46,6 +58,7 @@ extension RunLoop {
             view.instructions = pc.retired
             view.guestSeconds = Double(pc.now()) / 1e9
             view.keyboardLEDs = leds
+            view.scrolled = scrolled
             view.mouseWanted = mouse
             if sampled >= 1_000_000_000 { view.mips = Double(pc.retired &- rateSample.retired) / Double(sampled) * 1e3 }
         }
@@ -63,34 +76,76 @@ extension RunLoop {
 
     // MARK: Script
 
-    func stepScript() {
-        guard var script = parts.script, !script.isFinished else { return }
-        let scene = ScriptRunner.Scene(
+    private var scene: ScriptRunner.Scene {
+        ScriptRunner.Scene(
             guestTime: guestTime, limitTime: isVirtual ? guestTime : hostElapsed, frame: frame, frameGeneration: frameGeneration,
             typingLeft: typing.left)
+    }
+
+    func stepScript() {
+        guard var script = parts.script, !script.isFinished else { return }
         parts.script = nil  // a single owner: the transcripts in it are not copied
         let actions = script.advance(scene)
         parts.script = script
-        for action in actions where outcome == nil { perform(action) }
+        for action in actions where outcome == nil {
+            do {
+                try perform(action)
+            } catch {
+                outcome = .failed(error.description)
+            }
+        }
     }
 
-    private func perform(_ action: ScriptRunner.Action) {
-        do {
-            switch action {
-            case .type(let text): typing.append(text: text)
-            case .typeSerial(let port, let bytes): serialInput[port] += bytes
-            case .balloon(let mib):
-                if !pc.setBalloon(mib: mib) { outcome = .failed("The script asks for memory with 'balloon', but the machine has no balloon.") }
-            case .keys(let chords): for chord in chords { typing.append(chord: chord) }
-            case .screen(let path): try WholeFile.write(Array(pc.textFrame().text.utf8), to: path, what: "screen text")
-            case .screenshot(let path): try Screenshot.write(pc.pixels(), to: path)
-            case .stop: outcome = .scriptStopped
-            case .fail(let sentence):
-                let screen = ScreenText.report(pc.textFrame())
-                outcome = .scriptFailed(sentence + "\n" + screen)
+    /// Scripts that came from outside: what fails in them is an answer, not the end of the machine.
+    func stepJobs() {
+        guard !jobs.isEmpty else { return }
+        for index in jobs.indices.reversed() where outcome == nil {
+            var (job, script) = jobs.remove(at: index)
+            let actions = script.advance(scene)
+            var result: ScriptJob.Result?
+            for action in actions where result == nil {
+                switch action {
+                case .fail(let sentence): result = .waitFailed(sentence + "\n" + ScreenText.report(pc.textFrame()))
+                case .stop:
+                    outcome = outcome ?? .scriptStopped
+                    result = .done
+                case .screen(let path):
+                    result = attempt { () throws(MachineError) in
+                        try WholeFile.write(Array(pc.textFrame().text.utf8), to: job.place(path), what: "screen text")
+                    }
+                case .screenshot(let path):
+                    result = attempt { () throws(MachineError) in try ScreenshotFile.write(pc.pixels(), to: job.place(path)) }
+                default: result = attempt { () throws(MachineError) in try perform(action) }
+                }
             }
+            // What was typed last has reached the guest when the script is over.
+            if result == nil, script.isFinished, typing.isEmpty { result = .done }
+            if let result { job.end(result) } else { jobs.insert((job, script), at: index) }
+        }
+    }
+
+    private func attempt(_ body: () throws(MachineError) -> Void) -> ScriptJob.Result? {
+        do throws(MachineError) {
+            try body()
+            return nil
         } catch {
-            outcome = .failed(error.description)
+            return .failed(error.description)
+        }
+    }
+
+    private func perform(_ action: ScriptRunner.Action) throws(MachineError) {
+        switch action {
+        case .type(let text): typing.append(text: text)
+        case .typeSerial(let port, let bytes): serialInput[port] += bytes
+        case .balloon(let mib):
+            if !pc.setBalloon(mib: mib) { throw .failed("The script asks for memory with 'balloon', but the machine has no balloon.") }
+        case .keys(let chords): for chord in chords { typing.append(chord: chord) }
+        case .screen(let path): try WholeFile.write(Array(pc.textFrame().text.utf8), to: path, what: "screen text")
+        case .screenshot(let path): try ScreenshotFile.write(pc.pixels(), to: path)
+        case .stop: outcome = .scriptStopped
+        case .fail(let sentence):
+            let screen = ScreenText.report(pc.textFrame())
+            outcome = .scriptFailed(sentence + "\n" + screen)
         }
     }
 }

@@ -27,6 +27,8 @@ final class RunLoop {
     var keysDown: [PCKey] = []
     /// Bytes that wait for room in the receivers of COM1–COM4 and the virtio console.
     var serialInput = [[UInt8]](repeating: [], count: SerialPump.portCount)
+    /// Scripts that were sent in while the machine runs.
+    var jobs: [(job: ScriptJob, script: ScriptRunner)] = []
     /// When BIOS keyboard buffer backpressure began; see `RunLoop+Input`.
     var bufferFullSince: Nanoseconds?
 
@@ -39,7 +41,14 @@ final class RunLoop {
     var frameFetched: Nanoseconds?
     var ranSinceFrame = true
     var rateSample: (time: Nanoseconds, retired: UInt64)
+    /// The last slice ended in a halt.
+    var isHalted = false
     private var slice: Int64 = 20_000
+    /// What `log` last called the machine's state.
+    var loggedState = MachineState.starting
+    /// The guest's unfinished line on `parts.guestLogPort`.
+    var guestLine: [UInt8] = []
+    var trace = TraceReader()
 
     init(pc: any GuestPC, parts: RunParts, machine: RunningMachine) {
         self.pc = pc
@@ -61,6 +70,8 @@ final class RunLoop {
             $0.state = .running
             $0.media = self.parts.media
         }
+        logState(.running)
+        setTrace(parts.trace)
         while outcome == nil { turn() }
         return end()
     }
@@ -72,7 +83,8 @@ final class RunLoop {
         guard outcome == nil else { return }
         if paused {
             refreshView(force: false)
-            machine.bell.wait(nanoseconds: sleepLimit(RunLoop.longestSleep))
+            stepJobs()
+            machine.bell.wait(nanoseconds: sleepLimit(jobs.isEmpty ? RunLoop.longestSleep : RunLoop.longestSleep / 10))
             return
         }
         let began = isVirtual ? 0 : parts.hostTime()
@@ -81,13 +93,16 @@ final class RunLoop {
         let stop = pc.run(instructions: budget())
         if stop == .sliceDone, !isVirtual { adaptSlice(parts.hostTime() &- began) }
         ranSinceFrame = true
+        if case .halted = stop { isHalted = true } else { isHalted = false }
         serveOutput()
         react(to: stop)
         guard outcome == nil else { return }
         let fed = feedSerial()
         typeNext()
+        takeTap()
         refreshView(force: false)
         stepScript()
+        stepJobs()
         // What was just fed may wake the guest: its deadlines are no longer those of the stop.
         if outcome == nil, !fed, case .halted(let deadline) = stop { rest(until: deadline) }
     }
@@ -105,7 +120,7 @@ final class RunLoop {
         case .sliceDone, .halted: break
         case .powerOff: outcome = .poweredOff
         case .reset:
-            if parts.noReboot { outcome = .resetWithNoReboot } else { resetMachine() }
+            if parts.noReboot { outcome = .resetWithNoReboot } else { resetMachine(byGuest: true) }
         case .shutdown(let sentence): outcome = .guru(sentence)
         case .debugExit(let status): outcome = .debugExit(status)
         case .bootHook: startKernel()
@@ -127,8 +142,10 @@ final class RunLoop {
         }
     }
 
-    func resetMachine() {
+    func resetMachine(byGuest: Bool) {
         pc.reset()
+        machine.note(.reset(guest: byGuest))
+        log(.info, "VM", byGuest ? "The guest resets the machine." : "The machine is reset.")
         _ = typing.clear()
         keysDown = []
         serialInput = [[UInt8]](repeating: [], count: SerialPump.portCount)
@@ -151,7 +168,8 @@ final class RunLoop {
     /// Guest time at which a key or the script is next due.
     private func nextFromOutside(_ now: Nanoseconds) -> Nanoseconds? {
         let typed = typing.nextTime.map { max($0, now &+ TypingQueue.gap) }
-        return [typed, parts.script?.nextGuestTime(now, isVirtual: isVirtual)].compactMap { $0 }.min()
+        let scripts = jobs.map { $0.script.nextGuestTime(now, isVirtual: isVirtual) }
+        return ([typed, parts.script?.nextGuestTime(now, isVirtual: isVirtual)] + scripts).compactMap { $0 }.min()
     }
 
     /// The guest halted: sleep with the host clock, skip with the virtual one, up to whatever comes first.
@@ -176,7 +194,7 @@ final class RunLoop {
             let elapsed = hostElapsed
             sleep = min(sleep, due > elapsed ? due - elapsed : 0)
         }
-        if parts.script?.isFinished == false { sleep = min(sleep, RunLoop.longestSleep / 10) }
+        if parts.script?.isFinished == false || !jobs.isEmpty { sleep = min(sleep, RunLoop.longestSleep / 10) }
         sleep = sleepLimit(min(sleep, RunLoop.longestSleep))
         if sleep > 0 { machine.bell.wait(nanoseconds: sleep) }
         clock.slept(until: time &+ sleep)
@@ -188,6 +206,8 @@ final class RunLoop {
         let outcome = outcome ?? .failed("The run ended without a reason.")
         let elapsed = hostElapsed
         serveOutput()
+        takeTap()
+        for job in jobs { job.job.end(.failed("The machine ended before the script did.")) }
         for bay in Bay.allCases {
             if let medium = pc.media[bay], !medium.flush() { parts.diagnose("The medium in \(bay.label) could not be written completely.") }
         }
@@ -212,7 +232,9 @@ final class RunLoop {
             parts.diagnose(
                 "These characters are not on the \(typing.layout.name) keyboard and were not typed: \(String(typing.untypable)).")
         }
-        return RunningMachine.Ending(outcome: outcome, report: report, frame: pc.textFrame(), pixels: pc.pixels())
+        let frame = pc.textFrame()
+        logEnd(outcome, report, frame)
+        return RunningMachine.Ending(outcome: outcome, report: report, frame: frame, pixels: pc.pixels())
     }
 }
 

@@ -10,6 +10,8 @@ public final class RunSession: Sendable {
     /// Where the serial ports are, for the user.
     public let notes: [String]
     private let settings: RunSettings
+    /// `--log`; a stored machine's log is closed by whoever opened it.
+    private let ownLog: MachineLog?
     private let diagnose: @Sendable (String) -> Void
     /// The user wants out: a standard output that nobody reads must not hold the machine up.
     private let hurry: Flag
@@ -30,12 +32,16 @@ public final class RunSession: Sendable {
     /// Checks everything before anything is written or started.
     /// - Parameters:
     ///   - diagnose: takes sentences for the user, from any thread.
+    ///   - keptLog: a stored machine's; what the firmware says goes there too.
+    ///   - served: a control socket looks at the machine.
     ///   - checkPlace: asked when all inputs are good and nothing has been written: can the run be shown here?
     /// - Throws: the first thing that is wrong, in the order usage, inputs, place, outputs.
     public init(
-        _ settings: RunSettings, diagnose: @escaping @Sendable (String) -> Void, checkPlace: () throws(MachineError) -> Void = {}
+        _ settings: RunSettings, keptLog: MachineLog? = nil, served: Bool = false, diagnose: @escaping @Sendable (String) -> Void,
+        checkPlace: () throws(MachineError) -> Void = {}
     ) throws(MachineError) {
         try settings.validate()
+        if !settings.trace.isEmpty, settings.log == nil, keptLog == nil { throw .usage("--trace needs --log: events are written to the log.") }
         self.settings = settings
         self.diagnose = diagnose
         let hurry = Flag()
@@ -51,8 +57,15 @@ public final class RunSession: Sendable {
         let media = try MediaShelf(settings)
         parts.media = media.paths
         if settings.clock == .host { parts.hostClock = HostClock() }
-        let board = RunSession.board(
+        var board = RunSession.board(
             settings, bios: bios, vgaBIOS: vgaBIOS, media: media, kernel: parts.kernel != nil, clock: parts.hostClock)
+        let wantsFirmwareLog = keptLog != nil || settings.log != nil
+        if wantsFirmwareLog {
+            parts.guestLogPort = RunSession.firmwarePort
+            if !board.debugConsolePorts.contains(RunSession.firmwarePort), settings.debugExit != RunSession.firmwarePort {
+                board.debugConsolePorts.append(RunSession.firmwarePort)
+            }
+        }
         let pc: PC
         do {
             pc = try PC(board)
@@ -67,6 +80,12 @@ public final class RunSession: Sendable {
         for console in settings.debugConsoles {
             parts.debugConsoles[console.port] = try RunSession.debugConsole(console)
         }
+        parts.log = keptLog
+        if let path = settings.log, keptLog == nil { parts.log = try MachineLog(file: path) }
+        parts.log?.writeHead(settings)
+        parts.transcript = try settings.transcript.map { path throws(MachineError) in try FilePort(path: path, what: "transcript") }
+        parts.trace = settings.trace
+        if served || parts.log != nil || parts.transcript != nil { pc.tap = BoardTap(ring: parts.log?.traceRing ?? RunSession.plainRing()) }
         let serial = try SerialPump.open(
             settings.serialTargets,
             quit: {
@@ -78,7 +97,7 @@ public final class RunSession: Sendable {
         parts.noReboot = settings.noReboot
         parts.maxInstructions = settings.maxInstructions
         parts.timeout = settings.timeoutSeconds.map { Nanoseconds($0 * 1e9) }
-        parts.hasViewer = !settings.headless
+        parts.hasViewer = !settings.headless || served
         parts.openMedium = { [disposable = settings.disposable] bay, path throws(MachineError) in
             try MediaShelf.open(bay, path, disposable: disposable)
         }
@@ -86,11 +105,22 @@ public final class RunSession: Sendable {
         parts.engineName = RunSettings.Engine.interpreter.rawValue
         parts.memoryMiB = settings.memoryMiB
         parts.diagnose = diagnose
+        ownLog = keptLog == nil ? parts.log : nil
         machine = try RunningMachine(pc: pc, parts: parts)
         line.connect(machine)
     }
 
     // MARK: Parts
+
+    /// Where SeaBIOS writes what it does.
+    private static let firmwarePort: Primitives.Port = 0x402
+
+    /// A ring for a machine without a log: only what scrolls off the screen is wanted of its tap. It lives as long as the process.
+    private static func plainRing() -> TraceRing {
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: TraceRing.bytes, alignment: 8)
+        memory.initializeMemory(as: UInt8.self, repeating: 0, count: TraceRing.bytes)
+        return TraceRing(memory)
+    }
 
     private static func script(_ settings: RunSettings) throws(MachineError) -> ScriptRunner? {
         guard let path = settings.script else { return nil }
@@ -136,7 +166,10 @@ public final class RunSession: Sendable {
         if let model = CPUModel.named(settings.cpuModel) { board.processor = model }
         // Without a wish: a floppy in the drive is there to be started, then the CD, then the disk.
         board.bootOrder = settings.boot.isEmpty ? "acd" : String(settings.boot.map(\.rawValue))
+        board.videoMemoryMiB = settings.videoMemoryMiB
+        board.acpi = settings.acpi
         board.rtcEpochSeconds = settings.rtcSeconds ?? (clock == nil ? RunSettings.fixedDate : Int64(time(nil)))
+        if settings.rtcLocal { board.rtcEpochSeconds += Int64(localOffset(board.rtcEpochSeconds)) }
         if let clock { board.clock = .host { clock.guestTime() } }
         board.debugConsolePorts = settings.debugConsoles.map(\.port)
         board.debugExitPort = settings.debugExit
@@ -149,6 +182,13 @@ public final class RunSession: Sendable {
         board.virtio.balloon = settings.virtioBalloon
         if settings.virtioRNG { board.virtio.entropy = clock == nil ? .seed(RunSettings.fixedSeed) : .host }
         return board
+    }
+
+    /// Seconds that the host's local time is ahead of UTC at a moment.
+    private static func localOffset(_ seconds: Int64) -> Int {
+        var moment = time_t(seconds), parts = tm()
+        localtime_r(&moment, &parts)
+        return parts.tm_gmtoff
     }
 
     // MARK: Running
@@ -165,6 +205,7 @@ public final class RunSession: Sendable {
     /// - Returns: the exit status.
     public func finish() -> Int32 {
         let (outcome, report) = machine.waitForEnd()
+        ownLog?.finish()
         var status = outcome.exitStatus
         if let message = outcome.message { diagnose(message) }
         do {

@@ -26,6 +26,15 @@ public struct RunSettings: Equatable, Sendable {
 
         var places: Int { self == .ide ? 3 : Bay.virtioDisks.count }
     }
+    /// What becomes of writes to one disk.
+    public enum DiskAccess: String, Sendable, CaseIterable {
+        /// They go to the image.
+        case writable
+        /// They go to a throw-away layer and are gone with the run.
+        case disposable
+        /// The drive refuses them.
+        case readOnly = "read-only"
+    }
     public struct DebugConsole: Equatable, Sendable {
         public var port: Port
         /// nil: standard error.
@@ -41,6 +50,7 @@ public struct RunSettings: Equatable, Sendable {
     /// Processor models by name, from the oldest.
     public static let cpuModels = CPUModel.all.map(\.name)
     public static let memoryRangeMiB = 1...BoardSettings.maximumRAMMiB
+    public static let videoMemorySizes = VGA.memorySizesMiB
 
     /// What the front end calls the machine; empty: what it starts from.
     public var name = ""
@@ -48,6 +58,8 @@ public struct RunSettings: Equatable, Sendable {
     /// IDE primary master, primary slave, secondary slave; or virtio disks.
     public var disks: [String] = []
     public var diskInterface = DiskInterface.ide
+    /// Of the disks in turn; those beyond its end are writable.
+    public var diskAccess: [DiskAccess] = []
     public var cdrom: String?
     /// Empty: the firmware's own order.
     public var boot: [BootDevice] = []
@@ -59,10 +71,16 @@ public struct RunSettings: Equatable, Sendable {
     public var cpus = 1
     /// One of `cpuModels`.
     public var cpuModel = RunSettings.defaultModel
+    /// One of `videoMemorySizes`.
+    public var videoMemoryMiB = 16
+    /// Tables through which the guest finds power management and interrupts.
+    public var acpi = true
     public var engine = Engine.auto
     public var clock = Clock.host
     /// Start of the guest's clock, seconds since 1970-01-01 00:00 UTC; nil: the host's time now (virtual clock: a fixed date).
     public var rtcSeconds: Int64?
+    /// The guest's clock shows the host's local time, as DOS and Windows want it; otherwise UTC.
+    public var rtcLocal = false
     public var disposable = false
     /// COM1 to COM4.
     public var serial: [SerialTarget] = []
@@ -80,8 +98,20 @@ public struct RunSettings: Equatable, Sendable {
     public var timeoutSeconds: Double?
     public var maxInstructions: UInt64?
     public var stats: String?
+    /// Lines that scroll off the text screen, and at the end what is on it, go to this file.
+    public var transcript: String?
+    /// The run's log; a stored machine has its own beside.
+    public var log: String?
+    /// Board events that go to the log.
+    public var trace = TraceCategories()
 
     public init() {}
+
+    /// What becomes of writes to a disk, counted from 0.
+    public func access(ofDisk index: Int) -> DiskAccess {
+        let own = diskAccess.indices.contains(index) ? diskAccess[index] : .writable
+        return disposable && own == .writable ? .disposable : own
+    }
 
     /// `name`, or the file name of the kernel or the first medium without its extension.
     public var displayName: String {
@@ -131,11 +161,18 @@ public struct RunSettings: Equatable, Sendable {
             let room = diskInterface == .ide ? "3 disks beside the CD drive (8 with --disk-interface virtio)" : "8 disks"
             throw .usage("--disk is given \(disks.count) times; there is room for \(room).")
         }
+        guard RunSettings.videoMemorySizes.contains(videoMemoryMiB) else {
+            throw .usage("--video-memory takes \(RunSettings.videoMemorySizes.map(String.init).joined(separator: ", ")) MiB, not \(videoMemoryMiB).")
+        }
+        guard diskAccess.count <= disks.count else {
+            throw .usage("--disk-access is given \(diskAccess.count) times for \(disks.count) disks.")
+        }
         let images = [floppy, cdrom].compactMap { $0 } + disks
-        for (index, image) in images.enumerated() where !disposable && images[..<index].contains(image) {
+        let written = [floppy].compactMap { $0 } + disks.indices.filter { access(ofDisk: $0) == .writable }.map { disks[$0] }
+        for (index, image) in images.enumerated() where !disposable && images[..<index].contains(image) && written.contains(image) {
             throw .usage("'\(image)' is put into two drives at once; that works with --disposable only.")
         }
-        for path in images + [kernel, initrd, bios, script, screenText, stats].compactMap({ $0 })
+        for path in images + [kernel, initrd, bios, script, screenText, stats, transcript, log].compactMap({ $0 })
         where path.isEmpty || path.utf8.contains(0) {
             throw .usage("An option that names a file has an empty name.")
         }

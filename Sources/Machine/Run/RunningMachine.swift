@@ -6,7 +6,14 @@ import Synchronization
 /// A machine that runs: its thread, the commands going in, the view coming out.
 public final class RunningMachine: MachineControl {
     enum Message: Sendable {
-        case command(MachineCommand)
+        case command(MachineCommand, done: (@Sendable (MachineError?) -> Void)?)
+        /// A script that somebody outside wants to have carried out, and the handle by which it is called off.
+        case script(ScriptRunner, job: ScriptJob)
+        case callOff(ScriptJob)
+        /// Registers, for people.
+        case registers(@Sendable (String) -> Void)
+        /// Which trace events go to the log.
+        case trace(TraceCategories)
         /// Somebody waits for the display as pixels.
         case pixels(PixelReply)
     }
@@ -17,6 +24,12 @@ public final class RunningMachine: MachineControl {
         var frame: TextFrame
         var pixels: PixelFrame?
     }
+    /// The last events; `first` is the number of the oldest.
+    private struct Happenings: Sendable {
+        var events: [MachineEvent] = []
+        var first: UInt64 = 0
+        static let limit = 256
+    }
     private struct Inbox: Sendable {
         var messages: [Message] = []
         var closed = false
@@ -24,6 +37,9 @@ public final class RunningMachine: MachineControl {
 
     private let inbox = Mutex(Inbox())
     private let current = Mutex(MachineView())
+    private let happenings = Mutex(Happenings())
+    /// Lines that scrolled off the text screen.
+    public let scrollback = Scrollback()
     private let ending = Mutex<Ending?>(nil)
     private let ended = DispatchSemaphore(value: 0)
     /// Wakes the machine's thread.
@@ -63,7 +79,8 @@ public final class RunningMachine: MachineControl {
                 defer { inbox.messages = [] }
                 return inbox.messages
             }
-            for case .pixels(let reply) in waiting { reply.answer(ending.pixels) }
+            note(.ended(ending.outcome))
+            for message in waiting { RunningMachine.refuse(message, ending) }
             publish {
                 $0.frame = ending.frame
                 $0.generation &+= 1
@@ -89,7 +106,44 @@ public final class RunningMachine: MachineControl {
 
     // MARK: MachineControl
 
-    public func post(_ command: MachineCommand) { send(.command(command)) }
+    public func post(_ command: MachineCommand) { send(.command(command, done: nil)) }
+
+    public func perform(_ command: MachineCommand, _ done: @escaping @Sendable (MachineError?) -> Void) {
+        if !send(.command(command, done: done)) { done(RunningMachine.hasEnded) }
+    }
+
+    public func events(from first: UInt64) -> (events: [MachineEvent], next: UInt64) {
+        happenings.withLock { kept in
+            let next = kept.first + UInt64(kept.events.count)
+            let from = min(max(first, kept.first), next)
+            return (Array(kept.events[Int(from - kept.first)...]), next)
+        }
+    }
+
+    public func scrolledLines(from first: UInt64, count: Int) -> ScrolledLines { scrollback.lines(from: first, count: count) }
+
+    /// Carries a script out beside whatever else goes on; `job` is told how it went.
+    func run(_ script: ScriptRunner, job: ScriptJob) {
+        if !send(.script(script, job: job)) { job.end(.failed(RunningMachine.hasEnded.description)) }
+    }
+
+    /// Registers for people, taken between two slices; nil after the end.
+    func registers(_ answer: @escaping @Sendable (String?) -> Void) {
+        if !send(.registers(answer)) { answer(nil) }
+    }
+
+    private static let hasEnded = MachineError(.wrongPlace, "The machine has ended.")
+
+    /// Answers somebody who came too late.
+    private static func refuse(_ message: Message, _ ending: Ending) {
+        switch message {
+        case .pixels(let reply): reply.answer(ending.pixels)
+        case .command(_, let done): done?(hasEnded)
+        case .script(_, let job): job.end(.failed(hasEnded.description))
+        case .registers(let answer): answer("")
+        case .callOff, .trace: break
+        }
+    }
 
     public func view() -> MachineView { current.withLock { $0 } }
 
@@ -121,6 +175,16 @@ public final class RunningMachine: MachineControl {
             defer { inbox.messages = [] }
             return inbox.messages
         }
+    }
+
+    func note(_ kind: MachineEvent.Kind) {
+        happenings.withLock { kept in
+            kept.events.append(MachineEvent(kind))
+            guard kept.events.count > Happenings.limit else { return }
+            kept.events.removeFirst()
+            kept.first += 1
+        }
+        viewPipe.signal()
     }
 
     /// Changes the view; `wake`: something that is shown changed.
@@ -163,6 +227,14 @@ struct RunParts {
     var debugConsoles: [Primitives.Port: FilePort] = [:]
     /// A front end looks at the view: refresh it.
     var hasViewer = false
+    /// Where the machine's story goes.
+    var log: MachineLog?
+    /// Scrolled lines, as they come.
+    var transcript: FilePort?
+    /// A debug console's port whose lines are the guest's part of the log.
+    var guestLogPort: Primitives.Port?
+    /// Trace events that go to the log from the start.
+    var trace = TraceCategories()
     /// For `insert`.
     var openMedium: ((Bay, String) throws(MachineError) -> any Medium)?
     var media: [Bay: String] = [:]

@@ -2,7 +2,7 @@ import Glibc
 import Hardware
 
 /// The display as a PNG file.
-enum Screenshot {
+enum ScreenshotFile {
     /// - Throws: `.failed` when the display is off or the file cannot be written.
     static func write(_ frame: PixelFrame?, to path: String) throws(MachineError) {
         guard let frame else { throw .failed("There is no screenshot for '\(path)': the display is off.") }
@@ -18,7 +18,7 @@ public enum Picture {
         var number = 1
         while access("\(folder)/\(prefix)-\(number).png", F_OK) == 0 { number += 1 }
         let name = "\(prefix)-\(number).png"
-        try Screenshot.write(frame, to: folder + "/" + name)
+        try ScreenshotFile.write(frame, to: folder + "/" + name)
         return name
     }
 }

@@ -65,6 +65,8 @@ public struct Script: Sendable {
     public static let defaultSeconds = 30.0
     public var steps: [Step] = []
 
+    init(steps: [Step]) { self.steps = steps }
+
     /// - Parameter name: what messages call the script: its path, or `standard input`.
     /// - Throws: `.usage` with name and line of the first mistake.
     public init(_ text: String, name: String) throws(MachineError) {
@@ -83,6 +85,27 @@ public struct Script: Sendable {
             }
         }
     }
+
+    /// The text of a script file; `-` is standard input.
+    /// - Throws: `.badInput` when it cannot be read, `.usage` when it is not text.
+    public static func read(_ path: String) throws(MachineError) -> String {
+        let bytes: [UInt8]
+        if path == "-" {
+            guard let all = WholeFile.readAll(STDIN_FILENO, limit: 1 << 19) else {
+                throw .badInput("The script on standard input cannot be read: \(WholeFile.reason()).")
+            }
+            bytes = all
+        } else {
+            bytes = try WholeFile.read(path, what: "script", limit: 1 << 19)
+        }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw .usage("\(path == "-" ? "standard input" : path) is not a script: it is not UTF-8 text.")
+        }
+        return text
+    }
+
+    /// Text of a command line with its escapes, as `type` takes it.
+    public static func typed(_ text: String) -> String { String(decoding: unescape(text), as: UTF8.self) }
 
     // MARK: One line
 

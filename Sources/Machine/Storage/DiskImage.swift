@@ -5,8 +5,12 @@ public enum DiskImage {
     /// - Throws: `MediaError`; nothing is changed and nothing stays open.
     public static func open(path: String, access: MediaAccess) throws(MediaError) -> any Medium {
         let file = try HostFile(path: path, writable: access == .readWrite)
-        if let format = foreignFormat(file) { throw .formatNotSupported(path: path, format: format) }
-        let image = try RawImage(file)
+        let image: any Medium
+        switch foreignFormat(file) {
+        case "VDI": image = try VDIImage(file)
+        case let format?: throw .formatNotSupported(path: path, format: format)
+        case nil: image = try RawImage(file)
+        }
         return access == .disposable ? try DisposableLayer(over: image) : image
     }
 

@@ -130,6 +130,9 @@ final class HostFile {
         }
     }
 
+    /// Changes the file's length; what is new are holes.
+    func truncate(_ bytes: UInt64) -> Bool { Int(exactly: bytes).map { ftruncate(descriptor, $0) == 0 } ?? false }
+
     func flush() -> Bool { fdatasync(descriptor) == 0 }
 
     /// Up to `count` bytes from `offset`, for looking at a file's signature; fewer at its end.

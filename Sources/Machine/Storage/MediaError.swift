@@ -12,6 +12,8 @@ public enum MediaError: Error, Equatable, Sendable, CustomStringConvertible {
     case locked(path: String)
     /// A disk image format that is recognised but not read.
     case formatNotSupported(path: String, format: String)
+    /// An image whose own description of itself cannot be true.
+    case damaged(path: String, format: String, reason: String)
     /// No floppy has that size.
     case notAFloppySize(path: String, bytes: UInt64)
     /// No room for what the guest writes to a disposable medium.
@@ -30,6 +32,7 @@ public enum MediaError: Error, Equatable, Sendable, CustomStringConvertible {
         case .locked(let path): "\(path) is in use by another machine: stop that one first, or give this one a copy."
         case .formatNotSupported(let path, let format):
             "\(path) is a \(format) image, and that format is not supported yet: convert it to a raw image first."
+        case .damaged(let path, let format, let reason): "\(path) is a damaged \(format) image: \(reason)."
         case .notAFloppySize(let path, let bytes):
             "\(path) has \(bytes) bytes, which is no floppy's size; those are 160K, 180K, 320K, 360K, 640K, 720K, 1.2M, 1.44M, 1.68M, "
                 + "1.72M and 2.88M."

@@ -63,7 +63,7 @@ import Testing
         #expect(rig.dispi(5) == 0)
         rig.dispi(5, 255)
         rig.store(0xAFFFF, 0x99)
-        #expect(rig.vram(VGA.memoryBytes - 1) == 0x99)
+        #expect(rig.vram(rig.vga.vramBytes - 1) == 0x99)
     }
 
     @Test("four planes from text mode without a word to the VGA registers; off again, the text is back") func planarFromText() throws {

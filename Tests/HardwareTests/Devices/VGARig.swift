@@ -11,8 +11,8 @@ final class VGARig {
     var wires: Wires
 
     init() throws {
-        memory = try GuestMemory(ramBytes: 1 << 20, extraBytes: VGA.memoryBytes)
-        block = memory.allocate(bytes: VGA.memoryBytes)
+        memory = try GuestMemory(ramBytes: 1 << 20, extraBytes: 16 << 20)
+        block = memory.allocate(bytes: 16 << 20)
         memory.setMap([GuestMemory.Window(base: 0, bytes: 1 << 20, read: 0, write: 0)])
         vga = VGA(vram: block)
         wires = Wires(now: 0, memory: memory)

@@ -4,14 +4,32 @@ import Machine
 import Panels
 import Terminal
 
-/// The poll loop: keys, signals and the machine's wake in, pictures out. Sleeps when there is nothing.
+/// What is shown by a `TerminalLoop`: a model, and what carries its effects out.
 @MainActor
-final class ConsoleLoop {
-    private let machine: any MachineControl
-    private let folders: DataFolders
+protocol TerminalClient: AnyObject {
+    var mouseMode: MouseMode { get }
+    var escapeMilliseconds: Int { get }
+    /// Descriptors that say by becoming readable that something has changed.
+    var wakeDescriptors: [Int32] { get }
+    /// Theme and the guest's colours of what `draw` shows.
+    var colours: (theme: Theme, palette: [UInt32]) { get }
+    func woken(by descriptors: Set<Int32>, at time: UInt64)
+    func handle(_ event: InputEvent, at time: UInt64)
+    func tick(at time: UInt64)
+    func nextDeadline(after time: UInt64) -> UInt64?
+    func resize(_ size: Size, at time: UInt64)
+    func setReportsReleases(_ flag: Bool, at time: UInt64)
+    func releaseAll(at time: UInt64)
+    func notify(_ text: String, at time: UInt64, milliseconds: UInt64)
+    func draw(at time: UInt64) -> Surface
+}
+
+/// The poll loop: keys, signals and the machines' wakes in, pictures out. Sleeps when there is nothing.
+@MainActor
+final class TerminalLoop {
+    private let client: any TerminalClient
     private let options: ConsoleOptions
     private let screen: CursesScreen
-    private var model: ConsoleModel
     private var parser = InputParser()
     private var result: ConsoleResult?
 
@@ -31,17 +49,12 @@ final class ConsoleLoop {
     private var paintedPalette: [UInt32]?
     private let settings: termios
 
-    init(
-        machine: any MachineControl, options: ConsoleOptions, folders: DataFolders, screen: CursesScreen, model: ConsoleModel,
-        settings: termios
-    ) {
-        self.machine = machine
+    init(client: any TerminalClient, options: ConsoleOptions, screen: CursesScreen, settings: termios) {
+        self.client = client
         self.options = options
-        self.folders = folders
         self.screen = screen
-        self.model = model
         self.settings = settings
-        parser.escapeMilliseconds = model.keymap.escapeMilliseconds
+        parser.escapeMilliseconds = client.escapeMilliseconds
         if let delay = getenv("ESCDELAY").flatMap({ Int(String(cString: $0)) }), (1...1000).contains(delay) {
             parser.escapeMilliseconds = delay
         }
@@ -56,18 +69,18 @@ final class ConsoleLoop {
 
     func run() -> ConsoleResult {
         screen.enter()
-        model.resize(screen.size, at: ConsoleLoop.clock())
-        refreshView()
+        client.resize(screen.size, at: TerminalLoop.clock())
+        client.woken(by: Set(client.wakeDescriptors), at: TerminalLoop.clock())
         if options.probe && screen.takesPrivateModes {
             screen.writeRaw(ControlSequences.probe)
-            probeUntil = ConsoleLoop.clock() + 400
+            probeUntil = TerminalLoop.clock() + 400
         } else {
             modesOn()
         }
         if let substitute = screen.substitute {
-            model.notify("TERM unknown: \(substitute) used", at: ConsoleLoop.clock())
+            client.notify("TERM unknown: \(substitute) used", at: TerminalLoop.clock(), milliseconds: 4000)
         } else if screen.lacksGlyphs {
-            model.notify("Set LANG=C.UTF-8 for line graphics", at: ConsoleLoop.clock())
+            client.notify("Set LANG=C.UTF-8 for line graphics", at: TerminalLoop.clock(), milliseconds: 4000)
         }
         while result == nil { turn() }
         settle()
@@ -76,27 +89,29 @@ final class ConsoleLoop {
     }
 
     private func turn() {
-        let now = ConsoleLoop.clock()
+        let now = TerminalLoop.clock()
         var descriptors = [
             pollfd(fd: 0, events: Int16(POLLIN), revents: 0),
             pollfd(fd: SignalPipe.shared.readDescriptor, events: Int16(POLLIN), revents: 0),
-            pollfd(fd: machine.wakeDescriptor, events: Int16(POLLIN), revents: 0),
         ]
+        descriptors += client.wakeDescriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
         poll(&descriptors, nfds_t(descriptors.count), timeout(now))
         if descriptors[1].revents != 0 { signals() }
         if descriptors[0].revents != 0 { readKeys(hungUp: descriptors[0].revents & Int16(POLLIN) == 0) } else { expire(now) }
-        if descriptors[2].revents != 0 {
-            drain(descriptors[2].fd)
-            refreshView()
-        }
-        let after = ConsoleLoop.clock()
-        // What the machine complains about is worth a line at once; all of it is shown at the end.
-        if let line = CrashGuard.shared.freshErrorLine("vitrine: ") {
-            model.notify(line, at: after, milliseconds: 8000)
+        let woken = Set(descriptors.dropFirst(2).filter { $0.revents != 0 }.map(\.fd))
+        if !woken.isEmpty {
+            for descriptor in woken { drain(descriptor) }
+            client.woken(by: woken, at: TerminalLoop.clock())
             dirty = true
         }
-        if let deadline = model.nextDeadline(after: now), after >= deadline {
-            carryOut(model.tick(at: after))
+        let after = TerminalLoop.clock()
+        // What the machine complains about is worth a line at once; all of it is shown at the end.
+        if let line = CrashGuard.shared.freshErrorLine("vitrine: ") {
+            client.notify(line, at: after, milliseconds: 8000)
+            dirty = true
+        }
+        if let deadline = client.nextDeadline(after: now), after >= deadline {
+            client.tick(at: after)
             dirty = true
         }
         if let probeUntil, after >= probeUntil { finishProbe() }
@@ -107,7 +122,7 @@ final class ConsoleLoop {
     /// Milliseconds to sleep; -1 for ever.
     private func timeout(_ now: UInt64) -> Int32 {
         var next: UInt64 = .max
-        if let deadline = model.nextDeadline(after: now) { next = min(next, deadline) }
+        if let deadline = client.nextDeadline(after: now) { next = min(next, deadline) }
         if let wait = parser.timeoutMilliseconds { next = min(next, lastByte + UInt64(wait)) }
         if let probeUntil { next = min(next, probeUntil) }
         if let resizeAt { next = min(next, resizeAt) }
@@ -127,22 +142,22 @@ final class ConsoleLoop {
             result = result ?? .hangup
             return
         }
-        lastByte = ConsoleLoop.clock()
+        lastByte = TerminalLoop.clock()
         take(parser.feed(buffer[0..<n]))
     }
 
     private func expire(_ now: UInt64) {
-        guard let wait = parser.timeoutMilliseconds, ConsoleLoop.clock() >= lastByte + UInt64(wait) else { return }
+        guard let wait = parser.timeoutMilliseconds, TerminalLoop.clock() >= lastByte + UInt64(wait) else { return }
         take(parser.expire())
     }
 
     private func take(_ events: [InputEvent]) {
-        let now = ConsoleLoop.clock()
+        let now = TerminalLoop.clock()
         for event in events {
             if case .reply(let reply) = event {
                 answer(reply)
             } else {
-                carryOut(model.handle(event, at: now))
+                client.handle(event, at: now)
                 dirty = true
             }
         }
@@ -154,7 +169,7 @@ final class ConsoleLoop {
         case .keyboardFlags(let flags):
             if !hasKitty, modesAreOn { screen.writeRaw(ControlSequences.pushKittyKeys) }
             hasKitty = true
-            carryOut(model.setReportsReleases(flags & 2 != 0, at: ConsoleLoop.clock()))
+            client.setReportsReleases(flags & 2 != 0, at: TerminalLoop.clock())
         case .mode(2026, let state): hasSynchronised = state == 1 || state == 2
         case .mode(9001, let state): hasWin32 = state == 1 || state == 2
         case .ready:
@@ -170,18 +185,12 @@ final class ConsoleLoop {
         _ = read(descriptor, &bytes, bytes.count)
     }
 
-    private func refreshView() {
-        let view = machine.view()
-        dirty = true
-        carryOut(model.update(view, at: ConsoleLoop.clock()))
-    }
-
     // MARK: Signals
 
     private func signals() {
         for number in SignalPipe.shared.drain() {
             switch number {
-            case SIGWINCH: resizeAt = ConsoleLoop.clock() + 30
+            case SIGWINCH: resizeAt = TerminalLoop.clock() + 30
             case SIGTERM, SIGINT: result = result ?? .signalled(number)
             case SIGHUP: result = result ?? .hangup
             case SIGTSTP: suspend()
@@ -191,8 +200,8 @@ final class ConsoleLoop {
         }
     }
 
-    private func suspend() {
-        carryOut(model.releaseAll(at: ConsoleLoop.clock()))
+    func suspend() {
+        client.releaseAll(at: TerminalLoop.clock())
         leave()
         ownStop = true
         kill(getpid(), SIGSTOP)
@@ -227,7 +236,7 @@ final class ConsoleLoop {
         var window = winsize()
         guard ioctl(1, UInt(TIOCGWINSZ), &window) == 0, window.ws_col > 0, window.ws_row > 0 else { return }
         screen.resize(Size(width: Int(window.ws_col), height: Int(window.ws_row)))
-        model.resize(screen.size, at: ConsoleLoop.clock())
+        client.resize(screen.size, at: TerminalLoop.clock())
         dirty = true
     }
 
@@ -245,7 +254,7 @@ final class ConsoleLoop {
         guard screen.takesPrivateModes, !modesAreOn else { return }
         modesAreOn = true
         var modes = ControlSequences.bracketedPaste + ControlSequences.focusReports
-        if model.mouseMode != .off { modes += ControlSequences.mouse(model.mouseMode) }
+        if client.mouseMode != .off { modes += ControlSequences.mouse(client.mouseMode) }
         if hasKitty {
             modes += ControlSequences.pushKittyKeys
         } else if hasWin32 {
@@ -259,9 +268,9 @@ final class ConsoleLoop {
     /// Waits a little for answers under way, so that they do not end up in the shell's next line.
     private func settle() {
         guard fences > 0 || probeUntil != nil else { return }
-        let until = ConsoleLoop.clock() + 150
+        let until = TerminalLoop.clock() + 150
         while fences > 0 || probeUntil != nil {
-            let now = ConsoleLoop.clock()
+            let now = TerminalLoop.clock()
             guard now < until else { return }
             var descriptor = pollfd(fd: 0, events: Int16(POLLIN), revents: 0)
             guard poll(&descriptor, 1, Int32(until - now)) > 0, descriptor.revents & Int16(POLLIN) != 0 else { return }
@@ -290,46 +299,33 @@ final class ConsoleLoop {
         CrashGuard.shared.undivert()
     }
 
-    // MARK: Effects
+    // MARK: For clients
 
-    private func carryOut(_ effects: [ConsoleModel.Effect]) {
-        for effect in effects {
-            switch effect {
-            case .post(let command): machine.post(command)
-            case .beep: screen.writeRaw("\u{7}")
-            case .copy(let text):
-                if let sequence = Clipboard.sequence(text), screen.takesPrivateModes { screen.writeRaw(sequence) }
-                Clipboard.giveToTmux(text)
-            case .savePicture: savePicture()
-            case .suspend: suspend()
-            case .redraw: screen.invalidate()
-            case .mouse(let mode): if screen.takesPrivateModes { screen.writeRaw(ControlSequences.mouse(mode)) }
-            case .loadTheme(let name): loadTheme(name)
-            case .finish(let outcome): result = result ?? .ended(outcome)
-            }
-            dirty = true
-        }
+    /// The loop ends with this; the first reason counts.
+    func finish(_ new: ConsoleResult) { result = result ?? new }
+
+    func beep() { screen.writeRaw("\u{7}") }
+
+    func invalidate() {
+        screen.invalidate()
+        dirty = true
     }
 
-    /// Beside where the user is, under a name that no other picture has.
-    private func savePicture() {
-        let name = machine.view().name.map { $0.isLetter || $0.isNumber || "-_.".contains($0) ? $0 : "_" }
-        do throws(MachineError) {
-            let path = try Picture.save(machine.pixels(), in: ".", prefix: "vitrine-" + String(name))
-            model.notify("Saved \(path)", at: ConsoleLoop.clock())
-        } catch {
-            model.notify(error.description, at: ConsoleLoop.clock(), milliseconds: 8000)
-        }
+    func copy(_ text: String) {
+        if let sequence = Clipboard.sequence(text), screen.takesPrivateModes { screen.writeRaw(sequence) }
+        Clipboard.giveToTmux(text)
     }
 
-    private func loadTheme(_ name: String) {
-        do {
-            model.theme = try folders.theme(name)
-            paintedPalette = nil
-        } catch {
-            model.notify(error.description, at: ConsoleLoop.clock(), milliseconds: 8000)
-        }
+    func setMouse(_ mode: MouseMode) { if screen.takesPrivateModes { screen.writeRaw(ControlSequences.mouse(mode)) } }
+
+    /// Another theme, or another machine with colours of its own.
+    func coloursChanged() {
+        paintedPalette = nil
+        dirty = true
     }
+
+    /// - Parameter milliseconds: after which a lone Esc is one.
+    func setEscape(_ milliseconds: Int) { parser.escapeMilliseconds = milliseconds }
 
     // MARK: Output
 
@@ -347,12 +343,12 @@ final class ConsoleLoop {
             fences = 0
         }
         dirty = false
-        let palette = model.view.frame.palette
+        let (theme, palette) = client.colours
         if palette != paintedPalette {
-            screen.setColours(theme: model.theme, guestPalette: palette)
+            screen.setColours(theme: theme, guestPalette: palette)
             paintedPalette = palette
         }
-        let surface = model.draw(at: now)
+        let surface = client.draw(at: now)
         guard screen.differs(surface) else { return }
         var before = "", after = ""
         if screen.takesPrivateModes, options.probe {

@@ -1,0 +1,110 @@
+import Glibc
+import Hardware
+import Machine
+import Panels
+import Terminal
+
+/// One machine's console on the terminal.
+@MainActor
+final class ConsoleFront: TerminalClient {
+    private let machine: any MachineControl
+    private let folders: DataFolders
+    private var model: ConsoleModel
+    /// Set before the loop runs.
+    weak var loop: TerminalLoop?
+
+    init(machine: any MachineControl, folders: DataFolders, model: ConsoleModel) {
+        self.machine = machine
+        self.folders = folders
+        self.model = model
+    }
+
+    var mouseMode: MouseMode { model.mouseMode }
+    var escapeMilliseconds: Int { model.keymap.escapeMilliseconds }
+    var wakeDescriptors: [Int32] { [machine.wakeDescriptor] }
+    var colours: (theme: Theme, palette: [UInt32]) { (model.theme, model.view.frame.palette) }
+
+    func woken(by descriptors: Set<Int32>, at time: UInt64) {
+        let view = machine.view()
+        carryOut(model.update(view, at: time))
+    }
+    func handle(_ event: InputEvent, at time: UInt64) { carryOut(model.handle(event, at: time)) }
+    func tick(at time: UInt64) { carryOut(model.tick(at: time)) }
+    func nextDeadline(after time: UInt64) -> UInt64? { model.nextDeadline(after: time) }
+    func resize(_ size: Size, at time: UInt64) { model.resize(size, at: time) }
+    func setReportsReleases(_ flag: Bool, at time: UInt64) { carryOut(model.setReportsReleases(flag, at: time)) }
+    func releaseAll(at time: UInt64) { carryOut(model.releaseAll(at: time)) }
+    func notify(_ text: String, at time: UInt64, milliseconds: UInt64) { model.notify(text, at: time, milliseconds: milliseconds) }
+    func draw(at time: UInt64) -> Surface { model.draw(at: time) }
+
+    private func carryOut(_ effects: [ConsoleModel.Effect]) {
+        for effect in effects {
+            switch effect {
+            case .post(let command): machine.post(command)
+            case .beep: loop?.beep()
+            case .copy(let text): loop?.copy(text)
+            case .savePicture: say(savedPicture(of: machine))
+            case .suspend: loop?.suspend()
+            case .redraw: loop?.invalidate()
+            case .mouse(let mode): loop?.setMouse(mode)
+            case .loadTheme(let name): loadTheme(name)
+            case .finish(let outcome): loop?.finish(.ended(outcome))
+            case .readScrollback: model.showScrollback(scrollback(of: machine), at: TerminalLoop.clock())
+            case .saveText(let text): say(savedText(text, "vitrine-" + model.view.name))
+            case .detach: loop?.finish(.detached)
+            case .manager: break
+            }
+        }
+    }
+
+    private func say(_ text: String) { model.notify(text, at: TerminalLoop.clock(), milliseconds: 8000) }
+
+    private func loadTheme(_ name: String) {
+        do {
+            model.theme = try folders.theme(name)
+            loop?.coloursChanged()
+        } catch {
+            say(error.description)
+        }
+    }
+}
+
+/// Saves what a machine shows beside where the user is, under a name that no other picture has.
+/// - Returns: what came of it.
+func savedPicture(of machine: any MachineControl) -> String {
+    let name = machine.view().name.map { $0.isLetter || $0.isNumber || "-_.".contains($0) ? $0 : "_" }
+    do throws(MachineError) {
+        return "Saved " + (try Picture.save(machine.pixels(), in: ".", prefix: "vitrine-" + String(name)))
+    } catch {
+        return error.description
+    }
+}
+
+/// Saves lines beside where the user is, under a name that no other file has.
+/// - Returns: what came of it.
+func savedText(_ text: String, _ prefix: String) -> String {
+    let plain = String(prefix.map { $0.isLetter || $0.isNumber || "-_.".contains($0) ? $0 : "_" })
+    for n in 1...999 {
+        let path = n == 1 ? plain + ".txt" : "\(plain)-\(n).txt"
+        guard access(path, F_OK) != 0 else { continue }
+        do throws(MachineError) {
+            try WholeFile.write(Array(text.utf8), to: path, what: "text file")
+            return "Saved \(path)"
+        } catch {
+            return error.description
+        }
+    }
+    return "There are 999 files of that name already."
+}
+
+/// What has scrolled off a machine's screen, then the screen.
+func scrollback(of machine: any MachineControl) -> [String] {
+    var lines: [String] = [], next: UInt64 = 0
+    while lines.count < 20_000 {
+        let part = machine.scrolledLines(from: next, count: 2000)
+        lines += part.texts
+        next = part.first + UInt64(part.lines.count)
+        if part.lines.isEmpty || next >= part.end { break }
+    }
+    return lines + ScreenPanel.text(machine.view().frame).split(separator: "\n", omittingEmptySubsequences: false).map { String($0) }
+}

@@ -1,0 +1,170 @@
+import Foundation
+import Hardware
+
+// Vitrine's own commands: what the console and the verbs of the command line use.
+extension QMPCommands {
+    static let vitrine: [QMPCommand] = [
+        QMPCommand("x-vitrine-attach") { call throws(QMPError) in
+            let readOnly = try call.arguments.optionalBool("read-only") ?? false
+            try call.arguments.finish()
+            var encoder = ViewEncoder()
+            let view = call.machine.view()
+            let whole = encoder.update(view) ?? [:]
+            call.connection.viewer = encoder
+            call.connection.isReadOnly = readOnly
+            return .now(["name": .string(view.name), "view": whole])
+        },
+        QMPCommand("x-vitrine-detach") { call throws(QMPError) in
+            try call.arguments.finish()
+            call.connection.viewer = nil
+            if call.connection.hasTouchedKeys { call.machine.post(.releaseAllKeys) }
+            call.connection.hasTouchedKeys = false
+            return .done
+        },
+        QMPCommand("x-vitrine-view") { call throws(QMPError) in
+            let withText = try call.arguments.optionalBool("text") ?? false
+            try call.arguments.finish()
+            return .now(summary(call.machine.view(), withText: withText))
+        },
+        QMPCommand("x-vitrine-input", changes: true) { call throws(QMPError) in
+            let command = try MachineCommand(&call.arguments)
+            switch command {
+            case .key, .releaseAllKeys, .mouse, .serialInput:
+                // As they come: many, and nothing can be wrong with them any more.
+                try call.arguments.finish()
+                if case .key = command { call.connection.hasTouchedKeys = true }
+                call.machine.post(command)
+                return .done
+            default: return try call.plain(command)
+            }
+        },
+        QMPCommand("x-vitrine-type", changes: true) { call throws(QMPError) in
+            let text = try call.arguments.string("text")
+            return try call.script { () throws(MachineError) in Script(steps: [Script.Step(line: 1, command: .type(text))]) }
+        },
+        QMPCommand("x-vitrine-keys", changes: true) { call throws(QMPError) in
+            var names: [String] = []
+            for value in try call.arguments.array("keys") {
+                guard let name = value.string else { throw .generic("Parameter 'keys' takes names such as 'ctrl-alt-del'") }
+                names.append(name)
+            }
+            return try call.script { () throws(MachineError) in
+                var chords: [KeyChord] = []
+                for name in names { chords.append(try KeyChord(name)) }
+                return Script(steps: [Script.Step(line: 1, command: .keys(chords))])
+            }
+        },
+        QMPCommand("x-vitrine-script", changes: true) { call throws(QMPError) in
+            let text = try call.arguments.string("text"), name = try call.arguments.optionalString("name") ?? "script"
+            return try call.script(name: name) { () throws(MachineError) in try Script(text, name: name) }
+        },
+        QMPCommand("x-vitrine-wait-for") { call throws(QMPError) in
+            let source = try call.arguments.string("pattern"), seconds = try call.arguments.optionalDouble("seconds") ?? Script.defaultSeconds
+            try call.arguments.finish()
+            guard (0...1e9).contains(seconds) else { throw .generic("Parameter 'seconds' takes a number of seconds") }
+            let pattern: Script.Pattern
+            do throws(MachineError) {
+                pattern = try Script.Pattern(source)
+            } catch {
+                throw .generic(error.description)
+            }
+            let view = call.machine.view()
+            let deadline = ControlLoop.clock() + UInt64(seconds * 1000)
+            var waiter = ScreenWaiter(ticket: call.ticket, pattern: pattern, deadline: deadline, view: view)
+            if waiter.matches(view, call.machine) { return .now(["matched": true]) }
+            call.loop.waiters.append(waiter)
+            return .later(inOrder: false)
+        },
+        QMPCommand("x-vitrine-scrollback") { call throws(QMPError) in
+            let first = try call.arguments.optionalInteger("from") ?? 0, count = try call.arguments.optionalInteger("count") ?? 1000
+            let cells = try call.arguments.optionalBool("cells") ?? false
+            try call.arguments.finish()
+            let lines = call.machine.scrolledLines(from: UInt64(max(0, first)), count: Int(clamping: max(0, min(count, 10_000))))
+            return .now([
+                "first": .integer(Int64(lines.first)), "end": .integer(Int64(lines.end)),
+                "lines": .array(lines.lines.map { .string(cells ? ViewEncoder.encode($0) : ScrolledLines.text($0)) }),
+            ])
+        },
+        QMPCommand("x-vitrine-search") { call throws(QMPError) in
+            let source = try call.arguments.string("pattern"), limit = try call.arguments.optionalInteger("limit") ?? 1000
+            try call.arguments.finish()
+            guard let pattern = try? Script.Pattern(source) else { throw .generic("'\(source)' is not a regular expression") }
+            let lines = call.machine.scrolledLines(from: 0, count: Scrollback.limit)
+            var found: [JSONValue] = []
+            for (index, text) in lines.texts.enumerated() where found.count < limit && pattern.matches(text) {
+                found.append(["line": .integer(Int64(lines.first) + Int64(index)), "text": .string(text)])
+            }
+            return .now(["end": .integer(Int64(lines.end)), "found": .array(found)])
+        },
+        QMPCommand("x-vitrine-pixels") { call throws(QMPError) in
+            let format = try call.arguments.optionalString("format") ?? "rgb"
+            try call.arguments.finish()
+            guard let frame = call.machine.pixels() else { throw .generic("The display is off") }
+            let bytes = format == "png" ? frame.png : frame.rgb
+            return .now([
+                "width": .integer(Int64(frame.width)), "height": .integer(Int64(frame.height)), "data": .string(Data(bytes).base64EncodedString()),
+            ])
+        },
+        QMPCommand("x-vitrine-trace", changes: true) { call throws(QMPError) in
+            let words = try call.arguments.array("categories").compactMap(\.string)
+            try call.arguments.finish()
+            guard let machine = call.loop.subject.running, call.loop.subject.log != nil else { throw .generic("This machine keeps no log") }
+            let categories: TraceCategories
+            do throws(MachineError) {
+                categories = try TraceCategories(words: words)
+            } catch {
+                throw .generic(error.description)
+            }
+            machine.send(.trace(categories))
+            return .now(["categories": .array(categories.names.map { .string($0) })])
+        },
+    ]
+
+    static func summary(_ view: MachineView, withText: Bool) -> JSONValue {
+        var summary: [String: JSONValue] = [
+            "name": .string(view.name), "state": .string(view.state.rawValue), "instructions": .integer(Int64(clamping: view.instructions)),
+            "guest-seconds": .number(view.guestSeconds), "mips": .number(view.mips), "generation": .integer(Int64(clamping: view.generation)),
+            "scrolled": .integer(Int64(clamping: view.scrolled)), "media": ViewEncoder.media(view.media), "pid": .integer(Int64(getpid())),
+            "columns": .integer(Int64(view.frame.columns)), "rows": .integer(Int64(view.frame.rows)),
+        ]
+        switch view.frame.mode {
+        case .text: summary["screen"] = "text"
+        case .blank: summary["screen"] = "blank"
+        case .graphics(_, _, let name): summary["screen"] = .string(name)
+        }
+        if withText { summary["text"] = .array(view.frame.textRows.map { .string($0) }) }
+        if let outcome = view.outcome { summary["outcome"] = outcome.json }
+        return .object(summary)
+    }
+}
+
+extension QMPCall {
+    /// Steps for the machine's thread; the reply comes when they are over.
+    mutating func script(
+        name: String = "The command", _ make: () throws(MachineError) -> Script
+    ) throws(QMPError) -> QMPReply {
+        let folder = try arguments.optionalString("folder") ?? ""
+        try arguments.finish()
+        guard let machine = loop.subject.running else { throw .generic("This machine takes no scripts") }
+        let script: Script
+        do throws(MachineError) {
+            script = try make()
+        } catch {
+            throw .generic(error.description)
+        }
+        let server = loop.server, ticket = ticket
+        let job = ScriptJob(folder: folder) { result in
+            server.deliver { loop in
+                switch result {
+                case .done: loop.answer(ticket, .success(["done": true]))
+                case .waitFailed(let text): loop.answer(ticket, .success(["done": false, "text": .string(text)]))
+                case .failed(let sentence): loop.answer(ticket, .failure(.generic(sentence)))
+                }
+            }
+        }
+        connection.jobs.removeAll(where: \.isOver)
+        connection.jobs.append(job)
+        machine.run(ScriptRunner(script, name: name), job: job)
+        return .later(inOrder: false)
+    }
+}

@@ -1,0 +1,70 @@
+import Hardware
+
+/// What lists, menus and dialogs ask for.
+public enum Request: Equatable, Sendable {
+    case run(ActionID)
+    /// The user has said yes.
+    case confirmed(ActionID)
+    case send([ChordName])
+    /// A modifier goes down with the next key.
+    case hold(HoldKey)
+    case askSysRq
+    case sysRq(Character)
+    case type(String)
+    /// Typed without a further question.
+    case typeNow(String)
+    case theme(String)
+    /// A drive was chosen; what to do with it comes next.
+    case drive(Bay)
+    /// The path is what the dialog's line holds.
+    case insert(Bay, String)
+    case eject(Bay)
+    /// Leave a machine that another process runs.
+    case detach
+    /// For the manager; a console by itself knows none of these.
+    case manager(ManagerRequest)
+    case nothing
+
+    /// The request with the text of a dialog's line; nil when it cannot be without one.
+    func filled(_ value: String) -> Request? {
+        switch self {
+        case .type: value.isEmpty ? nil : .type(value)
+        case .insert(let bay, _): value.isEmpty ? nil : .insert(bay, value)
+        case .manager(.rename(let name, _)): value.isEmpty ? nil : .manager(.rename(name, to: value))
+        case .manager(.clone(let name, _)): value.isEmpty ? nil : .manager(.clone(name, to: value))
+        case .manager(.group(let names, _)): .manager(.group(names, to: value))
+        default: self
+        }
+    }
+}
+
+/// What the manager's own lists and dialogs ask for.
+public enum ManagerRequest: Equatable, Sendable {
+    case rename(String, to: String)
+    case clone(String, to: String)
+    case delete([String])
+    case group([String], to: String)
+    /// Reset, power off and the like, after the question.
+    case each(ActionID, [String])
+    case sort(MachineOrder)
+    case keymap(String)
+    case hostKey(String)
+    case quit(QuitChoice)
+    /// Carries out what the form has changed.
+    case apply
+    case discard
+    case component(String)
+    case logRun(Int)
+    /// Stops what the progress dialog shows.
+    case cancelWork
+    /// A command from a text that was shown, to the clipboard.
+    case copy(String)
+}
+
+/// What becomes of running machines when the manager ends.
+public enum QuitChoice: Equatable, Sendable { case keepRunning, acpiOff, powerOff }
+
+/// A chord spelled as in keymaps, `C-A-del`.
+public typealias ChordName = String
+
+public enum HoldKey: String, CaseIterable, Sendable { case ctrl, alt, shift }

@@ -1,0 +1,156 @@
+import Foundation
+import Machine
+import Panels
+import Synchronization
+
+/// Stored machines that are not there: takes the manager's requests, answers at once, keeps everything in memory. For tests.
+public final class CannedLibrary: MachineLibrary {
+    private struct Content {
+        var rows: [MachineRow] = []
+        var events: [LibraryEvent] = []
+        var asked: [LibraryRequest] = []
+        var machines: [String: CannedMachine] = [:]
+    }
+
+    private let content = Mutex(Content())
+    private let ends: (read: Int32, write: Int32)
+
+    public init(_ rows: [MachineRow] = []) {
+        var pair: [Int32] = [-1, -1]
+        _ = pipe(&pair)
+        for end in pair { _ = fcntl(end, F_SETFL, O_NONBLOCK) }
+        ends = (pair[0], pair[1])
+        content.withLock { $0.rows = rows }
+        wake()
+    }
+
+    deinit {
+        close(ends.read)
+        close(ends.write)
+    }
+
+    /// A few machines in every state.
+    public static let sample: [MachineRow] = [
+        row("DOS games", "dos", .running, group: "retro", uptime: 754, load: 97, notes: "Keep the save games on drive C."),
+        row("debian", "linux-64", .off, group: "servers", disk: 3_221_225_472, tags: ["web", "test"]),
+        row("buildbox", "linux-64", .paused, group: "servers", uptime: 88_000, load: 0),
+        row("nt4", "windows-nt4", .aborted, group: "retro", disk: 734_003_200),
+        row("broken", "linux", .broken),
+    ]
+
+    public static func row(
+        _ name: String, _ system: String, _ state: MachineRow.State = .off, group: String = "", disk: Int = 104_857_600, uptime: Int? = nil,
+        load: Int? = nil, tags: [String] = [], notes: String = ""
+    ) -> MachineRow {
+        let type = OSType.named(system) ?? OSType.other
+        var settings = type.settings
+        settings.group = group
+        settings.tags = tags
+        settings.notes = notes
+        settings.run.disks = ["disk.vdi"]
+        var row = MachineRow(name: name, state: state)
+        row.apply(state == .broken ? nil : settings)
+        row.folder = "/machines/" + name
+        row.diskBytes = disk
+        row.uptimeSeconds = uptime
+        row.load = load
+        if state == .broken { row.problem = "/machines/broken/machine.toml:3:10 'memry' is not known (did you mean 'memory'?)" }
+        return row
+    }
+
+    public var wakeDescriptor: Int32 { ends.read }
+    public func rows() -> [MachineRow] { content.withLock { $0.rows } }
+    public var asked: [LibraryRequest] { content.withLock { $0.asked } }
+    public func events() -> [LibraryEvent] {
+        content.withLock { content in
+            defer { content.events = [] }
+            return content.events
+        }
+    }
+
+    private func wake() {
+        var byte: UInt8 = 1
+        _ = write(ends.write, &byte, 1)
+    }
+
+    public func fileProblem(_ path: String, machine: String?) -> String? { path.hasPrefix("/missing") ? "There is no file '\(path)'." : nil }
+
+    public func control(_ name: String) throws(MachineError) -> any MachineControl { machine(name) }
+
+    public func release(_ control: any MachineControl) {}
+
+    /// The canned machine behind a name.
+    public func machine(_ name: String) -> CannedMachine {
+        content.withLock { content in
+            if let machine = content.machines[name] { return machine }
+            let machine = CannedMachine(scene: .prompt, name: name)
+            content.machines[name] = machine
+            return machine
+        }
+    }
+
+    public func ask(_ request: LibraryRequest) {
+        content.withLock { content in
+            content.asked.append(request)
+            content.events.append(answer(request, &content))
+        }
+        wake()
+    }
+
+    private func answer(_ request: LibraryRequest, _ content: inout Content) -> LibraryEvent {
+        func change(_ name: String, _ body: (inout MachineRow) -> Void) {
+            for i in content.rows.indices where content.rows[i].name == name { body(&content.rows[i]) }
+        }
+        switch request {
+        case .start(let names):
+            for name in names { change(name) { ($0.state, $0.uptimeSeconds, $0.load) = (.running, 0, 12) } }
+        case .command(let name, let command):
+            let machine = content.machines[name]
+            machine?.post(command.command)
+            switch command {
+            case .pause: change(name) { $0.state = .paused }
+            case .resume: change(name) { $0.state = .running }
+            case .reset: break
+            case .acpiOff, .powerOff:
+                change(name) { ($0.state, $0.uptimeSeconds, $0.load) = (.off, nil, nil) }
+                content.machines[name] = nil
+            }
+        case .create(let draft, _):
+            let (first, disk) = draft.result
+            var settings = first
+            if let disk { settings.run.disks.insert(disk.fileName, at: 0) }
+            var row = MachineRow(name: draft.name)
+            row.apply(settings)
+            content.rows.append(row)
+        case .clone(let name, let new):
+            guard !content.rows.contains(where: { $0.name == new }) else { return .failed(request, "There is already a machine '\(new)'.") }
+            guard var row = content.rows.first(where: { $0.name == name }) else { return .failed(request, "There is no machine '\(name)'.") }
+            row.name = new
+            content.rows.append(row)
+        case .rename(let name, let new):
+            guard !content.rows.contains(where: { $0.name == new }) else { return .failed(request, "There is already a machine '\(new)'.") }
+            change(name) { $0.name = new }
+        case .delete(let names): content.rows.removeAll { names.contains($0.name) }
+        case .apply(let name, let settings, _): change(name) { $0.apply(settings) }
+        case .group(let names, let group):
+            for name in names {
+                change(name) {
+                    guard var settings = $0.settings else { return }
+                    settings.group = group
+                    $0.apply(settings)
+                }
+            }
+        case .log(let name, let run): return .log(name, run: run, runs: 2, lines: CannedLibrary.log, isMore: false)
+        case .cancel: break
+        }
+        return .done(request)
+    }
+
+    public static let log: [String] = (0..<60).map { i in
+        let level: LogLevel = i % 17 == 0 ? .error : i % 5 == 0 ? .warn : .info
+        return LogLine(
+            level, ["VM", "FDC", "IDE", "Guest Log"][i % 4], "Line \(i) of the sample", guestTime: UInt64(i) * 1_500_000_000,
+            hostMicroseconds: 1_764_140_222_000_000 + Int64(i) * 1_500_000
+        ).formatted
+    }
+}

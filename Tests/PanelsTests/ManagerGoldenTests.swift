@@ -1,0 +1,145 @@
+import CannedMachine
+import Machine
+import Panels
+import Terminal
+import Testing
+
+/// What the manager shows, panel by panel.
+enum ManagerScene: String, CaseIterable, Sendable {
+    case empty, machines, running, filter, menu, palette, help, clone, delete, group, powerOff, quit, sort, theme
+    case wizard1, wizard2, wizard3, wizard4, wizard5, wizardProblem, command
+    case form, formProblem, formDiff, formLive
+    case log, scrollback, console, progress, hostKey, failed
+
+    func bench(_ size: Size, theme: String, linear: Bool = false) throws -> ManagerBench {
+        var bench = try ManagerBench(self == .empty ? [] : CannedLibrary.sample, size: size, theme: theme, linear: linear, asksHostKey: self == .hostKey)
+        if self != .empty, self != .hostKey { bench.select("debian") }
+        switch self {
+        case .empty, .machines, .hostKey: break
+        case .running: bench.select("DOS games")
+        case .filter:
+            bench.run(.filter)
+            bench.type("serv")
+        case .menu: bench.run(.menu)
+        case .palette:
+            bench.run(.palette)
+            bench.type("pau")
+        case .help: bench.run(.help)
+        case .clone: bench.run(.clone)
+        case .delete: bench.select("nt4", .delete)
+        case .group: bench.run(.group)
+        case .powerOff: bench.select("DOS games", .powerOff)
+        case .quit: bench.run(.quit)
+        case .sort: bench.run(.sort)
+        case .theme: bench.run(.chooseTheme)
+        case .wizard1, .wizard2, .wizard3, .wizard4, .wizard5, .command:
+            bench.run(.newMachine)
+            bench.type("old times")
+            bench.run(.listDown, .menuLeft, .menuLeft, .menuLeft)
+            for _ in 0..<((ManagerScene.allCases.firstIndex(of: self) ?? 0) - (ManagerScene.allCases.firstIndex(of: .wizard1) ?? 0)) where self != .command {
+                bench.run(.nextStep)
+            }
+            if self == .command { bench.run(.showCommand) }
+        case .wizardProblem:
+            bench.run(.newMachine)
+            bench.type("debian")
+        case .form: bench.run(.settings)
+        case .formProblem, .formDiff:
+            bench.run(.settings, .nextSection)
+            bench.run(.clearText)
+            bench.type(self == .formProblem ? "abc" : "256")
+            if self == .formDiff { bench.run(.save) }
+        case .formLive: bench.select("DOS games", .settings)
+        case .log: bench.run(.log)
+        case .scrollback:
+            bench.select("DOS games", .open)
+            bench.run(.scrollback)
+            try bench.press("/")
+            bench.type("line 17")
+            try bench.press("ret", "space", "down", "down")
+        case .console: bench.select("DOS games", .open)
+        case .progress:
+            bench.progress()
+        case .failed:
+            bench.run(.rename, .clearText)
+            bench.rename("buildbox")
+        }
+        return bench
+    }
+}
+
+extension ManagerBench {
+    mutating func select(_ name: String, _ ids: ActionID...) {
+        for _ in 0..<20 where model.list.selectedName != name { run(.listDown) }
+        for id in ids { run(id) }
+    }
+
+    /// In the middle of a copy.
+    mutating func progress() {
+        let request = LibraryRequest.clone("debian", to: "debian 2")
+        model.begin(request, title: "Cloning debian as debian 2", at: now)
+        now += 4000
+        _ = model.handle(.progress(done: 1_200_000_000, total: 3_221_225_472), at: now)
+    }
+
+    mutating func rename(_ name: String) {
+        for _ in 0..<40 { try? press("bs") }
+        type(name)
+        try? press("ret")
+    }
+}
+
+@Suite("golden screens of the manager") struct ManagerGoldenTests {
+    static let sizes = [Size(width: 80, height: 24), Size(width: 120, height: 40), Size(width: 50, height: 12)]
+
+    @Test("every panel at every size", arguments: ManagerScene.allCases, sizes)
+    func scenes(scene: ManagerScene, size: Size) throws {
+        // Too small is too small, whatever would be there.
+        guard size.width > 60 || scene == .machines else { return }
+        let bench = try scene.bench(size, theme: "dark")
+        try expectGolden(planes(bench.model.draw(at: bench.now)), "manager/\(scene.rawValue)-\(size.width)x\(size.height)")
+    }
+
+    @Test("in 7 bits nothing is lost", arguments: ManagerScene.allCases)
+    func ascii(scene: ManagerScene) throws {
+        let bench = try scene.bench(Size(width: 80, height: 24), theme: "mono")
+        let text = bench.model.draw(at: bench.now).reduced(to: .ascii).text
+        #expect(text.unicodeScalars.allSatisfy { $0.value < 0x7F })
+        try expectGolden(text, "manager/\(scene.rawValue)-ascii")
+    }
+
+    @Test("without colours, what is selected and what is wrong stays visible", arguments: [ManagerScene.machines, .form, .formProblem, .delete, .menu, .log])
+    func mono(scene: ManagerScene) throws {
+        let bench = try scene.bench(Size(width: 80, height: 24), theme: "mono")
+        let surface = bench.model.draw(at: bench.now)
+        let table = InkTable(theme: bench.model.theme, tier: .mono, guestPalette: Palette.vga)
+        let mods = (0..<surface.height).map { y in
+            surface.row(y).map { cell in
+                let mods = table[cell.ink].mods
+                return mods.contains(.reverse) ? "R" : mods.contains(.bold) ? "B" : mods.contains(.underline) ? "U" : "."
+            }.joined()
+        }.joined(separator: "\n")
+        #expect(mods.contains("R"))
+        try expectGolden(surface.text + "\n--- attributes\n" + mods, "manager/\(scene.rawValue)-mono")
+    }
+
+    @Test(
+        "for screen readers there are no frames, and the cursor is where the attention is",
+        arguments: [ManagerScene.machines, .menu, .form, .delete, .log, .wizard1])
+    func linear(scene: ManagerScene) throws {
+        let bench = try scene.bench(Size(width: 80, height: 24), theme: "dark", linear: true)
+        let surface = bench.model.draw(at: bench.now)
+        #expect(surface.cursor != nil)
+        #expect(!surface.cells.contains { (0x2500...0x259F).contains($0.scalar) })
+        try expectGolden(planes(surface), "manager/\(scene.rawValue)-reader")
+    }
+
+    @Test("no scene draws outside a screen of any size", arguments: [1, 40, 64, 79, 100, 200], [1, 10, 16, 24, 60])
+    func anySize(width: Int, height: Int) throws {
+        for scene in ManagerScene.allCases {
+            var bench = try scene.bench(Size(width: 80, height: 24), theme: "dark")
+            bench.model.resize(Size(width: width, height: height), at: bench.now)
+            #expect(bench.model.draw(at: bench.now).cells.count == width * height)
+        }
+    }
+}
