@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import CPU
@@ -8,14 +9,19 @@ struct VectorHostTests {
     /// What the host cannot be asked: its own system state, random numbers.
     static let guestOnly: Set<VectorAction> = [.rdrand, .xgetbv, .xsetbv, .xsave, .xrstor]
 
+    /// Times the usual number of rounds; a seed of its own for the random operands.
+    static let seed = ProcessInfo.processInfo.environment["VITRINE_VECTOR_SEED"].flatMap { UInt64($0) }
+    static let factor = ProcessInfo.processInfo.environment["VITRINE_VECTOR_ROUNDS"].flatMap { Int($0) } ?? 1
+
     private func compare(_ rounds: Int, unmasked: Bool = false, aligned: Bool = true, _ wanted: (VectorEncoder.Form) -> Bool) throws {
         let host = try #require(VectorHost.shared)
         let rig = try VectorRig()
         var encoder = VectorEncoder()
+        if let seed = VectorHostTests.seed { encoder.random = SplitMix(seed) }
         var failures = 0
         for form in VectorEncoder.forms where wanted(form) && !VectorHostTests.guestOnly.contains(form.row.action) {
             guard CPUFeatures.host.contains(form.features) else { continue }
-            for _ in 0..<rounds {
+            for _ in 0..<rounds * VectorHostTests.factor {
                 let instruction = encoder.encode(form, aligned: aligned)
                 let start = encoder.state(instruction, form, unmasked: unmasked)
                 var expected = host.run(instruction.bytes, start)
