@@ -16,6 +16,9 @@ Tests/packages.sh test
 say "Linux guest"
 Tests/guests.sh || say "No Linux guest here (reason above); its tests are left out."
 
+say "QMP client"
+Tests/qmp-client.sh || say "No qemu.qmp here (reason above); its test is left out."
+
 say "Building"
 log=$(mktemp)
 trap 'rm -f -- "$log"' EXIT

@@ -18,7 +18,7 @@ case ${1:-run} in
     run) ;;
     test)
         required="$required nasm tmux gzip procps"
-        optional="$optional acpica-tools qemu-utils"
+        optional="$optional acpica-tools qemu-utils python3 python3-venv"
         ;;
     *)
         say "usage: Tests/packages.sh run|test"

@@ -17,7 +17,8 @@ struct Screen: Verb {
         var above: [String] = []
         if scrollback > 0 {
             let end = try client.ask("x-vitrine-scrollback", ["count": 0])["end"]?.integer ?? 0
-            let lines = try client.ask("x-vitrine-scrollback", ["from": .integer(max(0, end - Int64(scrollback))), "count": .integer(Int64(scrollback))])
+            let first = max(0, end - Int64(scrollback))
+            let lines = try client.ask("x-vitrine-scrollback", ["from": .integer(first), "count": .integer(Int64(scrollback))])
             above = (lines["lines"]?.array ?? []).compactMap(\.string)
         }
         let view = try client.ask("x-vitrine-view", ["text": true])
@@ -25,12 +26,15 @@ struct Screen: Verb {
         let text: String
         if json {
             var object: [String: JSONValue] = [:]
-            for key in ["name", "state", "screen", "columns", "rows", "text", "scrolled"] { object[key] = view[key] }
+            for key in ["name", "state", "screen", "columns", "rows", "text", "scrolled", "guest-seconds"] {
+                object[key.replacing("-", with: "_")] = view[key]
+            }
             if scrollback > 0 { object["scrollback"] = .array(above.map { .string($0) }) }
             text = JSONValue.object(object).text + "\n"
         } else {
             guard view["screen"] == "text" || !above.isEmpty else {
-                throw MachineError(.wrongPlace, "The machine '\(name)' shows no text: \(view["screen"]?.string ?? "nothing"); 'vitrine screenshot' takes pictures.")
+                let shown = view["screen"]?.string ?? "nothing"
+                throw MachineError(.wrongPlace, "The machine '\(name)' shows no text but \(shown); 'vitrine screenshot' takes pictures.")
             }
             text = (above + rows).map { $0 + "\n" }.joined()
         }

@@ -26,7 +26,9 @@ struct Stop: Verb {
             host.standardError("vitrine: '\(name)' did not power off within \(timeout.formatted()) seconds; its power is cut.")
         }
         try client.ask("quit")
-        guard try client.waitForEnd(within: 30) else { throw .failed("The machine '\(name)' does not end; its process is \(try host.live(name).entry.pid ?? 0).") }
+        guard try client.waitForEnd(within: 30) else {
+            throw .failed("The machine '\(name)' does not end; its process is \(try host.live(name).entry.pid ?? 0).")
+        }
         return 0
     }
 }

@@ -17,8 +17,7 @@ public struct Vitrine: Verb {
             Without a verb: the manager of your machines. Start with 'vitrine demo', or with 'vitrine run' and an image of a floppy, a disk or \
             a CD.
             """, version: version,
-        subcommands: [Run.self, Demo.self] + machineVerbs + runningVerbs + screenVerbs,
-        defaultSubcommand: Manager.self)
+        subcommands: [Run.self, Demo.self] + machineVerbs + runningVerbs + screenVerbs)
 
     /// Verbs on stored machines.
     private static let machineVerbs: [any ParsableCommand.Type] = [
@@ -55,7 +54,7 @@ public struct Vitrine: Verb {
     @MainActor
     public static func execute(_ arguments: [String], in host: Host) -> Int32 {
         do {
-            let command = try parseAsRoot(arguments)
+            let command = try parseAsRoot(withVerb(arguments))
             guard let verb = command as? any Verb else {
                 // The parser's own: help, version, completion scripts.
                 var command = command
@@ -75,6 +74,13 @@ public struct Vitrine: Verb {
             }
             return status
         }
+    }
+
+    /// Without a verb it is the manager's; options that the parser has for all of us stay.
+    private static func withVerb(_ arguments: [String]) -> [String] {
+        let common = ["-h", "--help", "-help", "--version", "--generate-completion-script", "--experimental-dump-help"]
+        guard let first = arguments.first else { return ["manager"] }
+        return first.hasPrefix("-") && !common.contains(first) && !first.hasPrefix("--generate-completion-script=") ? ["manager"] + arguments : arguments
     }
 
     /// The parser's message as one sentence on one line.

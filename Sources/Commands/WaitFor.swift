@@ -18,7 +18,9 @@ struct WaitFor: Verb {
         _ = try Script.Pattern(regex)
         let reply = try host.client(name).ask("x-vitrine-wait-for", ["pattern": .string(regex), "seconds": .number(seconds)], within: nil)
         if reply["matched"] == true { return 0 }
-        let what = reply["ended"] == true ? "the machine ended before the screen matched '\(regex)'" : "the screen did not match '\(regex)' within \(seconds.formatted()) seconds"
+        let what =
+            reply["ended"] == true
+            ? "the machine ended before the screen matched '\(regex)'" : "the screen did not match '\(regex)' within \(seconds.formatted()) seconds"
         host.standardError("vitrine: \(name): \(what).\n\(reply["screen"]?.string ?? "")")
         return 4
     }

@@ -41,7 +41,14 @@ final class ManagerFront: TerminalClient {
             carryOut(model.update(library.rows(), at: time))
         }
         for (name, control) in controls where descriptors.contains(control.wakeDescriptor) {
-            carryOut(model.update(control.view(), of: name, at: time))
+            let view = control.view()
+            carryOut(model.update(view, of: name, at: time))
+            // The connection has ended; the machine may be started anew behind it.
+            if view.outcome != nil, controls[name] != nil {
+                library.release(control)
+                controls[name] = nil
+                unreachable[name] = time + 1000
+            }
         }
     }
 

@@ -36,7 +36,10 @@ public final class StoreLibrary: MachineLibrary {
             _ = fcntl(end, F_SETFD, FD_CLOEXEC)
         }
         ends = (pair[0], pair[1])
-        start("machines") { library in library.look() }
+        start("machines") { library in
+            library.look()
+            library.readLog()
+        }
         start("machine work") { library in library.carryOutNext() }
     }
 
@@ -50,7 +53,7 @@ public final class StoreLibrary: MachineLibrary {
         let (work, glance) = (work, glance)
         let thread = Thread { [weak self] in
             while true {
-                if name == "machines" { _ = glance.wait(timeout: .now() + 0.5) } else { work.wait() }
+                if name == "machines" { _ = glance.wait(timeout: .now() + 1) } else { work.wait() }
                 guard let self else { return }
                 step(self)
             }
@@ -130,7 +133,6 @@ public final class StoreLibrary: MachineLibrary {
         }
         // An empty home is worth a word too: then the list says so instead of looking on.
         if changed || !wasSeen.exchange(true, ordering: .relaxed) { wake() }
-        readLog()
     }
 
     private let wasSeen = Atomic<Bool>(false)
@@ -231,6 +233,9 @@ public final class StoreLibrary: MachineLibrary {
                 current = settings
             }
         case .group(let names, let group): for name in names { try store.edit(name) { (settings) throws(MachineError) in settings.group = group } }
+        case .trace(let name, let categories):
+            let client = try ControlClient(path: try store.entry(name).run?.socket ?? "", name: name)
+            _ = try client.ask("x-vitrine-trace", ["categories": .array(categories.map { .string($0) })])
         case .log, .cancel: break
         }
     }

@@ -5,6 +5,8 @@
 public struct TOMLLayout {
     public struct Entry {
         public var path: [String]
+        /// Offset of the key.
+        public var key: Int
         /// Bytes of the value, without blanks around it.
         public var value: Range<Int>
         /// Start of the line that the key is in.
@@ -110,14 +112,14 @@ public struct TOMLLayout {
     }
 
     private mutating func pair(_ prefix: [String], table: [String], inline: Bool, depth: Int) -> Bool {
-        let start = lineStart
+        let start = lineStart, keyStart = at
         guard let parts = key() else { return false }
         guard peek == UInt8(ascii: "=") else { return false }
         at += 1
         skipBlanks()
         let from = at
         guard value(prefix + parts, depth: depth) else { return false }
-        entries.append(Entry(path: prefix + parts, value: from..<at, lineStart: start, isInline: inline, table: table))
+        entries.append(Entry(path: prefix + parts, key: keyStart, value: from..<at, lineStart: start, isInline: inline, table: table))
         return true
     }
 

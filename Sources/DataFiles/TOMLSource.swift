@@ -16,10 +16,10 @@ public struct TOMLSource {
     public init(file: String, text: String) throws(DataError) {
         self.file = file
         // The library asserts what it has not checked; in a release build it goes on without knowing.
-        if let trap = TOMLLayout(Array(text.utf8)).trap {
-            let before = text.utf8.prefix(trap.offset)
-            throw DataError(
-                file: file, line: before.count { $0 == 0x0A } + 1, column: before.reversed().prefix { $0 != 0x0A }.count + 1, message: trap.message)
+        let layout = TOMLLayout(Array(text.utf8))
+        if let trap = layout.trap {
+            let place = TOMLSource.place(trap.offset, text)
+            throw DataError(file: file, line: place.line, column: place.column, message: trap.message)
         }
         do {
             root = try TOMLTable(string: text)
@@ -30,7 +30,23 @@ public struct TOMLSource {
         } catch {
             throw DataError(file: file, message: "is not TOML: \(error)")
         }
-        (places, order) = TOMLSource.scan(text)
+        var (places, order) = TOMLSource.scan(text)
+        for entry in layout.entries where entry.isInline {
+            for count in 1...entry.path.count {
+                let part = Array(entry.path.prefix(count)), name = part.joined(separator: "\0")
+                guard places[name] == nil else { continue }
+                places[name] = TOMLSource.place(entry.key, text)
+                order.append(part)
+            }
+        }
+        (self.places, self.order) = (places, order)
+    }
+
+    /// Of a byte.
+    private static func place(_ offset: Int, _ text: String) -> Place {
+        let before = text.utf8.prefix(offset)
+        let line = before.reversed().prefix { $0 != 0x0A }.reversed()
+        return Place(line: before.count { $0 == 0x0A } + 1, column: String(decoding: Array(line), as: UTF8.self).count + 1)
     }
 
     /// An error at a key.

@@ -118,6 +118,7 @@ public struct Action: Sendable {
         add(.follow, .log, "Follow", "Follow", "Shows new lines as they come."),
         add(.level, .log, "Level", "Level", "Hides lines below a level: error, warning, info, trace."),
         add(.component, .log, "Component…", "Component", "Shows the lines of one part of the machine only."),
+        add(.trace, .log, "Trace…", "Trace", "Events of parts of the running machine into its log, switched on and off at once.", verb: "log"),
         add(.run, .log, "Run…", "Run", "The log of this run or of an earlier one."),
         add(.search, .texts, "Search", "Search", "Goes to the next line that has a text."),
         add(.searchNext, .texts, "Search on", "Next", "The next line that has it."),

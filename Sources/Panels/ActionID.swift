@@ -71,6 +71,7 @@ public enum ActionID: String, CaseIterable, Sendable {
     case level = "log.level"
     case component = "log.component"
     case run = "log.run"
+    case trace = "log.trace"
     case search = "text.search"
     case searchNext = "text.search-next"
     case searchPrevious = "text.search-prev"

@@ -29,12 +29,31 @@ extension ConsoleModel {
         if let overlay {
             overlay.draw(in: area, border: border, shadow: shadow, linear: isLinear, on: &surface)
         } else if whichKey {
-            let entries = keymap.bindings("host").filter { $0.target != .nothing && isOffered($0) }
-                .map { (key: $0.label, title: describe($0).title) }
-            WhichKeyPanel(entries: entries, host: host.label).draw(in: area, border: border, shadow: shadow, on: &surface)
+            WhichKeyPanel(entries: hostEntries, host: host.label).draw(in: area, border: border, shadow: shadow, on: &surface)
             surface.cursor = nil
         }
         return surface
+    }
+
+    /// What may follow the host key; the consoles by number are one entry, and so are several keys for one command.
+    private var hostEntries: [(key: String, title: String)] {
+        var entries: [(key: String, title: String)] = [], numbers: [String] = []
+        for binding in keymap.bindings("host") where binding.target != .nothing && isOffered(binding) {
+            if case .action(let name) = binding.target, ActionID(rawValue: name)?.consoleIndex != nil {
+                numbers.append(binding.label)
+                continue
+            }
+            let title = describe(binding).title
+            if let i = entries.firstIndex(where: { $0.title == title }) {
+                entries[i].key += " " + binding.label
+            } else {
+                entries.append((binding.label, title))
+            }
+        }
+        if let first = numbers.first, let last = numbers.last {
+            entries.append((numbers.count == 1 ? first : "\(first)-\(last)", "Console by number"))
+        }
+        return entries
     }
 
     private var readingBar: HintBar {

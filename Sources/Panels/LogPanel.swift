@@ -29,6 +29,8 @@ public struct LogPanel: Equatable, Sendable {
     public private(set) var level = LogLevel.trace
     public private(set) var component: String?
     public var text = TextPanel()
+    /// Events that were switched on from here.
+    var traced: [String] = []
 
     public init(name: String) { self.name = name }
 

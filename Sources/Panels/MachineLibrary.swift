@@ -14,6 +14,8 @@ public enum LibraryRequest: Equatable, Sendable {
     /// Several machines at once.
     case group([String], to: String)
     case log(String, run: Int)
+    /// Only these events go into the log of a running machine.
+    case trace(String, [String])
     /// Stops what is under way.
     case cancel
 }

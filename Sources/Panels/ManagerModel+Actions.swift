@@ -56,6 +56,7 @@ extension ManagerModel {
             guard let panel = logPanel else { return }
             let items = [ListPanel.Item("everything", .manager(.component("")))] + panel.components.map { .init($0, .manager(.component($0))) }
             overlay = .list(ListPanel(title: "Component", hint: "Enter shows it alone  Esc closes", items: items))
+        case .trace: askTrace()
         case .run:
             guard let panel = logPanel, panel.runs > 1 else { return say("There is one run only.") }
             let items = (0..<panel.runs).map { ListPanel.Item($0 == 0 ? "this run, or the last" : "\($0) before", .manager(.logRun($0))) }
@@ -385,6 +386,16 @@ extension ManagerModel {
         pendingUndo += last.requests
         for request in last.requests { effects.append(.library(request)) }
         say("Undone: \(last.title).")
+    }
+
+    mutating func askTrace() {
+        guard let panel = logPanel, list.rows.contains(where: { $0.name == panel.name && $0.state.isAlive }) else {
+            return say("Only a running machine has events.")
+        }
+        let items = TraceCategory.allCases.map { category in
+            ListPanel.Item(category.name, key: panel.traced.contains(category.name) ? "on" : "off", .manager(.trace(category.name)))
+        }
+        overlay = .list(ListPanel(title: "Trace", hint: "Enter switches  Esc closes", items: items))
     }
 
     // MARK: Leaving

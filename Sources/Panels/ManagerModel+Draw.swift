@@ -255,7 +255,7 @@ extension ManagerModel {
             case .log:
                 [
                     .init("Text", items([.search, .searchNext, .searchPrevious, nil, .select, .copyText, .saveText, nil, .back])),
-                    .init("Show", items([.follow, .level, .component, .run])),
+                    .init("Show", items([.follow, .level, .component, .trace, .run])),
                     .init("Program", items([.help, .palette, .chooseTheme, .redraw, .suspend])),
                 ]
             }

@@ -46,11 +46,16 @@ extension ManagerModel {
         case .apply:
             guard let form else { return }
             effects.append(.library(.apply(form.name, form.settings, before: form.original)))
-            applyMedia(form)
         case .discard:
             form = nil
             screen = .machines
         case .component(let name): logPanel?.show(component: name.isEmpty ? nil : name)
+        case .trace(let name):
+            guard var panel = logPanel else { return }
+            if let i = panel.traced.firstIndex(of: name) { panel.traced.remove(at: i) } else { panel.traced.append(name) }
+            logPanel = panel
+            effects.append(.library(.trace(panel.name, panel.traced)))
+            askTrace()
         case .logRun(let run): if let name = logPanel?.name { effects.append(.library(.log(name, run: run))) }
         case .cancelWork:
             effects.append(.library(.cancel))
@@ -61,16 +66,14 @@ extension ManagerModel {
         }
     }
 
-    /// Media that were changed in the form of a running machine go to the machine too.
-    private mutating func applyMedia(_ form: SettingsPanel) {
-        guard form.isLive else { return }
-        let (old, new) = (form.original.run, form.settings.run)
-        let folder = list.rows.first { $0.name == form.name }?.folder ?? ""
+    /// Media that were changed in the settings of a running machine go into its drives too.
+    private mutating func changeMedia(_ name: String, from old: RunSettings, to new: RunSettings) {
+        guard let row = list.rows.first(where: { $0.name == name }), row.state.isAlive else { return }
         for (bay, before, after) in [(Bay.floppyA, old.floppy, new.floppy), (Bay.ide1Master, old.cdrom, new.cdrom)] where before != after {
             if let after {
-                effects.append(.post(form.name, .insert(bay, path: after.hasPrefix("/") ? after : folder + "/" + after)))
+                effects.append(.post(name, .insert(bay, path: after.hasPrefix("/") ? after : row.folder + "/" + after)))
             } else {
-                effects.append(.post(form.name, .eject(bay)))
+                effects.append(.post(name, .eject(bay)))
             }
         }
     }
@@ -112,6 +115,7 @@ extension ManagerModel {
             if current == name { current = new }
             note(Undo(title: "\(name) is called \(name) again", requests: [.rename(new, to: name)]), "\(name) is now \(new).", isUndo: request)
         case .apply(let name, let settings, let before):
+            changeMedia(name, from: before.run, to: settings.run)
             if screen == .form, form?.name == name {
                 form = nil
                 screen = .machines
@@ -128,7 +132,7 @@ extension ManagerModel {
         case .delete(let names): say(names.count == 1 ? "\(names[0]) is deleted." : "\(names.count) machines are deleted.")
         case .start(let names):
             if names.count == 1, opening == nil { say("\(names[0]) runs.") }
-        case .command, .log, .cancel: break
+        case .command, .log, .trace, .cancel: break
         }
     }
 

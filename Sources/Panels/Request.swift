@@ -55,6 +55,8 @@ public enum ManagerRequest: Equatable, Sendable {
     case discard
     case component(String)
     case logRun(Int)
+    /// Events of a part into the log, or no longer.
+    case trace(String)
     /// Stops what the progress dialog shows.
     case cancelWork
     /// A command from a text that was shown, to the clipboard.

@@ -141,7 +141,7 @@ public final class CannedLibrary: MachineLibrary {
                 }
             }
         case .log(let name, let run): return .log(name, run: run, runs: 2, lines: CannedLibrary.log, isMore: false)
-        case .cancel: break
+        case .trace, .cancel: break
         }
         return .done(request)
     }

@@ -73,6 +73,7 @@ final class VerbBench {
                     switch field.kind {
                     case .flag: field.get(settings) == "on" ? "off" : "on"
                     case .choice(let choices): choices.last?.value
+                    case .text where field.key == "debug.trace": "irq,pit"
                     case .text, .lines: "some 'text' \"here\""
                     case .date: "2001-02-03T04:05:06"
                     case .order: "nd"

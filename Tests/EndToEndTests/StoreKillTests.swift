@@ -5,7 +5,7 @@ import Testing
 /// Verbs on stored machines, killed at random moments: whoever looks next finds every machine as before or as after.
 /// `VITRINE_KILLS=200` sets the number of kills of each verb, `VITRINE_SEED` the sequence.
 @Suite("program · killed while it stores", .serialized) struct StoreKillTests {
-    static let count = ProcessInfo.processInfo.environment["VITRINE_KILLS"].flatMap { Int($0) } ?? 12
+    static let count = ProcessInfo.processInfo.environment["VITRINE_KILLS"].flatMap { Int($0) } ?? 6
 
     enum Work: String, CaseIterable { case create, clone, edit, rename, delete }
 

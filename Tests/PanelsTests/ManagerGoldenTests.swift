@@ -9,7 +9,7 @@ enum ManagerScene: String, CaseIterable, Sendable {
     case empty, machines, running, filter, menu, palette, help, clone, delete, group, powerOff, quit, sort, theme
     case wizard1, wizard2, wizard3, wizard4, wizard5, wizardProblem, command
     case form, formProblem, formDiff, formLive
-    case log, scrollback, console, progress, hostKey, failed
+    case log, scrollback, console, whichKey, progress, hostKey, failed
 
     func bench(_ size: Size, theme: String, linear: Bool = false) throws -> ManagerBench {
         var bench = try ManagerBench(self == .empty ? [] : CannedLibrary.sample, size: size, theme: theme, linear: linear, asksHostKey: self == .hostKey)
@@ -58,6 +58,10 @@ enum ManagerScene: String, CaseIterable, Sendable {
             bench.type("line 17")
             try bench.press("ret", "space", "down", "down")
         case .console: bench.select("DOS games", .open)
+        case .whichKey:
+            bench.select("DOS games", .open)
+            try bench.press("C-]")
+            bench.wait(2500)
         case .progress:
             bench.progress()
         case .failed:

@@ -1,4 +1,5 @@
 import CannedMachine
+import Foundation
 import Machine
 import Panels
 import Terminal
@@ -252,7 +253,9 @@ import Testing
         bench.type("/images/a.img")
         bench.run(.save)
         try bench.press("ret")
-        #expect(bench.posted.contains("DOS games: insert floppyA /images/a.img"))
+        #expect(bench.posted.last == "DOS games: insert floppyA /images/a.img")
+        bench.run(.undo)
+        #expect(bench.posted.last == "DOS games: eject floppyA")
     }
 
     @Test("leaving a changed form asks") func leave() throws {
@@ -323,6 +326,38 @@ import Testing
         try bench.press("ret")
         bench.run(.select, .copyText)
         #expect(bench.copied?.contains("Line 25 of the sample") == true)
+    }
+
+    @Test("trace events are switched on and off from the log of a running machine") func trace() throws {
+        var bench = try ManagerBench()
+        bench.select("DOS games", .log)
+        bench.run(.trace)
+        bench.type("fdc")
+        try bench.press("ret")
+        #expect(bench.library.asked.last == .trace("DOS games", ["fdc"]))
+        bench.type("fdc")
+        try bench.press("ret", "esc")
+        #expect(bench.library.asked.last == .trace("DOS games", []))
+    }
+
+    @Test("200 machines: how long a first picture and a key of the filter take") func many() throws {
+        let rows = (0..<200).map { CannedLibrary.row("machine \($0)", $0 % 2 == 0 ? "dos" : "linux-64", group: "g\($0 % 7)") }
+        let clock = ContinuousClock()
+        var bench: ManagerBench?
+        let first = try clock.measure {
+            bench = try ManagerBench(rows, size: Size(width: 160, height: 50))
+            _ = bench?.screen
+        }
+        var worst = Duration.zero
+        for scalar in "linux g3 7".unicodeScalars {
+            worst = max(worst, clock.measure {
+                if bench?.model.list.isFiltering != true { bench?.run(.filter) }
+                bench?.type(String(scalar))
+                _ = bench?.screen
+            })
+        }
+        #expect(bench?.model.list.shown.isEmpty == false)
+        FileHandle.standardError.write(Data("200 machines: first picture \(first), a key of the filter at most \(worst)\n".utf8))
     }
 
     @Test("the first run asks for the host key; a plain letter is refused") func hostKey() throws {

@@ -7,10 +7,12 @@ import Testing
 @Suite("tidy · menus and verbs") struct VerbTests {
     /// Verbs without a command in the menus, and why.
     static let alone: [String: String] = [
-        "run": "nothing is stored", "demo": "nothing is stored", "manager": "is the menus", "list": "the list of machines itself",
+        "run": "nothing is stored", "demo": "nothing is stored", "manager": "is the menus",
+        "list": "the list of machines itself",
         "show": "the details beside the list", "path": "the details beside the list", "os-types": "the wizard's lists",
         "disk create": "the wizard's disk", "disk info": "for files without a machine", "wait-for": "for scripts", "script": "for scripts",
-        "vbox": "the words of another program", "resume": "the same command as pause", "theme list": "the list of themes", "theme check": "for authors of themes",
+        "vbox": "the words of another program", "resume": "the same command as pause",
+        "theme list": "the list of themes", "theme check": "for authors of themes",
         "man": "help is in the program",
     ]
 

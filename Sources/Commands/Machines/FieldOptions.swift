@@ -7,6 +7,8 @@ import Machine
 struct FieldOptions: ParsableArguments, CustomReflectable {
     /// Texts by the setting's key, as `SettingField.set` takes them; empty: take it away.
     private(set) var given: [String: String] = [:]
+    /// Told by `validate`: what the decoder throws is an internal error to the parser.
+    private var problem: String?
 
     init() {}
 
@@ -71,23 +73,26 @@ struct FieldOptions: ParsableArguments, CustomReflectable {
             case .list:
                 let values = try container.decode(Option<[String]>.self, forKey: name).wrappedValue
                 guard !values.contains(where: { $0.isEmpty || $0.contains(where: \.isNewline) }) else {
-                    throw ValidationError("\(field.option) takes a value on one line.")
+                    problem = "\(field.option) takes a value on one line."
+                    continue
                 }
                 if !values.isEmpty { given[field.key] = values.joined(separator: "\n") }
             default:
                 if let value = try container.decode(Option<String?>.self, forKey: name).wrappedValue {
-                    guard !value.isEmpty else { throw ValidationError("\(field.option) has an empty value.") }
+                    if value.isEmpty { problem = "\(field.option) has an empty value." }
                     given[field.key] = value
                 }
             }
             guard field.isOptional else { continue }
             if try container.decode(Flag<Bool>.self, forKey: Name(FieldOptions.absence(field))).wrappedValue {
-                guard given[field.key] == nil else {
-                    throw ValidationError("\(field.option) and --no-\(FieldOptions.bare(field)) exclude each other.")
-                }
+                if given[field.key] != nil { problem = "\(field.option) and \(field.offOption) exclude each other." }
                 given[field.key] = ""
             }
         }
+    }
+
+    mutating func validate() throws {
+        if let problem { throw ValidationError(problem) }
     }
 
     var isEmpty: Bool { given.isEmpty }

@@ -40,6 +40,7 @@ extension PC {
             if piece.decrement { PC.reverse(&bytes, unit: piece.unit) }
             memory.write(piece.decrement ? piece.address &- Physical(used - min(piece.unit, used)) : piece.address, bytes)
         }
+        wires.trace(.dma, .burst, size: UInt16(truncatingIfNeeded: used), place: UInt32(channel), value: UInt64(base))
         chip(place.dma, DMA.self) { $0.finish(channel: channel, moved: used) }
         finish(position)
         return used

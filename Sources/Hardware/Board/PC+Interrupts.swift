@@ -108,7 +108,7 @@ extension PC {
     public func acknowledgeInterrupt() -> UInt8? {
         var vector = chip(place.lapics[current], LAPIC.self) { $0.acknowledge() }
         if vector == nil, intr >> UInt32(current) & 1 != 0 { vector = chip(place.pic, PIC.self) { $0.acknowledge() } }
-        if let vector {
+        if let vector, wires.tap != nil {
             wires.now = now()
             wires.trace(.irq, .acknowledge, size: UInt16(truncatingIfNeeded: current), value: UInt64(vector))
         }

@@ -53,7 +53,7 @@ public struct TextHistory {
 
     /// Lines that scrolled off and were not taken yet, blanks at their ends cut.
     private var lines: [[UInt16]] = []
-    /// Cells written since the last look at the screen.
+    /// Bytes written since the last look at the screen. A look is due at the earliest when a whole row may have changed.
     var written = 0
     /// The window's cell that was read last, nothing written since.
     var lastRead: Int?

@@ -3,7 +3,7 @@ import Primitives
 
 /// What trace events are about; the words that the user switches them on by.
 public enum TraceCategory: UInt8, CaseIterable, Sendable {
-    case io, irq, pit, kbd, fdc, ide, vga, pci
+    case io, irq, pit, kbd, fdc, ide, vga, pci, dma, rtc
 
     public var name: String { "\(self)" }
     public init?(name: String) {
@@ -32,6 +32,8 @@ public enum TraceCode: UInt8, Sendable {
     case driveCommand, drivePacket, driveReset
     case miscOutput, graphicsMode, dispiEnable
     case configRead, configWrite
+    case burst
+    case cmosWrite
 }
 
 /// One event, 32 bytes, as it lies in the ring.
@@ -75,6 +77,8 @@ public struct TraceEvent: Equatable, Sendable {
         case .dispiEnable: return "dispi enable=\(hex(value)) size=\(place >> 16)x\(place & 0xFFFF)"
         case .configRead: return "read function=\(place >> 11).\(place >> 8 & 7) offset=\(hex(place & 0xFF)) size=\(size) value=\(hex(value))"
         case .configWrite: return "write function=\(place >> 11).\(place >> 8 & 7) offset=\(hex(place & 0xFF)) size=\(size) value=\(hex(value))"
+        case .burst: return "burst channel=\(place) address=\(hex(value)) bytes=\(size)"
+        case .cmosWrite: return "write register=\(hex(place)) value=\(hex(value))"
         case nil: return "unknown code=\(code)"
         }
     }

@@ -78,6 +78,7 @@ public struct CMOSClock: Device {
             index = value & 0x7F
             nmiMasked = value & 0x80 != 0
         case 0x71:
+            wires.trace(.rtc, .cmosWrite, place: UInt32(index), value: UInt64(value))
             catchUp(wires.now)
             writeRegister(Int(index), value, wires.now)
             settle(&wires)

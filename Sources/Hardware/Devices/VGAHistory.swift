@@ -23,17 +23,17 @@ extension VGA {
         tap.text.lastRead = nil
         let columns = Int(crtc[1]) + 1
         let start = Int(crtc[0x0C]) << 8 | Int(crtc[0x0D])
-        if (cell &- start) & (VGA.windowCells - 1) < columns, tap.text.written >= columns / 2 {
+        if (cell &- start) & (VGA.windowCells - 1) < columns, tap.text.written >= 2 * columns {
             let pitch = Int(crtc[0x13]) * 2
             let distance = from.map { $0 - cell } ?? 0
             tap.text.look(textScreen(wires.memory), copying: pitch > 0 && distance > 0 && distance % pitch == 0 ? distance / pitch : nil)
         }
-        tap.text.written &+= max(1, size >> 1)
+        tap.text.written &+= size
     }
 
     /// The start address is about to change.
     func noteStart(_ wires: Wires) {
-        guard let tap = wires.tap, graphics[6] & 1 == 0, tap.text.written >= (Int(crtc[1]) + 1) / 2 else { return }
+        guard let tap = wires.tap, graphics[6] & 1 == 0, tap.text.written >= Int(crtc[1]) + 1 else { return }
         tap.text.look(textScreen(wires.memory), copying: nil)
     }
 

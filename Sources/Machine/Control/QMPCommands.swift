@@ -99,7 +99,12 @@ enum QMPCommands {
         QMPCommand("cont", changes: true) { call throws(QMPError) in try call.plain(.resume) },
         QMPCommand("system_reset", changes: true) { call throws(QMPError) in try call.plain(.reset) },
         QMPCommand("system_powerdown", changes: true) { call throws(QMPError) in try call.plain(.acpiPowerButton) },
-        QMPCommand("quit", changes: true) { call throws(QMPError) in try call.plain(.powerOff) },
+        QMPCommand("quit", changes: true) { call throws(QMPError) in
+            try call.arguments.finish()
+            // Answered before it ends.
+            call.machine.post(.powerOff)
+            return .done
+        },
         QMPCommand("send-key", changes: true) { call throws(QMPError) in
             let values = try call.arguments.array("keys"), hold = try call.arguments.optionalInteger("hold-time") ?? 100
             try call.arguments.finish()
@@ -225,8 +230,8 @@ extension QMPCall {
                 case "left", "right", "middle", "side", "extra":
                     let bit = UInt8(1) << UInt8(["left", "right", "middle", "side", "extra"].firstIndex(of: button) ?? 0)
                     buttons = down ? buttons | bit : buttons & ~bit
-                case "wheel-up": if down { move.wheel += 1 }
-                case "wheel-down": if down { move.wheel -= 1 }
+                case "wheel-up": if down { move.wheel -= 1 }
+                case "wheel-down": if down { move.wheel += 1 }
                 default: throw .generic("Invalid parameter '\(button)'")
                 }
             case "rel":

@@ -1,6 +1,6 @@
 /// An error in a reply: a class of QMP and one sentence.
 struct QMPError: Error, Equatable {
-    enum Kind: String { case generic = "GenericError", commandNotFound = "CommandNotFound", deviceNotFound = "DeviceNotFound", notActive = "DeviceNotActive" }
+    enum Kind: String { case generic = "GenericError", commandNotFound = "CommandNotFound", deviceNotFound = "DeviceNotFound" }
     var kind: Kind
     var sentence: String
 

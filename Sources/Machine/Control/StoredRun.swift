@@ -68,10 +68,11 @@ enum ControlPath {
 
     /// In the machine's folder, or where the path would be too long for the host in the user's run-time folder.
     /// - Throws: `.failed` when there is no safe place.
-    static func socket(folder: String, name: String) throws(MachineError) -> String {
+    static func socket(
+        folder: String, name: String, environment: [String: String] = ProcessInfo.processInfo.environment
+    ) throws(MachineError) -> String {
         let near = folder + "/" + fileName
         if near.utf8.count <= UnixSocket.longestPath { return near }
-        let environment = ProcessInfo.processInfo.environment
         let base: String
         if let runtime = environment["XDG_RUNTIME_DIR"], runtime.hasPrefix("/") {
             base = runtime + "/vitrine"

@@ -85,8 +85,9 @@ extension RunLoop {
         }
         logState(.off)
         log(.info, "VM", "The run is over: \(outcome.word), status \(outcome.exitStatus).")
-        log(.info, "Statistics", RunLoop.words("instructions \(report.instructions)", [("guest seconds", report.guestSeconds), ("host seconds", report.hostSeconds)]))
-        log(.info, "Statistics", RunLoop.words("next instruction at \(report.position)", [("processor seconds", report.cpuSeconds), ("MIPS", report.mips)]))
+        let times = [("guest seconds", report.guestSeconds), ("host seconds", report.hostSeconds), ("processor seconds", report.cpuSeconds)]
+        log(.info, "Statistics", RunLoop.words("instructions \(report.instructions)", times + [("MIPS", report.mips)]))
+        log(.info, "Statistics", "next instruction at \(report.position)")
         log(.info, "Statistics", "lines that scrolled off the screen \(machine.scrollback.end)")
     }
 

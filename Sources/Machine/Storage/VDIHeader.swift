@@ -33,7 +33,7 @@ struct VDIHeader: Equatable {
         guard head.count >= 0x1C8 else { throw .damaged("the file ends in its header") }
         func word(_ offset: Int) -> UInt64 { (0..<4).reduce(0) { $0 | UInt64(head[offset + $1]) << (8 * UInt64($1)) } }
         let version = word(0x44)
-        guard version >> 16 == 1 else { throw .notSupported("version \(version >> 16).\(version & 0xFFFF) of VDI") }
+        guard version >> 16 == 1 else { throw .notSupported("VDI \(version >> 16).\(version & 0xFFFF)") }
         let headerBytes = word(0x48)
         guard (0x180...0x10000).contains(headerBytes) else { throw .damaged("its header says that it has \(headerBytes) bytes") }
         switch word(0x4C) {

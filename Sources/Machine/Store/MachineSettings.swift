@@ -21,6 +21,8 @@ public struct MachineSettings: Equatable, Sendable {
         var stored = run
         // How the machine is shown is known when it is started.
         stored.headless = true
+        // The order waits for the kernel to be taken away: OS types bring one.
+        if stored.kernel != nil { stored.boot = [] }
         try stored.validate()
     }
 
@@ -29,6 +31,7 @@ public struct MachineSettings: Equatable, Sendable {
     public func resolved(in folder: String, name: String) -> RunSettings {
         var settings = mappingPaths { $0.hasPrefix("/") ? $0 : folder + "/" + $0 }.run
         settings.name = name
+        if settings.kernel != nil { settings.boot = [] }
         return settings
     }
 

@@ -41,7 +41,7 @@ import Testing
             scrollByCopying(size: size)
             rig.print("line \(number)", row: 24)
         }
-        #expect(lines().filter { !$0.isEmpty } == (0..<176).map { "line \($0)" } + [])
+        #expect(lines().filter { !$0.isEmpty } == (0..<175).map { "line \($0)" })
         #expect(lines().isEmpty)
     }
 
@@ -67,7 +67,9 @@ import Testing
         for number in 0..<600 {
             if start + 80 * 26 > 0x4000 {
                 // As Linux does it: what is shown goes back to the beginning of the window.
-                for cell in 0..<24 * 80 { rig.store(0xB8000 + Physical(cell * 2), rig.load(0xB8000 + Physical((start + 80 + cell) * 2), size: 2), size: 2) }
+                for cell in 0..<24 * 80 {
+                    rig.store(0xB8000 + Physical(cell * 2), rig.load(0xB8000 + Physical((start + 80 + cell) * 2), size: 2), size: 2)
+                }
                 start = 0
             } else {
                 start += 80
@@ -80,7 +82,7 @@ import Testing
                 rig.store(0xB8000 + Physical((start + 24 * 80 + column) * 2), 0x0700 | UInt64(byte), size: 2)
             }
         }
-        let wanted = (0..<576).map { alike ? "same" : "line \($0)" }
+        let wanted = (0..<575).map { alike ? "same" : "line \($0)" }
         #expect(lines().filter { !$0.isEmpty } == wanted)
     }
 
@@ -116,7 +118,8 @@ import Testing
             if Int.random(in: 0..<4, using: &random) == 0 {
                 rig.crtc(UInt8.random(in: 0..<25, using: &random), UInt8.random(in: 0...255, using: &random))
             }
-            rig.store(0xB8000 + Physical(Int.random(in: 0..<0x7FF8, using: &random)), UInt64.random(in: 0...0xFFFF, using: &random), size: [1, 2, 4, 8].randomElement(using: &random) ?? 1)
+            let at = 0xB8000 + Physical(Int.random(in: 0..<0x7FF8, using: &random)), value = UInt64.random(in: 0...0xFFFF, using: &random)
+            rig.store(at, value, size: [1, 2, 4, 8].randomElement(using: &random) ?? 1)
             _ = rig.load(0xB8000 + Physical(Int.random(in: 0..<0x7FF8, using: &random)), size: 2)
             rig.vga.settleText(tap, rig.memory, halted: Bool.random(using: &random))
         }

@@ -135,7 +135,9 @@ import Testing
 
     @Test("screendump writes PPM and PNG") func screendump() throws {
         try withTemporaryFolder { folder in
-            let client = try ServedMachine().client()
+            let served = try ServedMachine()
+        defer { withExtendedLifetime(served) {} }
+        let client = try served.client()
             try client.ask("screendump", ["filename": .string(folder + "/a.ppm")])
             #expect(try Data(contentsOf: URL(fileURLWithPath: folder + "/a.ppm")) == Data("P6\n1 1\n255\n".utf8) + Data([0x12, 0x34, 0x56]))
             try client.ask("screendump", ["filename": .string(folder + "/a.png"), "format": "png"])
@@ -161,7 +163,9 @@ import Testing
     }
 
     @Test("every command of the list is known, and each refuses an argument that it does not take") func commands() throws {
-        let client = try ServedMachine().client()
+        let served = try ServedMachine()
+        defer { withExtendedLifetime(served) {} }
+        let client = try served.client()
         let names = try client.ask("query-commands").array?.compactMap { $0["name"]?.string } ?? []
         let wanted = [
             "query-status", "stop", "cont", "system_reset", "system_powerdown", "quit", "send-key", "input-send-event", "screendump", "query-block",
@@ -171,6 +175,22 @@ import Testing
         #expect(try client.ask("query-cpus-fast").array?.count == 2)
         for name in names where name != "blockdev-change-medium" {
             #expect(throws: MachineError.self, "\(name)") { try client.ask(name, ["no-such-argument": 1]) }
+        }
+    }
+}
+
+@Suite("control socket · place") struct ControlPathTests {
+    @Test("a path that the host takes is in the machine's folder; a longer one in a folder that is the user's alone") func places() throws {
+        try withTemporaryFolder { folder in
+            #expect(try ControlPath.socket(folder: folder, name: "m", environment: [:]) == folder + "/control.sock")
+            let long = folder + "/" + String(repeating: "x", count: 120)
+            mkdir(long, 0o700)
+            let path = try ControlPath.socket(folder: long, name: "m", environment: ["XDG_RUNTIME_DIR": folder])
+            #expect(path.hasPrefix(folder + "/vitrine/") && path.utf8.count <= UnixSocket.longestPath)
+            var facts = stat()
+            #expect(stat(folder + "/vitrine", &facts) == 0 && facts.st_mode & 0o777 == 0o700)
+            chmod(folder + "/vitrine", 0o755)
+            #expect(throws: MachineError.self) { try ControlPath.socket(folder: long, name: "m", environment: ["XDG_RUNTIME_DIR": folder]) }
         }
     }
 }

@@ -50,6 +50,8 @@ final class ServedMachine {
             path: folder + "/control.sock", subject: ControlSubject(machine: machine, cpus: 2, log: log), silenceMilliseconds: silenceMilliseconds)
         server.start()
         machine.start()
+        let running = eventually { self.machine.view().state == .running }
+        guard running else { throw MachineError.failed("the machine does not start") }
     }
 
     deinit {

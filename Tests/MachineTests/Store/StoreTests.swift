@@ -167,6 +167,16 @@ private func expectError(_ kind: MachineError.Kind, _ part: String, _ body: () t
         }
     }
 
+    @Test("a kernel goes before the boot order that the OS type brought, and the order is kept") func kernelFirst() throws {
+        try withStore { store in
+            var settings = try #require(OSType.named("linux")).settings
+            settings.run.kernel = "/k"
+            let entry = try store.create("a", settings)
+            #expect(try entry.runSettings().boot.isEmpty)
+            #expect(try entry.checkedSettings().run.boot == [.cdrom, .disk])
+        }
+    }
+
     @Test("a home that cannot be made is one sentence") func noHome() throws {
         try withTemporaryFolder { folder in
             try write("", folder + "/file")

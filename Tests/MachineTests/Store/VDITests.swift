@@ -110,7 +110,7 @@ import Testing
     @Test(
         "a header that cannot be true is refused with what is wrong",
         arguments: [
-            (0x44, [2, 0, 0, 0], "version 0.2"), (0x44, [0, 0, 9, 0], "version 9.0"),
+            (0x44, [2, 0, 0, 0], "VDI 0.2 image"), (0x44, [0, 0, 9, 0], "VDI 9.0 image"),
             (0x48, [0, 0, 0, 0], "header says that it has 0 bytes"),
             (0x48, [0xFF, 0xFF, 0xFF, 0xFF], "header says"), (0x4C, [4, 0, 0, 0], "differencing VDI"),
             (0x4C, [9, 0, 0, 0], "no image type 9"),
