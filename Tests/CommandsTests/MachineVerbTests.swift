@@ -74,6 +74,7 @@ final class VerbBench {
                     case .flag: field.get(settings) == "on" ? "off" : "on"
                     case .choice(let choices): choices.last?.value
                     case .text where field.key == "debug.trace": "irq,pit"
+                    case .text where field.key == "debug.transcript": "/transcript 1"
                     case .text, .lines: "some 'text' \"here\""
                     case .date: "2001-02-03T04:05:06"
                     case .order: "nd"

@@ -3,7 +3,7 @@ import Machine
 import Testing
 
 /// Verbs on stored machines, killed at random moments: whoever looks next finds every machine as before or as after.
-/// `VITRINE_KILLS=200` sets the number of kills of each verb, `VITRINE_SEED` the sequence.
+/// `VITRINE_KILLS=200` sets the number of kills of each verb. The moments are random and not repeatable: the host's timing decides.
 @Suite("program · killed while it stores", .serialized) struct StoreKillTests {
     static let count = ProcessInfo.processInfo.environment["VITRINE_KILLS"].flatMap { Int($0) } ?? 6
 

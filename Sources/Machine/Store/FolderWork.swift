@@ -45,6 +45,12 @@ enum FolderWork {
 
     /// Removes a folder and all in it, never what links point to. The lock goes last: as long as it is there, others see who is at work.
     static func remove(_ folder: String) {
+        var facts = stat()
+        if lstat(folder, &facts) == 0, facts.st_mode & S_IFMT == S_IFLNK {
+            // A machine that lies elsewhere.
+            unlink(folder)
+            return
+        }
         for name in names(folder) where name != MachineLock.fileName { removeAny(folder + "/" + name) }
         unlink(folder + "/" + MachineLock.fileName)
         rmdir(folder)

@@ -4,6 +4,8 @@ import TOMLKit
 /// `machine.toml`: a machine's settings as a file that people edit.
 public struct MachineFile: Sendable {
     public static let name = "machine.toml"
+    /// Of a file that a person could have written.
+    static let maximumBytes = 1 << 20
 
     public internal(set) var text: String
     public internal(set) var settings: MachineSettings

@@ -1,5 +1,6 @@
 import DataFiles
 import Foundation
+import Hardware
 
 /// A disk that is made with a machine.
 public struct NewDisk: Equatable, Sendable {
@@ -67,7 +68,9 @@ extension MachineStore {
         } catch {
             throw .failed("\(error.description).")
         }
+        let live = try MachineStore.liveMedia(changes, after.resolved(in: folder, name: name), folder)
         try MachineStore.save(file, in: folder)
+        try live?.hand(over: name)
         return changes
     }
 
@@ -179,7 +182,44 @@ extension MachineStore {
         }
     }
 
+    /// Media that a running machine is given, or has to give back.
+    private struct LiveMedia {
+        var socket: String
+        var drives: [(bay: Bay, path: String?)]
+
+        /// - Throws: `.wrongPlace` when the machine does not answer or refuses; the settings are changed then, and hold from the next start on.
+        func hand(over name: String) throws(MachineError) {
+            let client = try ControlClient(path: socket, name: name)
+            for (bay, path) in drives {
+                let device = JSONValue.string(bay.qemuName)
+                if let path {
+                    try client.ask("blockdev-change-medium", ["device": device, "filename": .string(path)])
+                } else {
+                    try client.ask("eject", ["device": device])
+                }
+            }
+        }
+    }
+
+    /// nil: nothing to hand over, or nobody to take it.
+    /// - Throws: `.badInput` for a file that cannot be read; nothing has been changed.
+    private static func liveMedia(_ changes: [SettingChange], _ settings: RunSettings, _ folder: String) throws(MachineError) -> LiveMedia? {
+        guard MachineLock.isHeld(.run, of: folder), let record = RunRecord.read(folder), !record.socket.isEmpty else { return nil }
+        let all: [(key: String, bay: Bay, path: String?)] = [
+            ("storage.floppy", .floppyA, settings.floppy), ("storage.cdrom", .ide1Master, settings.cdrom),
+        ]
+        let changed = all.filter { drive in changes.contains { $0.field.key == drive.key } }
+        for case let path? in changed.map(\.path) where access(path, R_OK) != 0 {
+            throw .badInput("'\(path)' cannot be put into the drive: \(WholeFile.reason()).")
+        }
+        return changed.isEmpty ? nil : LiveMedia(socket: record.socket, drives: changed.map { ($0.bay, $0.path) })
+    }
+
     static func save(_ file: MachineFile, in folder: String) throws(MachineError) {
+        guard file.text.utf8.count <= MachineFile.maximumBytes else {
+            let limit = ByteSize.text(UInt64(MachineFile.maximumBytes))
+            throw .usage("The settings would have \(file.text.utf8.count) bytes, and at most \(limit) make sense; shorten the notes.")
+        }
         FolderWork.removeTemporaries(of: folder + "/" + MachineFile.name)
         try WholeFile.write(Array(file.text.utf8), to: folder + "/" + MachineFile.name, what: "machine's file")
         FolderWork.sync(folder)

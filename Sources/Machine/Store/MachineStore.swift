@@ -71,7 +71,7 @@ public struct MachineStore: Sendable {
         let path = folder + "/" + MachineFile.name
         let bytes: [UInt8]
         do throws(MachineError) {
-            bytes = try WholeFile.read(path, what: "file", limit: 1 << 20)
+            bytes = try WholeFile.read(path, what: "file", limit: MachineFile.maximumBytes)
         } catch {
             throw DataError(file: path, message: error.description)
         }

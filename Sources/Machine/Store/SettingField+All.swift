@@ -208,7 +208,7 @@ extension SettingField {
                     settings.run.debugConsoles = consoles
                 }),
             SettingField(
-                "debug.transcript", "Transcript", .text, option: "--transcript", optional: true,
+                "debug.transcript", "Transcript", .file(.output), option: "--transcript", optional: true,
                 help: "A file for the lines that scroll off the text screen; what is on the screen at the end follows.",
                 get: { $0.run.transcript ?? "" },
                 set: { text, settings throws(MachineError) in settings.run.transcript = text.isEmpty ? nil : text }),

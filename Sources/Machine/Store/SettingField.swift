@@ -33,7 +33,7 @@ public struct SettingField: Sendable, Identifiable {
     }
 
     /// What a file is for: says what a file browser should offer.
-    public enum FileRole: Sendable { case disk, floppy, cdrom, kernel, initrd, firmware }
+    public enum FileRole: Sendable { case disk, floppy, cdrom, kernel, initrd, firmware, output }
 
     public indirect enum Kind: Sendable {
         /// `on` or `off`.
