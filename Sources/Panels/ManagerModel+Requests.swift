@@ -66,18 +66,6 @@ extension ManagerModel {
         }
     }
 
-    /// Media that were changed in the settings of a running machine go into its drives too.
-    private mutating func changeMedia(_ name: String, from old: RunSettings, to new: RunSettings) {
-        guard let row = list.rows.first(where: { $0.name == name }), row.state.isAlive else { return }
-        for (bay, before, after) in [(Bay.floppyA, old.floppy, new.floppy), (Bay.ide1Master, old.cdrom, new.cdrom)] where before != after {
-            if let after {
-                effects.append(.post(name, .insert(bay, path: after.hasPrefix("/") ? after : row.folder + "/" + after)))
-            } else {
-                effects.append(.post(name, .eject(bay)))
-            }
-        }
-    }
-
     private mutating func leave(_ choice: QuitChoice) {
         let names = Set(list.rows.filter { $0.state.isAlive }.map(\.name))
         switch choice {
@@ -115,7 +103,7 @@ extension ManagerModel {
             if current == name { current = new }
             note(Undo(title: "\(name) is called \(name) again", requests: [.rename(new, to: name)]), "\(name) is now \(new).", isUndo: request)
         case .apply(let name, let settings, let before):
-            changeMedia(name, from: before.run, to: settings.run)
+            // Media of a running machine went into its drives with the settings.
             if screen == .form, form?.name == name {
                 form = nil
                 screen = .machines
