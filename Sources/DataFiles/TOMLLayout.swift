@@ -18,6 +18,8 @@ public struct TOMLLayout {
     }
     public struct Table {
         public var path: [String]
+        /// Of the header's bracket.
+        public var start: Int
         /// Behind the header's line.
         public var end: Int
     }
@@ -55,10 +57,11 @@ public struct TOMLLayout {
             switch byte {
             case UInt8(ascii: "#"), 0x0A, 0x0D: skipLine()
             case UInt8(ascii: "["):
+                let start = at
                 guard let path = header() else { return false }
                 prefix = path
                 skipLine()
-                tables.append(Table(path: path, end: at))
+                tables.append(Table(path: path, start: start, end: at))
             default:
                 guard pair(prefix, table: prefix, inline: false, depth: 0) else { return false }
                 skipLine()

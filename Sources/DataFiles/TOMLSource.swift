@@ -15,43 +15,68 @@ public struct TOMLSource {
     /// - Throws: the first thing that is not TOML, with its place.
     public init(file: String, text: String) throws(DataError) {
         self.file = file
+        let bytes = Array(text.utf8)
+        var walk = Walk(bytes: bytes)
         // The library asserts what it has not checked; in a release build it goes on without knowing.
-        let layout = TOMLLayout(Array(text.utf8))
+        let layout = TOMLLayout(bytes)
         if let trap = layout.trap {
-            let place = TOMLSource.place(trap.offset, text)
+            let place = walk.place(trap.offset)
             throw DataError(file: file, line: place.line, column: place.column, message: trap.message)
         }
         do {
             root = try TOMLTable(string: text)
         } catch let error as TOMLParseError {
             throw DataError(
-                file: file, line: Int(error.source.begin.line), column: Int(error.source.begin.column),
+                file: file, line: max(1, Int(error.source.begin.line)), column: max(1, Int(error.source.begin.column)),
                 message: TOMLSource.sentence(error.description))
         } catch {
-            throw DataError(file: file, message: "is not TOML: \(error)")
+            throw DataError(file: file, line: 1, column: 1, message: "is not TOML: \(error)")
         }
-        var (places, order) = TOMLSource.scan(text)
-        for entry in layout.entries where entry.isInline {
-            for count in 1...entry.path.count {
-                let part = Array(entry.path.prefix(count)), name = part.joined(separator: "\0")
+        let marks = layout.entries.map { ($0.key, $0.path) } + layout.tables.map { ($0.start, $0.path) }
+        var places: [String: Place] = [:], order: [[String]] = []
+        for (offset, path) in marks.sorted(by: { $0.0 < $1.0 }) where !path.isEmpty {
+            let place = walk.place(offset)
+            for count in 1...path.count {
+                let part = Array(path.prefix(count)), name = part.joined(separator: "\0")
                 guard places[name] == nil else { continue }
-                places[name] = TOMLSource.place(entry.key, text)
+                places[name] = place
                 order.append(part)
             }
         }
         (self.places, self.order) = (places, order)
     }
 
-    /// Of a byte.
-    private static func place(_ offset: Int, _ text: String) -> Place {
-        let before = text.utf8.prefix(offset)
-        let line = before.reversed().prefix { $0 != 0x0A }.reversed()
-        return Place(line: before.count { $0 == 0x0A } + 1, column: String(decoding: Array(line), as: UTF8.self).count + 1)
+    /// Lines and columns of offsets that ascend, in one pass.
+    private struct Walk {
+        let bytes: [UInt8]
+        var at = 0, line = 1, column = 1
+
+        init(bytes: [UInt8]) {
+            self.bytes = bytes
+            if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { at = 3 }
+        }
+
+        mutating func place(_ offset: Int) -> Place {
+            while at < offset {
+                if bytes[at] == 0x0A {
+                    (line, column) = (line + 1, 1)
+                } else if bytes[at] & 0xC0 != 0x80 {
+                    column += 1
+                }
+                at += 1
+            }
+            return Place(line: line, column: column)
+        }
     }
 
-    /// An error at a key.
+    /// An error at a key, or at the nearest table around it that has a place.
     public func error(_ path: [String], _ message: String) -> DataError {
-        let place = places[path.joined(separator: "\0")] ?? Place(line: 0, column: 0)
+        var place = Place(line: 1, column: 1)
+        for count in stride(from: path.count, to: 0, by: -1) {
+            guard let found = places[path.prefix(count).joined(separator: "\0")] else { continue }
+            place = found
+            break
+        }
         return DataError(file: file, line: place.line, column: place.column, message: message)
     }
 
@@ -76,101 +101,5 @@ public struct TOMLSource {
 
     private static func sentence(_ text: String) -> String {
         text.split(separator: "\n").first.map { String($0) } ?? "is not TOML"
-    }
-
-    /// Finds the keys at the beginning of lines and in inline tables' first level, by the grammar of TOML 1.0 in small:
-    /// table headers, bare, quoted and dotted keys; values that span lines are stepped over.
-    private static func scan(_ text: String) -> ([String: Place], [[String]]) {
-        var places: [String: Place] = [:]
-        var order: [[String]] = []
-        var prefix: [String] = []
-        var depth = 0
-        var longString: String?
-        // CR LF is one character.
-        let lines = text.split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" }
-        for (number, rawLine) in lines.enumerated() {
-            let line = Array(rawLine)
-            var i = 0
-            if let quote = longString {
-                if String(line).contains(quote) { longString = nil }
-                continue
-            }
-            while i < line.count, line[i] == " " || line[i] == "\t" { i += 1 }
-            if i >= line.count || line[i] == "#" { continue }
-            if depth == 0 {
-                let start = i
-                let isHeader = line[i] == "["
-                while isHeader, i < line.count, line[i] == "[" { i += 1 }
-                guard let (parts, next) = key(line, i) else { continue }
-                i = next
-                let path = isHeader ? parts : prefix + parts
-                if isHeader { prefix = parts }
-                for n in 1...path.count {
-                    let part = Array(path.prefix(n))
-                    let name = part.joined(separator: "\0")
-                    if places[name] == nil {
-                        places[name] = Place(line: number + 1, column: start + 1)
-                        order.append(part)
-                    }
-                }
-                if isHeader { continue }
-            }
-            // The rest of the line: strings hide brackets; arrays may go on in the next line.
-            while i < line.count {
-                let c = line[i]
-                if c == "#" { break }
-                if c == "\"" || c == "'" {
-                    let triple = String(repeating: c, count: 3)
-                    if line.count >= i + 3, String(line[i..<i + 3]) == triple {
-                        let rest = String(line[(i + 3)...])
-                        if let close = rest.firstRange(of: triple) {
-                            i += 6 + rest.distance(from: rest.startIndex, to: close.lowerBound)
-                            continue
-                        }
-                        longString = triple
-                        break
-                    }
-                    i += 1
-                    while i < line.count, line[i] != c { i += line[i] == "\\" && c == "\"" ? 2 : 1 }
-                } else if c == "[" {
-                    depth += 1
-                } else if c == "]" {
-                    depth -= 1
-                }
-                i += 1
-            }
-        }
-        return (places, order)
-    }
-
-    /// A dotted key from `start`; the index after it.
-    private static func key(_ line: [Character], _ start: Int) -> ([String], Int)? {
-        var parts: [String] = []
-        var i = start
-        while i < line.count {
-            while i < line.count, line[i] == " " || line[i] == "\t" { i += 1 }
-            guard i < line.count else { break }
-            var part = ""
-            if line[i] == "\"" || line[i] == "'" {
-                let quote = line[i]
-                i += 1
-                while i < line.count, line[i] != quote {
-                    if line[i] == "\\", quote == "\"", i + 1 < line.count { i += 1 }
-                    part.append(line[i])
-                    i += 1
-                }
-                i += 1
-            } else {
-                while i < line.count, line[i].isLetter || line[i].isNumber || line[i] == "_" || line[i] == "-" {
-                    part.append(line[i])
-                    i += 1
-                }
-                if part.isEmpty { return nil }
-            }
-            parts.append(part)
-            while i < line.count, line[i] == " " || line[i] == "\t" { i += 1 }
-            if i < line.count, line[i] == "." { i += 1 } else { break }
-        }
-        return parts.isEmpty ? nil : (parts, i)
     }
 }
