@@ -9,8 +9,9 @@ struct VectorHostTests {
     /// What the host cannot be asked: its own system state, random numbers.
     static let guestOnly: Set<VectorAction> = [.rdrand, .xgetbv, .xsetbv, .xsave, .xrstor]
 
-    /// Times the usual number of rounds; a seed of its own for the random operands.
+    /// Of the random operands; nil: the encoder's own.
     static let seed = ProcessInfo.processInfo.environment["VITRINE_VECTOR_SEED"].flatMap { UInt64($0) }
+    /// Times the usual number of rounds.
     static let factor = ProcessInfo.processInfo.environment["VITRINE_VECTOR_ROUNDS"].flatMap { Int($0) } ?? 1
 
     private func compare(_ rounds: Int, unmasked: Bool = false, aligned: Bool = true, _ wanted: (VectorEncoder.Form) -> Bool) throws {

@@ -27,8 +27,7 @@ import Primitives
 public struct VGA: PCIFunction {
     public static let name = "vga"
     public static var address: (device: Int, function: Int) { (2, 0) }
-    /// Size of video memory, in bytes.
-    /// Powers of two, as the framebuffer's base address decodes them.
+    /// How much video memory there may be: powers of two, as the framebuffer's base address decodes them.
     public static let memorySizesMiB = [1, 2, 4, 8, 16]
     /// Size of the expansion ROM window, in bytes.
     public static let romBytes = 64 << 10

@@ -125,16 +125,7 @@ public final class RunSession: Sendable {
     private static func script(_ settings: RunSettings) throws(MachineError) -> ScriptRunner? {
         guard let path = settings.script else { return nil }
         let name = path == "-" ? "standard input" : path
-        let bytes: [UInt8]
-        if path == "-" {
-            guard let all = WholeFile.readAll(STDIN_FILENO, limit: 1 << 24) else {
-                throw .badInput("The script on standard input cannot be read: \(WholeFile.reason()).")
-            }
-            bytes = all
-        } else {
-            bytes = try WholeFile.read(path, what: "script", limit: 1 << 24)
-        }
-        guard let text = String(validating: bytes, as: UTF8.self) else { throw .usage("\(name) is not a script: it is not UTF-8 text.") }
+        let text = try Script.read(path, limit: 1 << 24)
         return ScriptRunner(try Script(text, name: name), name: name)
     }
 

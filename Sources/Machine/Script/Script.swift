@@ -87,16 +87,17 @@ public struct Script: Sendable {
     }
 
     /// The text of a script file; `-` is standard input.
+    /// - Parameter limit: in bytes; what goes over a control socket must fit in one of its commands.
     /// - Throws: `.badInput` when it cannot be read, `.usage` when it is not text.
-    public static func read(_ path: String) throws(MachineError) -> String {
+    public static func read(_ path: String, limit: Int = 1 << 19) throws(MachineError) -> String {
         let bytes: [UInt8]
         if path == "-" {
-            guard let all = WholeFile.readAll(STDIN_FILENO, limit: 1 << 19) else {
+            guard let all = WholeFile.readAll(STDIN_FILENO, limit: limit) else {
                 throw .badInput("The script on standard input cannot be read: \(WholeFile.reason()).")
             }
             bytes = all
         } else {
-            bytes = try WholeFile.read(path, what: "script", limit: 1 << 19)
+            bytes = try WholeFile.read(path, what: "script", limit: limit)
         }
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw .usage("\(path == "-" ? "standard input" : path) is not a script: it is not UTF-8 text.")
