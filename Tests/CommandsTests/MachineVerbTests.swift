@@ -188,8 +188,8 @@ final class VerbBench {
     @Test("rename, clone, path and os-types print text or JSON") func others() throws {
         try bench { (bench: VerbBench) throws in
             _ = bench.run("create", "a", "--disk-size", "8M")
-            #expect(bench.run("rename", "a", "b").out == "The machine 'a' is called 'b' now.\n")
-            #expect(bench.run("clone", "b", "c").out == "The copy 'c' is in '\(bench.home)/c'.\n")
+            #expect(bench.run("rename", "a", "b") == (0, "The machine 'a' is called 'b' now.\n", ""))
+            #expect(bench.run("clone", "b", "c") == (0, "The copy 'c' is in '\(bench.home)/c'.\n", ""))
             #expect((try bench.json("clone", "b", "d") as? [String: Any])?["name"] as? String == "d")
             #expect(bench.run("path", "c").out == "\(bench.home)/c\n")
             #expect((try bench.json("path", "c") as? [String: Any])?["path"] as? String == "\(bench.home)/c")

@@ -30,7 +30,7 @@ final class HostFile {
             close(opened)
             throw .cannotOpen(path: path, reason: HostFile.reason(code))
         }
-        guard HostFile.lock(opened, exclusive: writable) else {
+        guard HostFile.lock(opened, writable ? F_WRLCK : F_RDLCK) else {
             close(opened)
             throw .locked(path: path)
         }
@@ -53,7 +53,11 @@ final class HostFile {
         (path, writable, descriptor, bytes) = (directory, true, opened, scratchBytes)
     }
 
-    deinit { close(descriptor) }
+    deinit {
+        // As in `MachineLock`: a process that is just being started may have a copy of the descriptor.
+        _ = HostFile.lock(descriptor, F_UNLCK)
+        close(descriptor)
+    }
 
     private static var scratchDirectory: String {
         if let named = getenv("TMPDIR"), named.pointee != 0 { return String(cString: named) }
@@ -61,9 +65,9 @@ final class HostFile {
     }
 
     /// - Returns: false when somebody else holds the file.
-    private static func lock(_ descriptor: Int32, exclusive: Bool) -> Bool {
+    private static func lock(_ descriptor: Int32, _ type: Int32) -> Bool {
         var request = flock()
-        request.l_type = Int16(exclusive ? F_WRLCK : F_RDLCK)
+        request.l_type = Int16(type)
         request.l_whence = Int16(SEEK_SET)
         let setOpenFileLock: Int32 = 37  // F_OFD_SETLK, fcntl(2); visible in C only with _GNU_SOURCE
         if fcntl(descriptor, setOpenFileLock, &request) == 0 { return true }

@@ -15,7 +15,14 @@ public final class MachineLock: Sendable {
 
     private init(_ descriptor: Int32) { self.descriptor = descriptor }
 
-    deinit { close(descriptor) }
+    deinit {
+        // Unlocked by name: a process that is just being started has a copy of every descriptor until it becomes its program,
+        // and the lock would live as long as that copy.
+        var request = MachineLock.request(.run, F_UNLCK)
+        request.l_len = 0
+        _ = fcntl(descriptor, 37, &request)  // F_OFD_SETLK
+        close(descriptor)
+    }
 
     /// - Parameter shared: others may hold it shared too.
     /// - Throws: `.wrongPlace` when somebody else holds it; `.failed` when the file system refuses.
