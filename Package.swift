@@ -18,9 +18,10 @@ let package = Package(
         .target(name: "Primitives", swiftSettings: fast),
         .target(name: "CPU", dependencies: ["Primitives"], swiftSettings: fast),
         .target(name: "Hardware", dependencies: ["CPU", "Primitives"], swiftSettings: fast),
+        .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
         .target(
             name: "Machine",
-            dependencies: ["DataFiles", "Hardware", "CPU", "Primitives", .product(name: "TOMLKit", package: "TOMLKit")]),
+            dependencies: ["CZstd", "DataFiles", "Hardware", "CPU", "Primitives", .product(name: "TOMLKit", package: "TOMLKit")]),
         .target(name: "DataFiles", dependencies: [.product(name: "TOMLKit", package: "TOMLKit")]),
         .systemLibrary(name: "CNcursesW", providers: [.apt(["libncurses-dev"])]),
         .target(

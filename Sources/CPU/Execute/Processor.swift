@@ -29,11 +29,11 @@ public final class Processor {
     public var yieldsOnPause = false
     private var paused = false
 
-    private let filled: UnsafeMutablePointer<UInt16>
-    private var filledCount = 0
-    private var filledOverflow = false
-    private static let filledCapacity = 1024
-    private let globalSlots: UnsafeMutablePointer<Bool>
+    let filled: UnsafeMutablePointer<UInt16>
+    var filledCount = 0
+    var filledOverflow = false
+    static let filledCapacity = 1024
+    let globalSlots: UnsafeMutablePointer<Bool>
     /// One bit for each linear page modulo 4096 that the jump cache may lead to, since the last flush of everything.
     private let jumpPages: UnsafeMutablePointer<UInt64>
     private static let jumpPageMask = 4095

@@ -45,7 +45,7 @@ public final class GuestMemory {
     public let base: UnsafeMutableRawPointer
     public let arenaBytes: Int
     private var allocated: Int
-    private let descriptor: Int32
+    let descriptor: Int32
 
     /// RAM: arena offset 0.
     public let ram: Block
@@ -53,12 +53,16 @@ public final class GuestMemory {
     /// Per arena page: bit n set = some processor has decoded code of bytes 64n…64n+63.
     let codeGranules: UnsafeMutablePointer<UInt64>
     /// The processors whose caches depend on this memory.
-    private var processors: [Attached] = []
+    private(set) var processors: [Attached] = []
     /// A processor detaches itself before it goes away.
-    private struct Attached { unowned(unsafe) let processor: Processor }
+    struct Attached { unowned(unsafe) let processor: Processor }
 
     private var low = [Page](repeating: Page(read: -1, write: -1), count: 256)  // first MiB by 4 KiB pages
     private var windows: [Window] = []
+    /// While a capture is under way: by arena page, whether it has yet to be taken. See `GuestMemory+Capture`.
+    var uncaptured: UnsafeMutablePointer<Bool>?
+    var capture = Capture()
+
     /// False: address bit 20 is forced to 0.
     public private(set) var a20 = true
 
@@ -87,6 +91,7 @@ public final class GuestMemory {
         munmap(base, arenaBytes)
         close(descriptor)
         codeGranules.deallocate()
+        uncaptured?.deallocate()
     }
 
     /// `memfd_create` is not visible through the Glibc module (it wants _GNU_SOURCE).
@@ -268,6 +273,7 @@ public final class GuestMemory {
         while at < end {
             let chunk = min(end - at, 4096 - (at & 0xFFF))
             if codeGranules[at >> 12] != 0 { for attached in processors { attached.processor.blocks.invalidate(at, chunk) } }
+            if let uncaptured, uncaptured[at >> 12] { take(at >> 12) }
             at += chunk
         }
     }

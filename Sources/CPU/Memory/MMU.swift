@@ -89,6 +89,7 @@ extension Core {
             let host = e.addend &+ UInt(truncatingIfNeeded: address)
             let memory = t.pointee.processor.memory
             memory.willWrite(Int(host &- UInt(bitPattern: memory.base)), bytes)
+            if memory.uncaptured != nil { quickenStores(address, memory) }
             let p = UnsafeMutableRawPointer(bitPattern: host).unsafelyUnwrapped
             switch bytes {
             case 1: p.storeBytes(of: UInt8(truncatingIfNeeded: value), as: UInt8.self)
@@ -208,7 +209,7 @@ extension Core {
             if found.executable { slot.pointee.execute = page }
         }
         if target.write >= 0 && found.writable && found.dirty && (access == .write || same) {
-            slot.pointee.write = page | mark | (memory.codeGranules[target.write &>> 12] != 0 ? 2 : 0)
+            slot.pointee.write = page | mark | (memory.storesAreSlow(target.write &>> 12) ? 2 : 0)
         }
         return PageAccess(addend: addend, physical: found.physical)
     }

@@ -22,6 +22,15 @@ public protocol Engine: AnyObject {
     /// `run` returns at the next instruction boundary.
     func requestExit()
     func digest(into digest: inout Digest)
+    /// For saved state; nil: it has none.
+    var saved: ProcessorState? { get }
+    /// - Throws: the field that cannot be; nothing has changed then.
+    func restore(_ saved: ProcessorState) throws(ProcessorStateError)
+}
+
+extension Engine {
+    public var saved: ProcessorState? { nil }
+    public func restore(_ saved: ProcessorState) throws(ProcessorStateError) { throw ProcessorStateError(field: "processor") }
 }
 
 extension Processor: Engine {}

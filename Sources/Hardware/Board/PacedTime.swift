@@ -12,6 +12,11 @@ struct PacedTime: Equatable, Sendable {
     /// Instructions retired then.
     private var retired: UInt64 = 0
 
+    init() {}
+
+    /// Goes on from a saved moment.
+    init(time: Nanoseconds, retired: UInt64) { (self.time, self.retired) = (time, retired) }
+
     /// Nanoseconds for each instruction at most: 60 MIPS when on time …
     private static let pace: UInt64 = 16
     /// … and one more for each 4 ms behind.

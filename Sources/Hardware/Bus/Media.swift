@@ -56,4 +56,10 @@ public struct MediaBays {
             generation[bay.rawValue] &+= 1
         }
     }
+
+    /// Another way to the same contents: the guest does not notice.
+    public mutating func replace(_ bay: Bay, with medium: (any Medium)?) { slots[bay.rawValue] = medium }
+
+    /// The counts of a saved machine whose media are in again.
+    mutating func restore(generation saved: [UInt32]) { for (bay, count) in zip(generation.indices, saved) { generation[bay] = count } }
 }

@@ -3,7 +3,7 @@ import Hardware
 /// Which keys the guest's layout wants for a character.
 public struct KeyboardLayout: Sendable {
     /// One key with its modifiers.
-    public struct Keystroke: Equatable, Sendable {
+    public struct Keystroke: Codable, Equatable, Sendable {
         public var key: PCKey
         public var shift = false
         public var altGr = false

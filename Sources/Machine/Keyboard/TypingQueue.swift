@@ -6,7 +6,7 @@ import Primitives
 /// Every make and break goes out alone: when the keyboard has nothing left to deliver (`ready`) and at least `gap` of guest
 /// time after the one before. Nothing here knows the host's time, so a script types the same way in every run.
 public struct TypingQueue: Sendable {
-    public struct Event: Equatable, Sendable {
+    public struct Event: Codable, Equatable, Sendable {
         public var key: PCKey
         public var down: Bool
     }
@@ -14,9 +14,32 @@ public struct TypingQueue: Sendable {
     /// Between two events, in nanoseconds of guest time. The PC keyboard itself needs about 1 ms for a scan code on its wire.
     public static let gap: Nanoseconds = 2_000_000
 
-    private struct Item {
+    struct Item: Codable, Sendable {
         var stroke: KeyboardLayout.Keystroke?
         var chord: [PCKey] = []
+    }
+
+    /// What is being typed, for saved state.
+    struct Saved: Codable, Sendable {
+        var items: [Item]
+        /// Of the item under way, and how many have gone out.
+        var events: [Event]
+        var nextEvent: Int
+        var earliest: Nanoseconds
+        var left: Int, total: Int
+    }
+
+    var saved: Saved {
+        Saved(items: Array(items[min(next, items.count)...]), events: events, nextEvent: nextEvent, earliest: earliest, left: left, total: total)
+    }
+
+    /// Goes on with what was being typed. A count that cannot be leaves the queue empty.
+    mutating func restore(_ saved: Saved) {
+        self = TypingQueue(layout: layout)
+        let underWay = saved.nextEvent < saved.events.count ? 1 : 0
+        guard (0...saved.events.count).contains(saved.nextEvent), saved.left == saved.items.count + underWay else { return }
+        (items, events, nextEvent, earliest) = (saved.items, saved.events, saved.nextEvent, saved.earliest)
+        (left, total) = (saved.left, max(saved.left, saved.total))
     }
 
     public let layout: KeyboardLayout

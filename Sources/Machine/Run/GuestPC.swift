@@ -52,12 +52,21 @@ public protocol GuestPC: AnyObject {
     func settleText(halted: Bool)
     /// Of all processors, for people.
     var registers: String { get }
+    /// For saved state; nil: there is none.
+    var savedBoard: BoardState? { get }
+    /// - Throws: what does not fit; nothing has changed then.
+    func goOn(from state: BoardState) throws(BoardStateError)
 }
 
 extension GuestPC {
     public var tap: BoardTap? { nil }
     public func settleText(halted: Bool) {}
     public var registers: String { "" }
+    public var savedBoard: BoardState? { nil }
+    public func goOn(from state: BoardState) throws(BoardStateError) { throw BoardStateError("it cannot be restored") }
 }
 
-extension PC: GuestPC {}
+extension PC: GuestPC {
+    public var savedBoard: BoardState? { state }
+    public func goOn(from state: BoardState) throws(BoardStateError) { try restore(state) }
+}

@@ -53,6 +53,16 @@ public final class HostClock: Sendable {
         }
     }
 
+    /// The guest's clock shows `time` now, and goes on from there.
+    public func set(_ time: Nanoseconds) {
+        state.withLock { state in
+            let now = elapsed
+            state.last = time
+            state.hidden = now &- time
+            if state.pausedAt != nil { state.pausedAt = now }
+        }
+    }
+
     /// The guest slept in a halt up to `time`: that is not lateness.
     public func slept(until time: Nanoseconds) {
         state.withLock { state in

@@ -79,7 +79,7 @@ extension RunLoop {
     private var scene: ScriptRunner.Scene {
         ScriptRunner.Scene(
             guestTime: guestTime, limitTime: isVirtual ? guestTime : hostElapsed, frame: frame, frameGeneration: frameGeneration,
-            typingLeft: typing.left)
+            typingLeft: typing.left, instructions: pc.retired)
     }
 
     func stepScript() {
@@ -113,6 +113,8 @@ extension RunLoop {
                     result = attempt { () throws(MachineError) in
                         try WholeFile.write(Array(pc.textFrame().text.utf8), to: job.place(path), what: "screen text")
                     }
+                case .save(let path): result = attempt { () throws(MachineError) in try save(to: job.place(path)) }
+                case .restore(let path): result = attempt { () throws(MachineError) in try restore(from: job.place(path)) }
                 case .screenshot(let path):
                     result = attempt { () throws(MachineError) in try ScreenshotFile.write(pc.pixels(), to: job.place(path)) }
                 default: result = attempt { () throws(MachineError) in try perform(action) }
@@ -142,6 +144,8 @@ extension RunLoop {
         case .keys(let chords): for chord in chords { typing.append(chord: chord) }
         case .screen(let path): try WholeFile.write(Array(pc.textFrame().text.utf8), to: path, what: "screen text")
         case .screenshot(let path): try ScreenshotFile.write(pc.pixels(), to: path)
+        case .save(let path): try save(to: path)
+        case .restore(let path): try restore(from: path)
         case .stop: outcome = .scriptStopped
         case .fail(let sentence):
             let screen = ScreenText.report(pc.textFrame())

@@ -72,6 +72,7 @@ final class RunLoop {
         }
         logState(.running)
         setTrace(parts.trace)
+        if let restored = parts.restored { goOn(with: restored) }
         while outcome == nil { turn() }
         return end()
     }
@@ -112,6 +113,9 @@ final class RunLoop {
     private func budget() -> Int64 {
         var budget = isVirtual ? Int64(RunLoop.quantum - pc.retired % RunLoop.quantum) : slice
         if let limit = parts.maxInstructions { budget = min(budget, Int64(clamping: limit &- pc.retired)) }
+        for goal in [parts.script?.nextInstruction] + jobs.map(\.script.nextInstruction) {
+            if let goal, goal > pc.retired { budget = min(budget, Int64(clamping: goal - pc.retired)) }
+        }
         return max(1, budget)
     }
 

@@ -238,6 +238,10 @@ struct RunParts {
     /// For `insert`.
     var openMedium: ((Bay, String) throws(MachineError) -> any Medium)?
     var media: [Bay: String] = [:]
+    /// The machine goes on from saved state: what surrounded the board then.
+    var restored: StateValue?
+    /// What is written into state files about it.
+    var cpus = 1
     /// So many random bytes of the host.
     var entropy: @Sendable (Int) -> [UInt8] = { count in
         var source = SystemRandomNumberGenerator()

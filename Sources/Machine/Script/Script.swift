@@ -25,6 +25,11 @@ public struct Script: Sendable {
         case wait(seconds: Double)
         /// What the guest should give back.
         case balloon(mib: Int)
+        /// Saved state to a file, and from one.
+        case save(path: String)
+        case restore(path: String)
+        /// Until so many instructions have retired since power-on, exactly.
+        case waitInstructions(UInt64)
         case stop
 
         /// Adds to what is being typed or sent, and so need not wait for it.
@@ -151,13 +156,18 @@ public struct Script: Sendable {
         case "wait":
             guard let seconds = time(argument) else { throw .usage("'wait' needs a number of seconds, not '\(argument)'.") }
             return .wait(seconds: seconds)
+        case "save": return .save(path: try file(argument, command: "save"))
+        case "restore": return .restore(path: try file(argument, command: "restore"))
+        case "wait-instructions":
+            guard let count = UInt64(argument) else { throw .usage("'wait-instructions' needs a number of instructions, not '\(argument)'.") }
+            return .waitInstructions(count)
         case "stop":
             guard argument.isEmpty else { throw .usage("'stop' takes nothing, but '\(argument)' follows.") }
             return .stop
         default:
             throw .usage(
                 "'\(name)' is not a command; there are wait-for, wait-for-serial, wait-for-console, type, type-serial, type-console, "
-                    + "keys, screen, screenshot, balloon, wait and stop."
+                    + "keys, screen, screenshot, balloon, save, restore, wait, wait-instructions and stop."
             )
         }
     }

@@ -20,6 +20,8 @@ struct ScriptRunner {
         var frameGeneration: UInt64
         /// Keystrokes on their way.
         var typingLeft: Int
+        /// Retired since power-on.
+        var instructions: UInt64 = 0
     }
     /// What the run loop has to do for the script.
     enum Action {
@@ -29,6 +31,8 @@ struct ScriptRunner {
         case keys([KeyChord])
         case screen(path: String)
         case screenshot(path: String)
+        case save(path: String)
+        case restore(path: String)
         case stop
         case fail(String)
     }
@@ -75,6 +79,12 @@ struct ScriptRunner {
         }
     }
 
+    /// A slice must not go beyond it.
+    var nextInstruction: UInt64? {
+        guard index < steps.count, case .waitInstructions(let count) = steps[index].command else { return nil }
+        return count
+    }
+
     /// Runs steps until one has to wait; returns what is to be done, in order. After `.stop` and `.fail` nothing follows.
     mutating func advance(_ scene: Scene) -> [Action] {
         var actions: [Action] = []
@@ -118,6 +128,14 @@ struct ScriptRunner {
             case .balloon(let mib): actions.append(.balloon(mib: mib))
             case .screen(let path): actions.append(.screen(path: path))
             case .screenshot(let path): actions.append(.screenshot(path: path))
+            case .save(let path): actions.append(.save(path: path))
+            case .restore(let path):
+                // What follows is about the machine as it is then.
+                actions.append(.restore(path: path))
+                index += 1
+                began = nil
+                return actions
+            case .waitInstructions(let count): guard scene.instructions >= count else { return actions }
             case .stop: return actions + [.stop]
             }
             index += 1
