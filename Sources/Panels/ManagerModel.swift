@@ -303,6 +303,7 @@ public struct ManagerModel: Sendable {
         switch outcome {
         case .poweredOff: "\(name) has switched itself off."
         case .poweredOffByUser: "\(name) is off."
+        case .saved: "The state of \(name) is saved."
         case .guru(let sentence): "\(name) is stuck: \(sentence)"
         case .refused(let sentence), .failed(let sentence): "\(name): \(sentence)"
         case .timeout: "\(name) has reached its time limit."

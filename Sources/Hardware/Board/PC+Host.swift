@@ -65,6 +65,9 @@ extension PC {
         }
     }
 
+    /// Another way to the same medium: the guest does not notice.
+    public func replace(_ bay: Bay, with medium: any Medium) { wires.media.replace(bay, with: medium) }
+
     // MARK: Output
 
     /// Who is told what the board does. Set before the first instruction.

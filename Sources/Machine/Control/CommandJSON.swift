@@ -20,6 +20,7 @@ extension MachineCommand {
         case .acpiPowerButton: ["command": "acpi-power-button"]
         case .balloon(let mib): ["command": "balloon", "mib": .integer(Int64(mib))]
         case .powerOff: ["command": "power-off"]
+        case .saveState: ["command": "save-state"]
         case .eject(let bay): ["command": "eject", "bay": .string("\(bay)")]
         case .insert(let bay, let path): ["command": "insert", "bay": .string("\(bay)"), "path": .string(path)]
         }
@@ -59,6 +60,7 @@ extension MachineCommand {
         case "acpi-power-button": self = .acpiPowerButton
         case "balloon": self = .balloon(mib: try number("mib", 0...Int64(RunSettings.memoryRangeMiB.upperBound), &arguments))
         case "power-off": self = .powerOff
+        case "save-state": self = .saveState
         case "eject": self = .eject(try bay(&arguments))
         case "insert": self = .insert(try bay(&arguments), path: try arguments.string("path"))
         default: throw .generic("There is no input '\(name)'")

@@ -172,6 +172,7 @@ extension RunOutcome {
         case RunOutcome.debugExit(0).word: self = .debugExit(UInt8(truncatingIfNeeded: status))
         case RunOutcome.resetWithNoReboot.word: self = .resetWithNoReboot
         case RunOutcome.scriptStopped.word: self = .scriptStopped
+        case RunOutcome.saved.word: self = .saved
         case RunOutcome.scriptFailed("").word: self = .scriptFailed(text)
         case RunOutcome.instructionLimit.word: self = .instructionLimit
         case RunOutcome.timeout.word: self = .timeout

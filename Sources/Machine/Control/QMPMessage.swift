@@ -126,7 +126,7 @@ extension RunOutcome {
         case .poweredOff, .debugExit: "guest-shutdown"
         case .resetWithNoReboot: "guest-reset"
         case .guru: "guest-panic"
-        case .poweredOffByUser, .scriptStopped, .scriptFailed: "host-qmp-quit"
+        case .poweredOffByUser, .scriptStopped, .scriptFailed, .saved: "host-qmp-quit"
         case .timeout, .instructionLimit: "host-signal"
         case .refused, .failed: "host-error"
         }

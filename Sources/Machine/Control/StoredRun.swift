@@ -9,6 +9,7 @@ public final class StoredRun: Sendable {
     private let log: MachineLog
     private let server: ControlServer
     private let lock: Mutex<MachineLock?>
+    private let savedState: SavedState
 
     /// Takes the machine and sets it up; it runs after `start`.
     /// - Throws: `.wrongPlace` when there is none or somebody runs it; what `RunSession` throws. Nothing is left behind.
@@ -25,16 +26,22 @@ public final class StoredRun: Sendable {
         settings.headless = headless
         adjust(&settings)
         RunRecord.remove(from: folder)
+        FolderWork.removeTemporaries(of: folder + "/" + SavedState.fileName)
+        let savedState = SavedState(folder: folder, disks: settings.disks)
+        self.savedState = savedState
+        let isSaved = SavedState.exists(in: folder)
+        if isSaved { try savedState.check(name) }
         let log = try MachineLog(folder: folder)
         self.log = log
         do throws(MachineError) {
-            session = try RunSession(settings, keptLog: log, served: true) { sentence in
+            session = try RunSession(settings, keptLog: log, served: true, savedState: savedState) { sentence in
                 log.write(.warn, "VM", sentence)
                 diagnose(sentence)
             }
             server = try ControlServer(
                 path: try ControlPath.socket(folder: folder, name: name),
                 subject: ControlSubject(machine: session.machine, cpus: settings.cpus, log: log))
+            if isSaved { log.write(.info, "State", "The machine goes on from its saved state.") }
             for note in session.notes { log.write(.info, "Serial", note) }
             try RunRecord.current(socket: server.path).write(in: folder)
         } catch {
@@ -53,6 +60,12 @@ public final class StoredRun: Sendable {
     /// - Returns: the exit status.
     public func finish() -> Int32 {
         let status = session.finish()
+        if session.outcome == .saved {
+            // The disks are closed now.
+            do throws(MachineError) { try savedState.note() } catch { log.write(.warn, "State", error.description) }
+        } else {
+            savedState.spend()
+        }
         log.finish()
         server.finish { [self] in
             RunRecord.remove(from: folder)

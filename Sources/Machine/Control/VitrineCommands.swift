@@ -38,6 +38,7 @@ extension QMPCommands {
             default: return try call.plain(command)
             }
         },
+        QMPCommand("x-vitrine-save-state", changes: true) { call throws(QMPError) in try call.plain(.saveState) },
         QMPCommand("x-vitrine-type", changes: true) { call throws(QMPError) in
             let text = try call.arguments.string("text")
             return try call.script { () throws(MachineError) in Script(steps: [Script.Step(line: 1, command: .type(text))]) }

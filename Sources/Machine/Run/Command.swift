@@ -20,6 +20,8 @@ public enum MachineCommand: Sendable {
     /// How much memory the guest should give back, in MiB; nothing happens without a balloon.
     case balloon(mib: Int)
     case powerOff
+    /// Writes the machine's state into its folder and ends.
+    case saveState
     case eject(Bay)
     case insert(Bay, path: String)
 }
@@ -36,6 +38,8 @@ public enum RunOutcome: Equatable, Sendable {
     case debugExit(UInt8)
     case resetWithNoReboot
     case scriptStopped
+    /// The machine's state was saved; the next start goes on from it.
+    case saved
     /// A script's wait failed; what was on the screen.
     case scriptFailed(String)
     case instructionLimit
@@ -48,7 +52,7 @@ public enum RunOutcome: Equatable, Sendable {
 
     public var exitStatus: Int32 {
         switch self {
-        case .poweredOff, .poweredOffByUser, .resetWithNoReboot, .scriptStopped, .instructionLimit: 0
+        case .poweredOff, .poweredOffByUser, .resetWithNoReboot, .scriptStopped, .instructionLimit, .saved: 0
         case .debugExit(let status): Int32(status)
         case .scriptFailed: 4
         case .timeout: 124

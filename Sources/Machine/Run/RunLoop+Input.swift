@@ -42,6 +42,7 @@ extension RunLoop {
         case .powerOff:
             log(.info, "VM", "Power off was asked for.")
             outcome = outcome ?? .poweredOffByUser
+        case .saveState: try saveState()
         case .eject(let bay): change(bay, nil, path: nil)
         case .insert(let bay, let path):
             guard let open = parts.openMedium else { throw .failed("Media cannot be changed here.") }
@@ -65,6 +66,8 @@ extension RunLoop {
     }
 
     private func change(_ bay: Bay, _ medium: (any Medium)?, path: String?) {
+        // A saved state does not know the other medium.
+        parts.savedState?.spend()
         _ = pc.media[bay]?.flush()
         pc.media[bay] = medium
         machine.publish { $0.media[bay] = path }

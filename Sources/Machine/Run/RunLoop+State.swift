@@ -57,6 +57,22 @@ extension RunLoop {
         log(.info, "State", "The state is saved in '\(path)': \(writer.pages) pages, \(writer.bytes) bytes.")
     }
 
+    /// Saves the state of a stored machine and ends the run.
+    func saveState() throws(MachineError) {
+        guard outcome == nil else { throw .failed("The machine is just ending.") }
+        guard let place = parts.savedState else { throw .failed("Only a stored machine has a place for its state.") }
+        let began = parts.hostTime()
+        for bay in Bay.allCases {
+            if let medium = pc.media[bay], !medium.flush() { throw .failed("The medium in \(bay.label) could not be written; nothing is saved.") }
+        }
+        // The note first: a state without a note would be believed.
+        try place.note()
+        try save(to: place.path)
+        place.keep()
+        log(.info, "State", "Saving took \((parts.hostTime() &- began) / 1_000_000) ms.")
+        outcome = .saved
+    }
+
     /// Goes on from a file's state, in place of the present one.
     func restore(from path: String) throws(MachineError) {
         do throws(MachineError) {

@@ -18,7 +18,7 @@ public struct RunReport: Codable, Equatable, Sendable {
     /// Where the processor stood: selector and offset of the next instruction, hexadecimal.
     public var position = ""
     public var memoryMiB = 0
-    /// One of: power-off, user, debug-exit, reset, script-stop, script-failed, instruction-limit, timeout, guru-meditation, refused, failed.
+    /// One of: power-off, user, debug-exit, reset, script-stop, saved, script-failed, instruction-limit, timeout, guru-meditation, refused, failed.
     public var outcome = ""
     public var exitStatus: Int32 = 0
 
@@ -53,6 +53,7 @@ extension RunOutcome {
         case .debugExit: "debug-exit"
         case .resetWithNoReboot: "reset"
         case .scriptStopped: "script-stop"
+        case .saved: "saved"
         case .scriptFailed: "script-failed"
         case .instructionLimit: "instruction-limit"
         case .timeout: "timeout"

@@ -34,10 +34,11 @@ public final class RunSession: Sendable {
     ///   - diagnose: takes sentences for the user, from any thread.
     ///   - keptLog: a stored machine's; what the firmware says goes there too.
     ///   - served: a control socket looks at the machine.
+    ///   - savedState: a stored machine's; when there is one, the machine goes on from it.
     ///   - checkPlace: asked when all inputs are good and nothing has been written: can the run be shown here?
     /// - Throws: the first thing that is wrong, in the order usage, inputs, place, outputs.
     public init(
-        _ settings: RunSettings, keptLog: MachineLog? = nil, served: Bool = false, diagnose: @escaping @Sendable (String) -> Void,
+        _ settings: RunSettings, keptLog: MachineLog? = nil, served: Bool = false, savedState: SavedState? = nil, diagnose: @escaping @Sendable (String) -> Void,
         checkPlace: () throws(MachineError) -> Void = {}
     ) throws(MachineError) {
         try settings.validate()
@@ -73,6 +74,13 @@ public final class RunSession: Sendable {
             throw .failed(error.sentence)
         }
         pc.media = media.bays
+        parts.savedState = savedState
+        if let savedState, SavedState.exists(in: savedState.folder) {
+            parts.restored = try StateLoader.load(savedState.path, into: pc, clock: parts.hostClock).runner
+            for bay in Bay.allCases {
+                if let medium = pc.media[bay] { pc.replace(bay, with: GuardedMedium(medium, savedState)) }
+            }
+        }
 
         try checkPlace()
         if let path = settings.screenText { try WholeFile.checkWritable(path, what: "screen text") }
@@ -183,6 +191,9 @@ public final class RunSession: Sendable {
     }
 
     // MARK: Running
+
+    /// How it ended; nil: it goes on.
+    public var outcome: RunOutcome? { machine.view().outcome }
 
     public func start() { machine.start() }
 

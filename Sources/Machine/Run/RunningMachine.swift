@@ -240,8 +240,8 @@ struct RunParts {
     var media: [Bay: String] = [:]
     /// The machine goes on from saved state: what surrounded the board then.
     var restored: StateValue?
-    /// What is written into state files about it.
-    var cpus = 1
+    /// Where a stored machine's state is saved.
+    var savedState: SavedState?
     /// So many random bytes of the host.
     var entropy: @Sendable (Int) -> [UInt8] = { count in
         var source = SystemRandomNumberGenerator()

@@ -63,7 +63,7 @@ public struct MachineEntry: Sendable, Identifiable {
 
     /// State from lock and record; the machine's own process is asked for the finer shades.
     static func state(of folder: String, _ record: RunRecord?) -> StoredState {
-        guard MachineLock.isHeld(.run, of: folder) else { return record == nil ? .off : .aborted }
+        guard MachineLock.isHeld(.run, of: folder) else { return SavedState.exists(in: folder) ? .saved : record == nil ? .off : .aborted }
         guard let record, record.bootID == RunRecord.hostBootID else { return .starting }
         return liveState(of: record)
     }

@@ -62,6 +62,10 @@ extension MachineStore {
         if MachineLock.isHeld(.run, of: folder), let first = changes.first(where: { !$0.field.changesWhileRunning }) {
             throw MachineError(.wrongPlace, "\(first.field.title) of '\(name)' cannot be changed while the machine runs; stop it first.")
         }
+        if !MachineLock.isHeld(.run, of: folder), SavedState.exists(in: folder), let first = changes.first(where: { !$0.field.changesWhileSaved }) {
+            throw MachineError(
+                .wrongPlace, "\(first.field.title) of '\(name)' cannot be changed while its state is saved; start it, or 'vitrine discard-state \(name)'.")
+        }
         guard !dryRun else { return changes }
         do throws(DataError) {
             try file.change(to: after)
@@ -104,6 +108,17 @@ extension MachineStore {
         }
         FolderWork.sync(home)
         FolderWork.remove(trash)
+    }
+
+    /// Gives a machine's saved state up: the next start is one from power-on.
+    /// - Throws: `.wrongPlace` while it runs, or when there is none.
+    public func discardState(_ name: String) throws(MachineError) {
+        let folder = try existing(name)
+        let lock = try MachineLock.take(.run, of: folder, name: name)
+        defer { withExtendedLifetime(lock) {} }
+        guard SavedState.exists(in: folder) else { throw MachineError(.wrongPlace, "The machine '\(name)' has no saved state.") }
+        SavedState.remove(from: folder)
+        RunRecord.remove(from: folder)
     }
 
     /// Removes what processes that were killed in the middle of their work have left. Called before anything is listed or made.

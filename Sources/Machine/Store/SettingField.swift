@@ -69,6 +69,8 @@ public struct SettingField: Sendable, Identifiable {
     public let option: String
     /// The running machine takes the new value at once.
     public let changesWhileRunning: Bool
+    /// A saved state does not depend on it: neither on the board nor on what is in its drives.
+    public var changesWhileSaved: Bool { changesWhileRunning && !key.hasPrefix("storage.") }
     /// May be empty, which means that there is none.
     public let isOptional: Bool
     private let read: @Sendable (MachineSettings) -> String
