@@ -20,7 +20,8 @@ let package = Package(
         .target(name: "Hardware", dependencies: ["CPU", "Primitives"], swiftSettings: fast),
         .target(
             name: "Machine",
-            dependencies: ["DataFiles", "Hardware", "CPU", "Primitives", .product(name: "TOMLKit", package: "TOMLKit")]),
+            dependencies: ["CZlib", "DataFiles", "Hardware", "CPU", "Primitives", .product(name: "TOMLKit", package: "TOMLKit")]),
+        .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "DataFiles", dependencies: [.product(name: "TOMLKit", package: "TOMLKit")]),
         .systemLibrary(name: "CNcursesW", providers: [.apt(["libncurses-dev"])]),
         .target(

@@ -10,7 +10,7 @@ private let arrows: [String: Set<String>] = [
     "CPU": ["Primitives", "Glibc"],
     "Hardware": ["CPU", "Primitives"],
     "DataFiles": ["TOMLKit"],
-    "Machine": ["DataFiles", "Hardware", "CPU", "Primitives", "Foundation", "Glibc", "Synchronization", "TOMLKit"],
+    "Machine": ["CZlib", "DataFiles", "Hardware", "CPU", "Primitives", "Foundation", "Glibc", "Synchronization", "TOMLKit"],
     "Terminal": ["DataFiles", "Primitives", "Foundation", "TOMLKit"],
     "Panels": ["Terminal", "DataFiles", "Machine", "Hardware", "CPU", "Primitives"],
     "Console": [
@@ -18,7 +18,7 @@ private let arrows: [String: Set<String>] = [
     ],
     "Commands": ["Machine", "DataFiles", "Hardware", "CPU", "Primitives", "ArgumentParser", "Foundation", "Glibc", "Synchronization"],
     "vitrine": ["Console", "Panels", "Commands", "Terminal", "Machine", "Hardware", "CPU", "Primitives", "Foundation", "Glibc"],
-    "CNcursesW": [],
+    "CNcursesW": [], "CZlib": [],
 ]
 
 @Suite("tidy · arrows") struct ArrowTests {
