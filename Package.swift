@@ -21,7 +21,8 @@ let package = Package(
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
         .target(
             name: "Machine",
-            dependencies: ["CZstd", "DataFiles", "Hardware", "CPU", "Primitives", .product(name: "TOMLKit", package: "TOMLKit")]),
+            dependencies: ["CZlib", "CZstd", "DataFiles", "Hardware", "CPU", "Primitives", .product(name: "TOMLKit", package: "TOMLKit")]),
+        .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "DataFiles", dependencies: [.product(name: "TOMLKit", package: "TOMLKit")]),
         .systemLibrary(name: "CNcursesW", providers: [.apt(["libncurses-dev"])]),
         .target(

@@ -10,6 +10,7 @@ final class HostFile {
     /// When opened.
     let bytes: UInt64
     private let descriptor: Int32
+    private let recorder = FileRecorder.current
 
     init(path: String, writable: Bool) throws(MediaError) {
         var facts = stat()
@@ -43,7 +44,7 @@ final class HostFile {
         var template = Array((directory + "/vitrine-XXXXXX").utf8CString)
         let opened = mkstemp(&template)
         guard opened >= 0 else { throw .noScratchFile(directory: directory, reason: HostFile.reason(errno)) }
-        unlink(template)
+        Glibc.unlink(template)
         _ = fcntl(opened, F_SETFD, FD_CLOEXEC)
         guard let length = Int(exactly: scratchBytes), ftruncate(opened, length) == 0 else {
             let code = errno
@@ -51,6 +52,19 @@ final class HostFile {
             throw .noScratchFile(directory: directory, reason: HostFile.reason(code))
         }
         (path, writable, descriptor, bytes) = (directory, true, opened, scratchBytes)
+    }
+
+    /// A new, empty file, for reading and writing.
+    /// - Throws: `.cannotMake`; a file that was there is untouched.
+    init(creating path: String, mode: mode_t = 0o600) throws(MediaError) {
+        let opened = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode)
+        guard opened >= 0 else { throw .cannotMake(path: path, reason: HostFile.reason(errno)) }
+        guard HostFile.lock(opened, F_WRLCK) else {
+            close(opened)
+            throw .locked(path: path)
+        }
+        (self.path, writable, descriptor, bytes) = (path, true, opened, 0)
+        recorder?.note(.create(path: path))
     }
 
     deinit {
@@ -111,8 +125,11 @@ final class HostFile {
             }
             done += count
         }
+        recorder?.note(.write(path: path, offset: offset, bytes: Array(buffer)))
         return true
     }
+
+    func write(_ offset: UInt64, _ bytes: [UInt8]) -> Bool { bytes.withUnsafeBytes { write(offset, from: $0) } }
 
     private typealias Allocate = @convention(c) (Int32, Int32, Int, Int) -> Int32
     /// fallocate(2) is not visible through the Glibc module (it wants _GNU_SOURCE).
@@ -124,6 +141,7 @@ final class HostFile {
         guard length > 0 else { return true }
         let keepSize: Int32 = 0x01, punchHole: Int32 = 0x02, zeroRange: Int32 = 0x10
         if let allocate = HostFile.allocate, allocate(descriptor, keepSize | (discard ? punchHole : zeroRange), start, length) == 0 {
+            recorder?.note(.zero(path: path, offset: offset, count: count))
             return true
         }
         let zeros = [UInt8](repeating: 0, count: min(length, 1 << 20))
@@ -135,9 +153,87 @@ final class HostFile {
     }
 
     /// Changes the file's length; what is new are holes.
-    func truncate(_ bytes: UInt64) -> Bool { Int(exactly: bytes).map { ftruncate(descriptor, $0) == 0 } ?? false }
+    func truncate(_ bytes: UInt64) -> Bool {
+        guard let length = Int(exactly: bytes), ftruncate(descriptor, length) == 0 else { return false }
+        recorder?.note(.truncate(path: path, bytes: bytes))
+        return true
+    }
 
-    func flush() -> Bool { fdatasync(descriptor) == 0 }
+    /// Takes the room from the host at once.
+    func fill(_ bytes: UInt64) -> Bool {
+        guard let length = Int(exactly: bytes) else { return false }
+        let code = posix_fallocate(descriptor, 0, length)
+        errno = code
+        if code == 0 { recorder?.note(.truncate(path: path, bytes: bytes)) }
+        return code == 0
+    }
+
+    func flush() -> Bool {
+        guard fdatasync(descriptor) == 0 else { return false }
+        recorder?.note(.sync(path: path))
+        return true
+    }
+
+    /// Whether the range begins in data or in a hole, and how long that goes on.
+    func extent(_ offset: UInt64, limit: UInt64) -> (isData: Bool, bytes: UInt64) {
+        guard let start = Int(exactly: offset) else { return (true, limit) }
+        // SEEK_DATA and SEEK_HOLE, lseek(2); visible in C only with _GNU_SOURCE. Where there are none, all is data.
+        let data = lseek(descriptor, start, 3)
+        if data < 0 { return (errno != ENXIO, limit) }
+        if data > start { return (false, min(limit, UInt64(data - start))) }
+        let hole = lseek(descriptor, start, 4)
+        return (true, hole > start ? min(limit, UInt64(hole - start)) : limit)
+    }
+
+    /// What the host has taken of its disk for the file, and the file's length now.
+    var sizes: (host: UInt64, length: UInt64) {
+        var facts = stat()
+        guard fstat(descriptor, &facts) == 0 else { return (0, 0) }
+        return (UInt64(max(facts.st_blocks, 0)) * 512, UInt64(max(facts.st_size, 0)))
+    }
+
+    /// Which file it is, whatever its name.
+    var number: [UInt64] {
+        var facts = stat()
+        return fstat(descriptor, &facts) == 0 ? [UInt64(facts.st_dev), UInt64(facts.st_ino)] : []
+    }
+
+    // MARK: Names
+
+    static func rename(_ old: String, _ new: String) -> Bool {
+        guard Glibc.rename(old, new) == 0 else { return false }
+        FileRecorder.current?.note(.rename(from: old, to: new))
+        return true
+    }
+
+    /// Never replaces what is there.
+    static func move(_ old: String, toFree new: String) -> Bool {
+        // Where the file system has no links, rename does it if nothing is there.
+        if link(old, new) != 0 {
+            let code = errno
+            guard code == EPERM || code == ENOTSUP || code == EMLINK, Glibc.access(new, F_OK) != 0 else {
+                errno = code
+                return false
+            }
+            return rename(old, new)
+        }
+        Glibc.unlink(old)
+        FileRecorder.current?.note(.rename(from: old, to: new))
+        return true
+    }
+
+    @discardableResult
+    static func unlink(_ path: String) -> Bool {
+        guard Glibc.unlink(path) == 0 else { return false }
+        FileRecorder.current?.note(.unlink(path: path))
+        return true
+    }
+
+    static func syncFolder(of path: String) {
+        let folder = WholeFile.directory(of: path)
+        FolderWork.sync(folder)
+        FileRecorder.current?.note(.syncFolder(path: folder))
+    }
 
     /// Up to `count` bytes from `offset`, for looking at a file's signature; fewer at its end.
     func peek(_ offset: UInt64, count: Int) -> [UInt8] {

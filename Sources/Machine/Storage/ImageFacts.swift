@@ -17,16 +17,16 @@ public struct ImageFacts: Sendable {
 
     /// - Throws: `.badInput` with the medium's sentence.
     public init(path: String) throws(MachineError) {
-        let image: any Medium
+        let image: any ImageLayer
         do {
-            image = try DiskImage.open(path: path, access: .readOnly)
+            image = try DiskImage.layer(path: path, writable: false)
         } catch {
             throw .badInput(error.description)
         }
         self.path = path
         bytes = image.sectorCount * UInt64(image.sectorBytes)
         let vdi = image as? VDIImage
-        format = vdi.map { $0.isFixed ? "VDI, fixed" : "VDI, dynamic" } ?? "raw"
+        format = image.format.name + (image.variant.isEmpty ? "" : ", " + image.variant)
         blocks = vdi?.blocks
         allocatedBlocks = vdi?.allocatedBlocks
         var facts = stat()

@@ -14,6 +14,12 @@ public enum MediaError: Error, Equatable, Sendable, CustomStringConvertible {
     case formatNotSupported(path: String, format: String)
     /// An image whose own description of itself cannot be true.
     case damaged(path: String, format: String, reason: String)
+    /// A file cannot be made; `reason` in the host's words.
+    case cannotMake(path: String, reason: String)
+    /// An image that stands on others, and why they do not carry it: a clause that begins in lower case.
+    case brokenChain(path: String, reason: String)
+    /// An image that can be read but not written; `reason` is a clause.
+    case onlyReadable(path: String, format: String, reason: String)
     /// No floppy has that size.
     case notAFloppySize(path: String, bytes: UInt64)
     /// No room for what the guest writes to a disposable medium.
@@ -33,6 +39,11 @@ public enum MediaError: Error, Equatable, Sendable, CustomStringConvertible {
         case .formatNotSupported(let path, let format):
             "\(path) is a \(format) image, and that format is not supported yet: convert it to a raw image first."
         case .damaged(let path, let format, let reason): "\(path) is a damaged \(format) image: \(reason)."
+        case .cannotMake(let path, let reason): "\(path) cannot be made: \(reason)."
+        case .brokenChain(let path, let reason): "\(path) cannot be used: \(reason)."
+        case .onlyReadable(let path, let format, let reason):
+            "\(path) is a \(format) image that can be read but not written (\(reason)): convert it with 'vitrine disk convert', or use "
+                + "--disposable."
         case .notAFloppySize(let path, let bytes):
             "\(path) has \(bytes) bytes, which is no floppy's size; those are 160K, 180K, 320K, 360K, 640K, 720K, 1.2M, 1.44M, 1.68M, "
                 + "1.72M and 2.88M."

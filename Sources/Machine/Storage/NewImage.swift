@@ -1,7 +1,9 @@
 import Glibc
+import Hardware
 
 /// Disk images that are made.
 public enum NewImage {
+    /// What `--disk-format` knows.
     public enum Format: String, Sendable, CaseIterable {
         /// VDI, grows as it is written.
         case dynamic
@@ -9,6 +11,27 @@ public enum NewImage {
         case fixed
         /// Nothing but sectors; holes until they are written.
         case raw
+        /// Version 3.
+        case qcow2
+        case qcow2v2 = "qcow2-v2"
+        /// One file that grows.
+        case vmdk
+        /// A description and a file of sectors.
+        case vmdkFlat = "vmdk-flat"
+        /// The same in files of 2 GiB.
+        case vmdkSplit = "vmdk-split"
+        case vhd
+        case vhdFixed = "vhd-fixed"
+
+        public var imageFormat: ImageFormat {
+            switch self {
+            case .dynamic, .fixed: .vdi
+            case .raw: .raw
+            case .qcow2, .qcow2v2: .qcow2
+            case .vmdk, .vmdkFlat, .vmdkSplit: .vmdk
+            case .vhd, .vhdFixed: .vhd
+            }
+        }
     }
 
     public static let sizes: ClosedRange<UInt64> = (1 << 20)...(8 << 40)
@@ -20,46 +43,104 @@ public enum NewImage {
             throw .usage(
                 "A disk has \(ByteSize.text(sizes.lowerBound)) to \(ByteSize.text(sizes.upperBound)) in whole sectors, not \(bytes) bytes.")
         }
-        func refused(_ code: Int32 = errno) -> MachineError { .failed("The disk '\(path)' cannot be made: \(WholeFile.reason(code)).") }
-        let temporary = path + ".\(getpid()).tmp"
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw refused() }
-        defer {
-            close(descriptor)
-            unlink(temporary)
-        }
-        let code = fill(descriptor, bytes, format)
-        guard code == 0 else { throw refused(code) }
-        guard fsync(descriptor) == 0 else { throw refused() }
-        // link(2) never replaces; where the file system has no links, rename does it if nothing is there.
-        if link(temporary, path) != 0 {
-            let code = errno
-            guard code == EPERM || code == ENOTSUP || code == EMLINK, access(path, F_OK) != 0 else { throw refused(code) }
-            guard rename(temporary, path) == 0 else { throw refused() }
-        }
-        FolderWork.sync(WholeFile.directory(of: path))
+        try build(path) { file in fill(file, bytes, format) }
     }
 
-    /// - Returns: 0, or `errno`.
-    private static func fill(_ descriptor: Int32, _ bytes: UInt64, _ format: Format) -> Int32 {
-        if format == .raw { return ftruncate(descriptor, Int(bytes)) == 0 ? 0 : errno }
-        let header = VDIHeader(diskBytes: bytes, isFixed: format == .fixed)
-        let end = Int(header.dataOffset + header.allocated * header.stride)
-        if format == .fixed {
-            let code = posix_fallocate(descriptor, 0, end)
-            if code != 0 { return code }
-        } else if ftruncate(descriptor, end) != 0 {
-            return errno
+    /// Makes an image that shows its parent until it is written; the parent must stay as it is from then on.
+    /// - Parameters:
+    ///   - parent: not open for writing.
+    ///   - format: nil: the parent's, and qcow2 on a raw one; VDI, VMDK and VHD stand on their own kind only.
+    /// - Throws: `.badInput` when the parent is not usable, `.usage` for formats that do not go together, `.failed`; nothing is left then.
+    public static func differencing(path: String, parent: String, format: ImageFormat? = nil) throws(MachineError) {
+        let below: any ImageLayer
+        do {
+            below = try DiskImage.layer(path: parent, writable: false)
+        } catch {
+            throw .badInput(error.description)
         }
-        guard WholeFile.writeAll(descriptor, header.encoded()), lseek(descriptor, Int(header.mapOffset), SEEK_SET) >= 0 else {
-            return errno
+        let format = format ?? (below.format == .raw ? .qcow2 : below.format)
+        guard format == .qcow2 || format == below.format, format != .raw else {
+            throw .usage(
+                "A \(format.name) image cannot stand on '\(parent)', which is \(below.format.name); only qcow2 stands on every format.")
         }
-        var map: [UInt8] = []
-        map.reserveCapacity(Int(header.blocks) * 4)
-        for block in 0..<UInt32(header.blocks) {
-            let entry = format == .fixed ? block : VDIHeader.unallocated
-            for shift in stride(from: 0, to: 32, by: 8) { map.append(UInt8(truncatingIfNeeded: entry >> UInt32(shift))) }
+        guard below.chain.count < DiskChain.deepest else {
+            throw .usage("'\(parent)' stands on \(below.chain.count - 1) other images, and more than \(DiskChain.deepest) in a row are too many.")
         }
-        return WholeFile.writeAll(descriptor, map) ? 0 : errno
+        let relative = DiskChain.relative(parent, fromFolderOf: path)
+        try build(path) { file in
+            switch format {
+            case .vdi:
+                VDICreation.fill(
+                    file, VDIHeader(diskBytes: below.bytes, kind: .differencing, parent: below.identity, parentPath: relative))
+            case .qcow2:
+                QCOW2Creation.fill(file, below.bytes, version: 3, backing: (relative, QCOW2Creation.name(below.format)))
+            case .raw, .vmdk, .vhd: false
+            }
+        }
+    }
+
+    private static func fill(_ file: HostFile, _ bytes: UInt64, _ format: Format) -> Bool {
+        switch format {
+        case .raw: file.truncate(bytes)
+        case .dynamic, .fixed: VDICreation.fill(file, VDIHeader(diskBytes: bytes, kind: format == .fixed ? .fixed : .dynamic))
+        case .qcow2, .qcow2v2: QCOW2Creation.fill(file, bytes, version: format == .qcow2 ? 3 : 2)
+        case .vmdk, .vmdkFlat, .vmdkSplit, .vhd, .vhdFixed: false
+        }
+    }
+
+    /// - Parameter fill: false with `errno` when the host refused.
+    /// - Throws: `.failed`; nothing is left then.
+    static func build(_ path: String, _ fill: (HostFile) -> Bool) throws(MachineError) {
+        func refused(_ code: Int32) -> MachineError { .failed("The disk '\(path)' cannot be made: \(WholeFile.reason(code)).") }
+        let temporary = path + ".\(getpid()).tmp"
+        guard access(path, F_OK) != 0 else { throw refused(EEXIST) }
+        let file: HostFile
+        do {
+            file = try HostFile(creating: temporary)
+        } catch {
+            throw refused(errno)
+        }
+        errno = EIO
+        guard fill(file), file.flush(), HostFile.move(temporary, toFree: path) else {
+            let code = errno
+            HostFile.unlink(temporary)
+            throw refused(code)
+        }
+        HostFile.syncFolder(of: path)
+    }
+}
+
+/// New VDI images.
+enum VDICreation {
+    static func fill(_ file: HostFile, _ header: VDIHeader) -> Bool {
+        let end = header.dataOffset + header.allocated * header.stride
+        guard header.isFixed ? file.fill(end) : file.truncate(end), file.write(0, header.encoded()) else { return false }
+        var map = [UInt8](repeating: 0xFF, count: Int(header.blocks) * 4)
+        if header.isFixed { for block in 0..<Int(header.blocks) { map.putLittle(block * 4, UInt64(block)) } }
+        return file.write(header.mapOffset, map)
+    }
+}
+
+/// New qcow2 images.
+enum QCOW2Creation {
+    /// QEMU's word for a format.
+    static func name(_ format: ImageFormat) -> String { format == .vhd ? "vpc" : format.rawValue }
+
+    /// Header, table of counts, one block of counts, first table.
+    static func fill(_ file: HostFile, _ bytes: UInt64, version: UInt64, backing: (path: String, format: String)? = nil) -> Bool {
+        let bits: UInt64 = 16, cluster: UInt64 = 1 << bits
+        let l1Size = (bytes - 1) >> (2 * bits - 3) + 1
+        let l1Clusters = (l1Size * 8 - 1) >> bits + 1
+        guard (backing?.path.utf8.count ?? 0) <= 1023 else {
+            errno = ENAMETOOLONG
+            return false
+        }
+        let head = QCOW2Header.encoded(
+            version: version, diskBytes: bytes, clusterBits: bits, l1Size: l1Size, l1Offset: 3 * cluster, refcountTableOffset: cluster,
+            backing: backing)
+        var counts = [UInt8].zeros(Int(3 + l1Clusters) * 2)
+        for i in 0..<Int(3 + l1Clusters) { counts.putBig(i * 2, 1, 2) }
+        return file.truncate((3 + l1Clusters) * cluster) && file.write(cluster, QCOW2Table.bigEndian([2 * cluster]))
+            && file.write(2 * cluster, counts) && file.write(0, head)
     }
 }
