@@ -113,6 +113,7 @@ extension RunLoop {
                     result = attempt { () throws(MachineError) in
                         try WholeFile.write(Array(pc.textFrame().text.utf8), to: job.place(path), what: "screen text")
                     }
+                case .digest(let path): result = attempt { () throws(MachineError) in try noteDigest(job.place(path)) }
                 case .save(let path): result = attempt { () throws(MachineError) in try save(to: job.place(path)) }
                 case .restore(let path): result = attempt { () throws(MachineError) in try restore(from: job.place(path)) }
                 case .screenshot(let path):
@@ -144,6 +145,7 @@ extension RunLoop {
         case .keys(let chords): for chord in chords { typing.append(chord: chord) }
         case .screen(let path): try WholeFile.write(Array(pc.textFrame().text.utf8), to: path, what: "screen text")
         case .screenshot(let path): try ScreenshotFile.write(pc.pixels(), to: path)
+        case .digest(let path): try noteDigest(path)
         case .save(let path): try save(to: path)
         case .restore(let path): try restore(from: path)
         case .stop: outcome = .scriptStopped

@@ -46,6 +46,12 @@ extension RunLoop {
         let writer = try StateWriter(path)
         do throws(MachineError) {
             try writer.begin(saved)
+            for bay in Bay.allCases {
+                guard let layer = DisposableLayer.of(pc.media[bay]) else { continue }
+                guard try layer.eachPiece({ (sectors, data) throws(MachineError) in try writer.sectors(bay, sectors, data) }) else {
+                    throw .failed("What was written to \(bay.label) cannot be read.")
+                }
+            }
             for range in pc.memory.usedPages {
                 for page in range { try writer.page(page, UnsafeRawBufferPointer(start: pc.memory.base + page << 12, count: 4096)) }
             }
@@ -55,6 +61,16 @@ extension RunLoop {
             throw error
         }
         log(.info, "State", "The state is saved in '\(path)': \(writer.pages) pages, \(writer.bytes) bytes.")
+    }
+
+    /// One more line in a file: instructions and digest.
+    func noteDigest(_ path: String) throws(MachineError) {
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o666)
+        guard descriptor >= 0 else { throw .failed("The digest cannot be written to '\(path)': \(WholeFile.reason()).") }
+        defer { close(descriptor) }
+        guard WholeFile.writeAll(descriptor, Array("\(pc.retired) \(pc.digest())\n".utf8)) else {
+            throw .failed("The digest cannot be written to '\(path)': \(WholeFile.reason()).")
+        }
     }
 
     /// Saves the state of a stored machine and ends the run.

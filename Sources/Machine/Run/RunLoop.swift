@@ -215,6 +215,8 @@ final class RunLoop {
         for bay in Bay.allCases {
             if let medium = pc.media[bay], !medium.flush() { parts.diagnose("The medium in \(bay.label) could not be written completely.") }
         }
+        // Closed, so that their files are as they stay.
+        if outcome == .saved { pc.media = MediaBays() }
         parts.serial?.finish()
         for console in parts.debugConsoles.values { console.finish() }
         var report = RunReport()

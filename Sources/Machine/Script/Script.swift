@@ -28,6 +28,8 @@ public struct Script: Sendable {
         /// Saved state to a file, and from one.
         case save(path: String)
         case restore(path: String)
+        /// A line with instructions and digest of the state, at the end of a file.
+        case digest(path: String)
         /// Until so many instructions have retired since power-on, exactly.
         case waitInstructions(UInt64)
         case stop
@@ -158,6 +160,7 @@ public struct Script: Sendable {
             return .wait(seconds: seconds)
         case "save": return .save(path: try file(argument, command: "save"))
         case "restore": return .restore(path: try file(argument, command: "restore"))
+        case "digest": return .digest(path: try file(argument, command: "digest"))
         case "wait-instructions":
             guard let count = UInt64(argument) else { throw .usage("'wait-instructions' needs a number of instructions, not '\(argument)'.") }
             return .waitInstructions(count)
@@ -167,7 +170,7 @@ public struct Script: Sendable {
         default:
             throw .usage(
                 "'\(name)' is not a command; there are wait-for, wait-for-serial, wait-for-console, type, type-serial, type-console, "
-                    + "keys, screen, screenshot, balloon, save, restore, wait, wait-instructions and stop."
+                    + "keys, screen, screenshot, balloon, save, restore, digest, wait, wait-instructions and stop."
             )
         }
     }

@@ -33,6 +33,7 @@ struct ScriptRunner {
         case screenshot(path: String)
         case save(path: String)
         case restore(path: String)
+        case digest(path: String)
         case stop
         case fail(String)
     }
@@ -128,6 +129,7 @@ struct ScriptRunner {
             case .balloon(let mib): actions.append(.balloon(mib: mib))
             case .screen(let path): actions.append(.screen(path: path))
             case .screenshot(let path): actions.append(.screenshot(path: path))
+            case .digest(let path): actions.append(.digest(path: path))
             case .save(let path): actions.append(.save(path: path))
             case .restore(let path):
                 // What follows is about the machine as it is then.

@@ -66,6 +66,8 @@ enum StateLoader {
         }
         var board: BoardState?
         var runner = StateValue.null
+        var layers: [Bay: DisposableLayer] = [:]
+        for bay in Bay.allCases { layers[bay] = DisposableLayer.of(pc.media[bay]) }
         while let (kind, bytes) = try reader.next() {
             switch kind {
             case "BORD":
@@ -77,7 +79,14 @@ enum StateLoader {
                     throw .badInput("The state in '\(path)' does not fit this machine: \(error.reason).")
                 }
                 pc.memory.clear()
+                for layer in layers.values { layer.forget() }
             case "RUNR": runner = try reader.parsed(kind, bytes)
+            case "DISK":
+                guard board != nil else { throw reader.damaged("sectors come before the board") }
+                try reader.sectors(bytes) { bay, sector, data in
+                    guard let layer = layers[bay], data.count == layer.sectorBytes else { return false }
+                    return layer.write(sector: sector, from: data)
+                }
             case "PAGE":
                 guard board != nil else { throw reader.damaged("memory comes before the board") }
                 try reader.pages(bytes) { number, page in pc.memory.restore(page: number, from: page) }
@@ -92,5 +101,12 @@ enum StateLoader {
         }
         clock?.set(board.wiring.time)
         return (info, runner)
+    }
+}
+
+extension DisposableLayer {
+    /// The layer that a medium is, or guards.
+    static func of(_ medium: (any Medium)?) -> DisposableLayer? {
+        (medium as? GuardedMedium).map { of($0.inner) } ?? medium as? DisposableLayer
     }
 }

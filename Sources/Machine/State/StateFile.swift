@@ -1,4 +1,5 @@
 import Foundation
+import Hardware
 import Primitives
 
 /// A state file: what it is made of. `Machine.docc/StateFormat.md` has the whole story.
@@ -11,6 +12,7 @@ import Primitives
 ///
 ///     INFO  a `StateValue`: what a list shows without reading the rest
 ///     BORD  processors, chips, wiring, by name          RUNR  what surrounds the board: keys being typed and the like
+///     DISK  sectors that were written to a disposable disk: bay (32 bits), count (32), sector numbers (64 each), the sectors
 ///     PAGE  pages of memory: count (32 bits), page numbers (32 each), the pages
 enum StateFormat {
     static let magic = Array("VITRINE STATE\n\0\0".utf8)
@@ -27,6 +29,7 @@ enum StateFormat {
         case "BORD": 48 << 20
         case "RUNR": 4 << 20
         case "PAGE": 4 + pagesPerSection * (4 + pageBytes)
+        case "DISK": 8 + DisposableLayer.sectorsInPiece * (8 + 2048)
         case "END ": 0
         default: nil
         }
@@ -98,6 +101,13 @@ final class StateWriter {
         guard let packed = raw.withUnsafeBytes({ zstd.compress($0) }) else { throw .failed("The state file '\(path)' cannot be packed.") }
         try put(StateFormat.section(kind, stored: packed.count, raw: raw.count))
         try put(packed)
+    }
+
+    func sectors(_ bay: Bay, _ numbers: [UInt64], _ data: [UInt8]) throws(MachineError) {
+        var raw: [UInt8] = []
+        for word in [UInt32(bay.rawValue), UInt32(numbers.count)] { withUnsafeBytes(of: word.littleEndian) { raw += $0 } }
+        for number in numbers { withUnsafeBytes(of: number.littleEndian) { raw += $0 } }
+        try section("DISK", bytes: raw + data)
     }
 
     /// A page that is zero is left out.
@@ -241,6 +251,24 @@ final class StateReader {
         } catch {
             throw damaged("section \(kind) is malformed at byte \(error.at)")
         }
+    }
+
+    /// The sectors of a DISK section.
+    func sectors(_ bytes: [UInt8], _ body: (Bay, UInt64, UnsafeRawBufferPointer) -> Bool) throws(MachineError) {
+        let whole: Bool = bytes.withUnsafeBytes { raw in
+            guard raw.count >= 8, let bay = Bay(rawValue: Int(UInt32(littleEndian: raw.loadUnaligned(as: UInt32.self)))) else { return false }
+            let count = Int(UInt32(littleEndian: raw.loadUnaligned(fromByteOffset: 4, as: UInt32.self)))
+            guard (1...DisposableLayer.sectorsInPiece).contains(count), raw.count > 8 + 8 * count else { return false }
+            let size = (raw.count - 8 - 8 * count) / count
+            guard size > 0, raw.count == 8 + count * (8 + size) else { return false }
+            for n in 0..<count {
+                let number = UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: 8 + 8 * n, as: UInt64.self))
+                let start = 8 + 8 * count + n * size
+                guard body(bay, number, UnsafeRawBufferPointer(rebasing: raw[start..<start + size])) else { return false }
+            }
+            return true
+        }
+        if !whole { throw damaged("a section of sectors is malformed, or of another disk") }
     }
 
     /// The pages of a PAGE section.

@@ -8,9 +8,9 @@ public final class DisposableLayer: Medium {
     public let sectorCount: UInt64
     public let readOnly = false
     private let base: any Medium
-    private let scratch: HostFile
+    let scratch: HostFile
     /// Which sectors are in the scratch file: bit n of word w of chunk c stands for sector c × 4096 + w × 64 + n.
-    private var written: [UInt64: [UInt64]] = [:]
+    var written: [UInt64: [UInt64]] = [:]
 
     /// - Throws: `MediaError.noScratchFile`.
     public init(over base: any Medium) throws(MediaError) {
