@@ -16,6 +16,7 @@ final class FakePC: GuestPC, @unchecked Sendable {
     var time: Nanoseconds = 0
     var retired: UInt64 = 0
     var media = MediaBays()
+    func replace(_ bay: Bay, with medium: (any Medium)?) { media.replace(bay, with: medium) }
     var output: [(HostStream, [UInt8])] = []
     var frame = TextFrame()
     var picture: PixelFrame? = PixelFrame(width: 1, height: 1, pixels: [0x123456])

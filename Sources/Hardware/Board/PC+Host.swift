@@ -66,7 +66,7 @@ extension PC {
     }
 
     /// Another way to the same medium: the guest does not notice.
-    public func replace(_ bay: Bay, with medium: any Medium) { wires.media.replace(bay, with: medium) }
+    public func replace(_ bay: Bay, with medium: (any Medium)?) { wires.media.replace(bay, with: medium) }
 
     // MARK: Output
 

@@ -26,6 +26,8 @@ final class ControlConnection {
     var viewIsDue = false
     /// It has pressed keys of the guest.
     var hasTouchedKeys = false
+    /// Work on snapshots that it asked for.
+    var snapshots: [SnapshotJob] = []
     var jobs: [ScriptJob] = []
 
     init(number: Int, descriptor: Int32, since: UInt64) {

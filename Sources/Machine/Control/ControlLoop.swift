@@ -234,7 +234,7 @@ final class ControlLoop {
         }
     }
 
-    private func broadcast(_ event: JSONValue?) {
+    func broadcast(_ event: JSONValue?) {
         guard let event else { return }
         for connection in connections where connection.isNegotiated { connection.send(event) }
     }

@@ -21,6 +21,7 @@ public final class StoredRun: Sendable {
         folder = try store.entry(name).folder
         let lock = try MachineLock.take(.run, of: folder, name: name)
         self.lock = Mutex(lock)
+        let found = try StoredRun.recover(folder, name)
         // Read again: while nobody ran it, it may have been changed.
         var settings = try store.entry(name).runSettings()
         settings.headless = headless
@@ -41,6 +42,7 @@ public final class StoredRun: Sendable {
             server = try ControlServer(
                 path: try ControlPath.socket(folder: folder, name: name),
                 subject: ControlSubject(machine: session.machine, cpus: settings.cpus, log: log))
+            for note in found { log.write(.info, "Snapshots", note) }
             if isSaved { log.write(.info, "State", "The machine goes on from its saved state.") }
             for note in session.notes { log.write(.info, "Serial", note) }
             try RunRecord.current(socket: server.path).write(in: folder)
@@ -49,6 +51,13 @@ public final class StoredRun: Sendable {
             log.finish()
             throw error
         }
+    }
+
+    /// What was interrupted in its snapshots is finished or rolled back.
+    private static func recover(_ folder: String, _ name: String) throws(MachineError) -> [String] {
+        let writing = try MachineLock.take(.settings, of: folder, name: name)
+        defer { withExtendedLifetime(writing) {} }
+        return try SnapshotWork(folder, name: name).notes
     }
 
     public func start() {

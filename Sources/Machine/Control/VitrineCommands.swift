@@ -39,6 +39,18 @@ extension QMPCommands {
             }
         },
         QMPCommand("x-vitrine-save-state", changes: true) { call throws(QMPError) in try call.plain(.saveState) },
+        QMPCommand("x-vitrine-snapshot-take", changes: true) { call throws(QMPError) in
+            let name = try call.arguments.string("name"), description = try call.arguments.optionalString("description") ?? ""
+            return try call.snapshot(.take(name: name, description: description))
+        },
+        QMPCommand("x-vitrine-snapshot-delete", changes: true) { call throws(QMPError) in
+            return try call.snapshot(.delete(name: try call.arguments.string("name")))
+        },
+        QMPCommand("x-vitrine-snapshot-cancel", changes: true) { call throws(QMPError) in
+            try call.arguments.finish()
+            for job in call.connection.snapshots { job.cancel() }
+            return .done
+        },
         QMPCommand("x-vitrine-type", changes: true) { call throws(QMPError) in
             let text = try call.arguments.string("text")
             return try call.script { () throws(MachineError) in Script(steps: [Script.Step(line: 1, command: .type(text))]) }
@@ -140,6 +152,34 @@ extension QMPCommands {
 }
 
 extension QMPCall {
+    /// Work on snapshots in the machine's own process; the reply comes when it is done, progress as events to everybody.
+    mutating func snapshot(_ work: SnapshotJob.Work) throws(QMPError) -> QMPReply {
+        try arguments.finish()
+        guard let machine = loop.subject.running else { throw .generic("This machine has no snapshots") }
+        let server = loop.server, ticket = ticket
+        let job = SnapshotJob(work) { done, total in
+            server.deliver { loop in
+                loop.broadcast(["event": "X_VITRINE_PROGRESS", "data": ["done": .integer(Int64(clamping: done)), "total": .integer(Int64(clamping: total))]])
+            }
+        } tell: { result in
+            server.deliver { loop in
+                switch result {
+                case .success(let facts):
+                    loop.answer(
+                        ticket,
+                        .success([
+                            "id": .string(facts.id), "pause-ms": .number(facts.pauseMilliseconds), "seconds": .number(facts.seconds),
+                            "bytes": .integer(Int64(clamping: facts.bytes)),
+                        ]))
+                case .failure(let error): loop.answer(ticket, .failure(.generic(error.description)))
+                }
+            }
+        }
+        connection.snapshots.append(job)
+        job.start(machine)
+        return .later(inOrder: false)
+    }
+
     /// Steps for the machine's thread; the reply comes when they are over.
     mutating func script(
         name: String = "The command", _ make: () throws(MachineError) -> Script

@@ -29,6 +29,8 @@ public protocol GuestPC: AnyObject {
     @discardableResult func setBalloon(mib: Int) -> Bool
     func powerButton()
     var media: MediaBays { get set }
+    /// Another way to the same medium: the guest does not notice.
+    func replace(_ bay: Bay, with medium: (any Medium)?)
     /// What the guest sent since the last call, in order.
     func drainOutput() -> [(HostStream, [UInt8])]
     func textFrame() -> TextFrame

@@ -9,7 +9,7 @@ struct MediaShelf {
     var floppyType: UInt8 = 4
 
     /// Where the disks go, in order.
-    private static func diskBays(_ interface: RunSettings.DiskInterface) -> [Bay] {
+    static func diskBays(_ interface: RunSettings.DiskInterface) -> [Bay] {
         switch interface {
         case .ide: [.ide0Master, .ide0Slave, .ide1Slave]
         case .virtio: Bay.virtioDisks

@@ -17,6 +17,7 @@ extension RunLoop {
         case .script(let script, let job): jobs.append((job, script))
         case .callOff(let job): jobs.removeAll { $0.job === job }
         case .registers(let answer): answer(pc.registers)
+        case .snapshot(let job): begin(job)
         case .trace(let categories): setTrace(categories)
         }
     }

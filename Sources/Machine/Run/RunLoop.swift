@@ -49,6 +49,8 @@ final class RunLoop {
     /// The guest's unfinished line on `parts.guestLogPort`.
     var guestLine: [UInt8] = []
     var trace = TraceReader()
+    /// The snapshot whose memory is being written.
+    var capture: LiveCapture?
 
     init(pc: any GuestPC, parts: RunParts, machine: RunningMachine) {
         self.pc = pc
@@ -82,9 +84,11 @@ final class RunLoop {
         for message in machine.takeMessages() { handle(message) }
         checkLimits()
         guard outcome == nil else { return }
+        pumpCapture()
         if paused {
             refreshView(force: false)
             stepJobs()
+            if capture != nil { return }
             machine.bell.wait(nanoseconds: sleepLimit(jobs.isEmpty ? RunLoop.longestSleep : RunLoop.longestSleep / 10))
             return
         }
@@ -178,6 +182,7 @@ final class RunLoop {
 
     /// The guest halted: sleep with the host clock, skip with the virtual one, up to whatever comes first.
     private func rest(until deadline: Nanoseconds?) {
+        if capture != nil, !isVirtual || deadline != nil { return }
         let now = guestTime
         let next = [deadline, nextFromOutside(now)].compactMap { $0 }.min()
         guard let clock = parts.hostClock else {
@@ -209,6 +214,7 @@ final class RunLoop {
     private func end() -> RunningMachine.Ending {
         let outcome = outcome ?? .failed("The run ended without a reason.")
         let elapsed = hostElapsed
+        finishCapture()
         serveOutput()
         takeTap()
         for job in jobs { job.job.end(.failed("The machine ended before the script did.")) }

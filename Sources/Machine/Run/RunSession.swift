@@ -75,6 +75,7 @@ public final class RunSession: Sendable {
         }
         pc.media = media.bays
         parts.savedState = savedState
+        parts.diskBays = MediaShelf.diskBays(settings.diskInterface)
         if let savedState, SavedState.exists(in: savedState.folder) {
             parts.restored = try StateLoader.load(savedState.path, into: pc, clock: parts.hostClock).runner
             for bay in Bay.allCases {
@@ -115,6 +116,7 @@ public final class RunSession: Sendable {
         parts.diagnose = diagnose
         ownLog = keptLog == nil ? parts.log : nil
         machine = try RunningMachine(pc: pc, parts: parts)
+        machine.diskPaths = settings.disks
         line.connect(machine)
     }
 

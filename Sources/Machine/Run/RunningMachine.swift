@@ -16,6 +16,7 @@ public final class RunningMachine: MachineControl {
         case trace(TraceCategories)
         /// Somebody waits for the display as pixels.
         case pixels(PixelReply)
+        case snapshot(SnapshotJob)
     }
     /// What the thread leaves behind when it ends.
     struct Ending: Sendable {
@@ -40,6 +41,12 @@ public final class RunningMachine: MachineControl {
     private let happenings = Mutex(Happenings())
     /// Lines that scrolled off the text screen.
     public let scrollback = Scrollback()
+    private let paths = Mutex<[String]>([])
+    /// Of the images in the drives.
+    var diskPaths: [String] {
+        get { paths.withLock { $0 } }
+        set { paths.withLock { $0 = newValue } }
+    }
     private let ending = Mutex<Ending?>(nil)
     private let ended = DispatchSemaphore(value: 0)
     /// Wakes the machine's thread.
@@ -141,6 +148,7 @@ public final class RunningMachine: MachineControl {
         case .command(_, let done): done?(hasEnded)
         case .script(_, let job): job.end(.failed(hasEnded.description))
         case .registers(let answer): answer("")
+        case .snapshot(let job): job.end(.failure(hasEnded))
         case .callOff, .trace: break
         }
     }
@@ -240,6 +248,8 @@ struct RunParts {
     var media: [Bay: String] = [:]
     /// The machine goes on from saved state: what surrounded the board then.
     var restored: StateValue?
+    /// Where the disks are, in their order.
+    var diskBays: [Bay] = []
     /// Where a stored machine's state is saved.
     var savedState: SavedState?
     /// So many random bytes of the host.

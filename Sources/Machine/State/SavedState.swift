@@ -22,11 +22,19 @@ public final class SavedState: Sendable {
     }
 
     let folder: String
-    /// Files that the guest writes.
-    private let disks: [String]
+    /// Files that the guest writes; snapshots put others in their place.
+    private let files: Mutex<[String]>
     private let isSpent = Mutex(false)
 
-    init(folder: String, disks: [String]) { (self.folder, self.disks) = (folder, disks) }
+    init(folder: String, disks: [String]) {
+        self.folder = folder
+        files = Mutex(disks)
+    }
+
+    var disks: [String] {
+        get { files.withLock { $0 } }
+        set { files.withLock { $0 = newValue } }
+    }
 
     public var path: String { folder + "/" + SavedState.fileName }
 

@@ -1,0 +1,303 @@
+import DataFiles
+import Foundation
+
+/// Work on the snapshots of a machine that nobody runs; the caller holds its locks.
+struct SnapshotWork {
+    let folder: String
+    let name: String
+    var tree: SnapshotTree
+    /// What was found half done and put right, a sentence each.
+    private(set) var notes: [String] = []
+
+    /// Reads the tree, and finishes or rolls back what was interrupted.
+    init(_ folder: String, name: String) throws(MachineError) {
+        (self.folder, self.name) = (folder, name)
+        tree = try SnapshotTree.read(folder)
+        guard access(SnapshotTree.folder(folder), F_OK) == 0 else { return }
+        try recover()
+    }
+
+    // MARK: Recovery
+
+    private mutating func recover() throws(MachineError) {
+        notes += DiskMerge.recover(in: folder) + DiskMerge.recover(in: SnapshotTree.folder(folder))
+        if let pending = tree.pending {
+            if let id = pending.merging {
+                try recoverMerge(id)
+            } else {
+                try apply()
+                notes.append("The interrupted work '\(pending.work)' on snapshots has been finished.")
+            }
+        }
+        for node in tree.nodes where !node.isComplete {
+            do throws(MachineError) {
+                try delete(node.id) { _, _ in true }
+            } catch {
+                notes.append("The snapshot '\(node.name)' is not whole and cannot be rolled back: \(error.description)")
+                continue
+            }
+            notes.append("The snapshot '\(node.name)' was not whole; it has been rolled back.")
+        }
+        sweep()
+    }
+
+    /// Files that nobody names are what an interrupted work has left.
+    private mutating func sweep() {
+        let kept = tree.files.union((try? settings(MachineFileText.read(folder)))?.run.disks ?? [])
+        for file in FolderWork.names(SnapshotTree.folder(folder)) {
+            let path = SnapshotTree.folderName + "/" + file
+            if !kept.contains(path), !file.hasSuffix(".toml") {
+                unlink(folder + "/" + path)
+                notes.append("'\(path)', left by interrupted work, has been removed.")
+            }
+        }
+    }
+
+    private func settings(_ text: String) throws(MachineError) -> MachineSettings { try MachineFileText.parse(text, folder).settings }
+
+    // MARK: Steps
+
+    /// Writes the tree with what is to be done, does it, and strikes it out.
+    mutating func commit(_ pending: SnapshotTree.Pending) throws(MachineError) {
+        tree.pending = pending
+        try tree.write(folder)
+        try apply()
+    }
+
+    private mutating func apply() throws(MachineError) {
+        guard let pending = tree.pending else { return }
+        if pending.memoryOf != nil { SavedState.remove(from: folder) }
+        if let text = pending.settings { try MachineFileText.write(text, folder) }
+        if let id = pending.memoryOf, !id.isEmpty {
+            let state = SavedState(folder: folder, disks: try settings(MachineFileText.read(folder)).run.disks)
+            try state.note()
+            guard link(folder + "/" + SnapshotTree.memoryPath(id), state.path) == 0 else {
+                throw .failed("The memory of the snapshot cannot be put in place: \(WholeFile.reason()).")
+            }
+        } else if pending.memoryOf == nil, SavedState.exists(in: folder) {
+            try SavedState(folder: folder, disks: try settings(MachineFileText.read(folder)).run.disks).note()
+        }
+        for path in pending.removes { unlink(folder + "/" + path) }
+        FolderWork.sync(folder)
+        FolderWork.sync(SnapshotTree.folder(folder))
+        tree.pending = nil
+        try tree.write(folder)
+    }
+
+    /// Images over those disks that the guest writes.
+    /// - Returns: the disks with the new images in their places, from the machine's folder.
+    static func overlays(_ settings: MachineSettings, over disks: [String], folder: String, id: String) throws(MachineError) -> [String] {
+        var result = disks
+        do throws(MachineError) {
+            for (index, disk) in disks.enumerated() where settings.run.access(ofDisk: index) == .writable {
+                let parent = disk.hasPrefix("/") ? disk : folder + "/" + disk
+                let path = "\(SnapshotTree.folderName)/\(id)-\(index + 1)." + overlayExtension(parent)
+                guard mkdir(SnapshotTree.folder(folder), 0o700) == 0 || errno == EEXIST else {
+                    throw .failed("The folder of the snapshots cannot be made: \(WholeFile.reason()).")
+                }
+                try NewImage.differencing(path: folder + "/" + path, parent: parent)
+                result[index] = path
+            }
+        } catch {
+            for (new, old) in zip(result, disks) where new != old { unlink(folder + "/" + new) }
+            throw error
+        }
+        return result
+    }
+
+    private static func overlayExtension(_ parent: String) -> String {
+        parent.lowercased().hasSuffix(".vdi") ? "vdi" : "qcow2"
+    }
+
+    // MARK: Take, restore, delete
+
+    /// - Returns: the new snapshot's id.
+    @discardableResult
+    mutating func take(_ snapshot: String, description: String) throws(MachineError) -> String {
+        try tree.checkName(snapshot)
+        let text = try MachineFileText.read(folder)
+        var file = try MachineFileText.parse(text, folder)
+        let before = file.settings, id = SnapshotTree.freshID()
+        var after = before
+        let isSaved = SavedState.exists(in: folder)
+        after.run.disks = try SnapshotWork.overlays(before, over: before.run.disks, folder: folder, id: id)
+        try MachineFileText.change(&file, after)
+        var screen: [String] = [], bytes: UInt64 = 0
+        if isSaved {
+            screen = (try? StateInfo.read(folder + "/" + SavedState.fileName))?.screen ?? []
+            guard link(folder + "/" + SavedState.fileName, folder + "/" + SnapshotTree.memoryPath(id)) == 0 else {
+                throw .failed("The saved state cannot be kept: \(WholeFile.reason()).")
+            }
+            var facts = stat()
+            if stat(folder + "/" + SnapshotTree.memoryPath(id), &facts) == 0 { bytes = UInt64(max(0, facts.st_size)) }
+        }
+        if mkdir(SnapshotTree.folder(folder), 0o700) != 0, errno != EEXIST { throw .failed("The folder of the snapshots cannot be made: \(WholeFile.reason()).") }
+        try SnapshotTree.write(.init(settings: text, screen: screen), of: id, folder)
+        tree.nodes.append(
+            .init(
+                id: id, name: snapshot, description: description, taken: Date().timeIntervalSince1970, parent: tree.current,
+                state: isSaved ? "saved" : "off", hasMemory: isSaved, isComplete: true, disks: before.run.disks, bytes: bytes, clones: []))
+        tree.current = id
+        try commit(.init(work: "take", settings: file.text))
+        return id
+    }
+
+    /// The machine becomes what it was. The present state is lost, unless `keepingAs` names a snapshot that is taken of it first.
+    mutating func restore(_ snapshot: String, keepingAs kept: String?) throws(MachineError) {
+        let node = try tree.find(snapshot, of: name)
+        if let kept { try take(kept, description: "Taken before '\(node.name)' was restored.") }
+        let details = try SnapshotTree.details(of: node.id, folder)
+        var file = try MachineFileText.parse(details.settings, folder)
+        var settings = file.settings
+        let id = SnapshotTree.freshID()
+        let present = (try? MachineFileText.parse(MachineFileText.read(folder), folder).settings.run.disks) ?? []
+        settings.run.disks = try SnapshotWork.overlays(settings, over: node.disks, folder: folder, id: id)
+        try MachineFileText.change(&file, settings)
+        tree.current = node.id
+        // Nobody stands on what the machine has written since the last snapshot.
+        let frozen = Set(tree.nodes.flatMap(\.disks)), fresh = Set(settings.run.disks)
+        let removes = present.filter { $0.hasPrefix(SnapshotTree.folderName + "/") && !frozen.contains($0) && !fresh.contains($0) }
+        try commit(.init(work: "restore", settings: file.text, memoryOf: node.hasMemory ? node.id : "", removes: removes))
+    }
+
+    /// What has to be merged with a snapshot's disks when it goes.
+    private struct Dependents {
+        /// Of the only thing that stands on it, in the order of the disks.
+        var disks: [String]
+        /// The snapshot that it is; nil: the present state.
+        var child: String?
+        /// For each disk: what stands on the dependent's image.
+        var above: [[String]]
+    }
+
+    private func dependents(_ node: SnapshotTree.Node, _ present: [String]) throws(MachineError) -> Dependents? {
+        let children = tree.children(of: node.id), isCurrent = tree.current == node.id
+        let count = children.count + (isCurrent ? 1 : 0)
+        guard count <= 1 else {
+            throw MachineError(
+                .wrongPlace,
+                "'\(node.name)' cannot be deleted: \(children.count) snapshots\(isCurrent ? " and the present state" : "") stand on it; "
+                    + "delete all but one of them first.")
+        }
+        guard let child = children.first else { return isCurrent ? Dependents(disks: present, child: nil, above: present.map { _ in [] }) : nil }
+        let above = child.disks.indices.map { index in
+            tree.children(of: child.id).compactMap { index < $0.disks.count ? $0.disks[index] : nil }
+                + (tree.current == child.id && index < present.count ? [present[index]] : [])
+        }
+        return Dependents(disks: child.disks, child: child.id, above: above)
+    }
+
+    /// Removes a snapshot; what stands on its disks is merged with them.
+    /// - Parameter progress: false cancels, as long as no disk has been merged.
+    mutating func delete(_ id: String, progress: @escaping MachineStore.Progress) throws(MachineError) {
+        guard let node = tree.node(id) else { throw MachineError(.wrongPlace, "There is no such snapshot.") }
+        guard node.clones.allSatisfy({ access($0 + "/" + MachineFile.name, F_OK) != 0 }) else {
+            throw MachineError(.wrongPlace, "'\(node.name)' cannot be deleted: the linked clone in '\(node.clones[0])' stands on it.")
+        }
+        let present = (try? MachineFileText.parse(MachineFileText.read(folder), folder).settings.run.disks) ?? []
+        guard try dependents(node, present) != nil else {
+            // A leaf.
+            tree.nodes.removeAll { $0.id == id }
+            let removes = node.disks.filter { $0.hasPrefix(SnapshotTree.folderName + "/") && !tree.files.contains($0) && !present.contains($0) }
+            return try commit(.init(work: "delete", removes: removes + [SnapshotTree.memoryPath(id), SnapshotTree.detailsPath(id)]))
+        }
+        tree.pending = .init(work: "delete", merging: id)
+        try tree.write(folder)
+        try finishMerge(id, progress)
+    }
+
+    private mutating func finishMerge(_ id: String, _ progress: @escaping MachineStore.Progress) throws(MachineError) {
+        guard let node = tree.node(id) else { return }
+        var file = try MachineFileText.parse(MachineFileText.read(folder), folder)
+        var settings = file.settings
+        guard let over = try dependents(node, settings.run.disks) else { return }
+        var merged = 0
+        for (index, pair) in zip(node.disks, over.disks).enumerated() where pair.0 != pair.1 {
+            let image = absolute(pair.1)
+            // Merged before an interruption.
+            guard access(image, F_OK) == 0 else {
+                merged += 1
+                continue
+            }
+            let isFirst = merged == 0
+            do throws(MachineError) {
+                try DiskMerge.run(image, .intoParent, grandchildren: over.above[index].filter { $0 != pair.1 }.map(absolute)) { done, total in
+                    progress(done, total) || !isFirst
+                }
+            } catch {
+                if isFirst {
+                    tree.pending = nil
+                    try tree.write(folder)
+                }
+                throw error
+            }
+            merged += 1
+        }
+        let disks = over.disks.enumerated().map { $0 < node.disks.count ? node.disks[$0] : $1 }
+        if let child = over.child {
+            tree.change(child) {
+                $0.disks = disks
+                $0.parent = node.parent
+            }
+        } else {
+            settings.run.disks = disks
+            try MachineFileText.change(&file, settings)
+            tree.current = node.parent
+        }
+        for child in tree.children(of: id) { tree.change(child.id) { $0.parent = node.parent } }
+        tree.nodes.removeAll { $0.id == id }
+        try commit(
+            .init(
+                work: "delete", settings: over.child == nil ? file.text : nil,
+                removes: [SnapshotTree.memoryPath(id), SnapshotTree.detailsPath(id)]))
+    }
+
+    /// A merge was interrupted: when one of the disks was done all of them are, else none.
+    private mutating func recoverMerge(_ id: String) throws(MachineError) {
+        guard let node = tree.node(id) else { return }
+        let present = (try? MachineFileText.parse(MachineFileText.read(folder), folder).settings.run.disks) ?? []
+        let over = try dependents(node, present)
+        let begun = zip(node.disks, over?.disks ?? []).contains { $0.0 != $0.1 && access(absolute($0.1), F_OK) != 0 }
+        if begun {
+            try finishMerge(id) { _, _ in true }
+            notes.append("The interrupted deletion of the snapshot '\(node.name)' has been finished.")
+        } else {
+            tree.pending = nil
+            try tree.write(folder)
+            notes.append("The interrupted deletion of the snapshot '\(node.name)' has been rolled back.")
+        }
+    }
+
+    private func absolute(_ path: String) -> String { path.hasPrefix("/") ? path : folder + "/" + path }
+}
+
+/// `machine.toml` as text.
+enum MachineFileText {
+    static func read(_ folder: String) throws(MachineError) -> String {
+        let bytes = try WholeFile.read(folder + "/" + MachineFile.name, what: "file", limit: MachineFile.maximumBytes)
+        guard let text = String(validating: bytes, as: UTF8.self) else { throw .badInput("'\(folder)/\(MachineFile.name)' is not UTF-8 text.") }
+        return text
+    }
+
+    static func parse(_ text: String, _ folder: String) throws(MachineError) -> MachineFile {
+        do throws(DataError) {
+            return try MachineFile(text: text, path: folder + "/" + MachineFile.name)
+        } catch {
+            throw .badInput("\(error).")
+        }
+    }
+
+    static func change(_ file: inout MachineFile, _ settings: MachineSettings) throws(MachineError) {
+        do throws(DataError) {
+            try file.change(to: settings)
+        } catch {
+            throw .failed("\(error.description).")
+        }
+    }
+
+    static func write(_ text: String, _ folder: String) throws(MachineError) {
+        FolderWork.removeTemporaries(of: folder + "/" + MachineFile.name)
+        try WholeFile.write(Array(text.utf8), to: folder + "/" + MachineFile.name, what: "machine's file")
+        FolderWork.sync(folder)
+    }
+}
