@@ -269,6 +269,8 @@ public final class Processor {
             if failure == .repeatExactly {
                 // Rolled back to the instruction that met a device register; now alone.
                 c.v.pointee.shadow = 0
+                // What ran is in the budget; a slow instruction before this one has left its own count here.
+                c.t.pointee.blockProgress = 0
                 block = try locate(c, single: true)
                 c.t.pointee.exact = true
                 failure = execute(c, block)

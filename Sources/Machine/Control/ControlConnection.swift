@@ -26,9 +26,9 @@ final class ControlConnection {
     var viewIsDue = false
     /// It has pressed keys of the guest.
     var hasTouchedKeys = false
+    var jobs: [ScriptJob] = []
     /// Work on snapshots that it asked for.
     var snapshots: [SnapshotJob] = []
-    var jobs: [ScriptJob] = []
 
     init(number: Int, descriptor: Int32, since: UInt64) {
         (self.number, self.descriptor, self.since, tookAt) = (number, descriptor, since, since)
