@@ -11,13 +11,20 @@ struct Clone: Verb {
 
     @Argument(help: "The machine.") var name: String
     @Argument(help: "What the copy is called.") var new: String
-    @Flag(help: "Share the disks with the first machine; needs snapshots.") var linked = false
+    @Flag(help: "Share the disks with a snapshot of the first machine.") var linked = false
+    @Option(help: ArgumentHelp("The snapshot for --linked; one is taken when none is named.", valueName: "name")) var snapshot: String?
     @OptionGroup var output: OutputOptions
 
     func run(in host: Host) throws(MachineError) -> Int32 {
+        guard linked || snapshot == nil else { throw .usage("--snapshot is for --linked.") }
         guard !linked else {
-            throw MachineError(
-                .wrongPlace, "A linked clone needs snapshots, which are not there yet; without --linked the disks are copied.")
+            let entry = try host.store.linkedClone(name, as: new, of: snapshot)
+            if output.json {
+                try host.say(MachineReport(entry, whole: true), output)
+            } else {
+                try host.say(DoneReport(name: new, folder: entry.folder, sentence: "The linked clone '\(new)' is in '\(entry.folder)'."), output)
+            }
+            return 0
         }
         let signals = host.handlesSignals ? HeldSignals() : nil
         defer { signals?.release() }

@@ -106,10 +106,11 @@ struct VBoxTranslation {
     private func clone(_ words: [String]) throws(MachineError) -> [[String]] {
         let options = try VBoxOptions(words, flags: ["register"])
         try options.expect("clonevm", ["name", "register", "mode", "options", "snapshot"])
-        if options.has("snapshot") { throw VBoxOptions.missing("clones of a snapshot") }
         let name = try options.only("clonevm", "machine")
         let linked = options.value("options")?.lowercased().split(separator: ",").contains("link") == true
-        return [["clone", name, options.value("name") ?? name + " Clone"] + (linked ? ["--linked"] : [])]
+        let snapshot = options.value("snapshot")
+        if snapshot != nil, !linked { throw VBoxOptions.missing("whole clones of a snapshot; add --options link") }
+        return [["clone", name, options.value("name") ?? name + " Clone"] + (linked ? ["--linked"] : []) + (snapshot.map { ["--snapshot", $0] } ?? [])]
     }
 
     // MARK: Running

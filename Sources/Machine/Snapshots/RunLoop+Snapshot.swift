@@ -40,7 +40,7 @@ extension RunLoop {
             tree.nodes.append(
                 .init(
                     id: id, name: name, description: description, taken: Date().timeIntervalSince1970, parent: tree.current,
-                    state: self.paused ? "paused" : "running", hasMemory: true, isComplete: false, disks: disks, bytes: 0, clones: []))
+                    state: self.paused ? "paused" : "running", hasMemory: true, isComplete: false, disks: disks, bytes: 0))
             tree.current = id
             tree.pending = .init(work: "take", settings: file.text)
             try tree.write(folder)

@@ -24,8 +24,6 @@ public struct SnapshotTree: Codable, Equatable, Sendable {
         public var disks: [String]
         /// Of its memory, in the file.
         public var bytes: UInt64
-        /// Folders of linked clones that stand on its disks.
-        public var clones: [String]
     }
 
     /// What is to be done whatever happens.

@@ -136,7 +136,7 @@ struct SnapshotWork {
         tree.nodes.append(
             .init(
                 id: id, name: snapshot, description: description, taken: Date().timeIntervalSince1970, parent: tree.current,
-                state: isSaved ? "saved" : "off", hasMemory: isSaved, isComplete: true, disks: before.run.disks, bytes: bytes, clones: []))
+                state: isSaved ? "saved" : "off", hasMemory: isSaved, isComplete: true, disks: before.run.disks, bytes: bytes))
         tree.current = id
         try commit(.init(work: "take", settings: file.text))
         return id
@@ -191,8 +191,8 @@ struct SnapshotWork {
     /// - Parameter progress: false cancels, as long as no disk has been merged.
     mutating func delete(_ id: String, progress: @escaping MachineStore.Progress) throws(MachineError) {
         guard let node = tree.node(id) else { throw MachineError(.wrongPlace, "There is no such snapshot.") }
-        guard node.clones.allSatisfy({ access($0 + "/" + MachineFile.name, F_OK) != 0 }) else {
-            throw MachineError(.wrongPlace, "'\(node.name)' cannot be deleted: the linked clone in '\(node.clones[0])' stands on it.")
+        if let clone = LinkedClone.all(on: folder, snapshot: id).first {
+            throw MachineError(.wrongPlace, "'\(node.name)' cannot be deleted: the linked clone '\(clone)' stands on it; delete that one first.")
         }
         let present = (try? MachineFileText.parse(MachineFileText.read(folder), folder).settings.run.disks) ?? []
         guard try dependents(node, present) != nil else {

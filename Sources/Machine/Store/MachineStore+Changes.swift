@@ -87,6 +87,7 @@ extension MachineStore {
         let lock = try MachineLock.take(.run, of: folder, name: name)
         let writing = try MachineLock.take(.settings, of: folder, name: name)
         defer { withExtendedLifetime((lock, writing)) {} }
+        try LinkedClone.checkNone(on: folder, name: name, what: "renamed")
         try makeRelative(folder)
         guard Glibc.rename(folder, self.folder(of: new)) == 0 else {
             if errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR { throw taken(new) }
@@ -102,6 +103,7 @@ extension MachineStore {
         let lock = try MachineLock.take(.run, of: folder, name: name)
         let writing = try MachineLock.take(.settings, of: folder, name: name)
         defer { withExtendedLifetime((lock, writing)) {} }
+        try LinkedClone.checkNone(on: folder, name: name, what: "deleted")
         let trash = FolderWork.freshName(.trash, in: home)
         guard Glibc.rename(folder, trash) == 0 else {
             throw .failed("The machine '\(name)' cannot be deleted: \(WholeFile.reason()).")
