@@ -37,6 +37,16 @@ extension MachineStore {
         try body(&work)
     }
 
+    /// What an interrupted work on snapshots has decided comes before anything else is changed. The caller has the lock on the settings.
+    func settleSnapshots(_ name: String, _ folder: String) throws(MachineError) {
+        let tree = try SnapshotTree.read(folder)
+        guard tree.pending != nil || tree.nodes.contains(where: { !$0.isComplete }) else { return }
+        // Somebody who runs it has done it.
+        guard let lock = try MachineLock.attempt(.run, of: folder, name: name) else { return }
+        defer { withExtendedLifetime(lock) {} }
+        MachineStore.log(try SnapshotWork(folder, name: name).notes, folder)
+    }
+
     /// What was put right goes to the end of the last run's log.
     static func log(_ notes: [String], _ folder: String) {
         guard !notes.isEmpty else { return }

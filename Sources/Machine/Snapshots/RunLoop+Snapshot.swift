@@ -26,6 +26,11 @@ extension RunLoop {
     /// Freezes the disks and what is in the chips, and begins with memory.
     private func take(_ job: SnapshotJob, _ name: String, _ description: String, _ folder: String, _ lock: MachineLock) throws(MachineError) {
         let paused = parts.hostTime()
+        for bay in Bay.allCases {
+            guard let layer = DisposableLayer.of(pc.media[bay]), !layer.written.isEmpty else { continue }
+            throw MachineError(
+                .wrongPlace, "What the guest has written to \(bay.label) is to be thrown away and in no snapshot; 'save-state' keeps it.")
+        }
         var tree = try SnapshotTree.read(folder)
         try tree.checkName(name)
         let text = try MachineFileText.read(folder)

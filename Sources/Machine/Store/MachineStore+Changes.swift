@@ -51,6 +51,7 @@ extension MachineStore {
         let folder = try existing(name)
         let lock = dryRun ? nil : try MachineLock.take(.settings, of: folder, name: name)
         defer { withExtendedLifetime(lock) {} }
+        if !dryRun { try settleSnapshots(name, folder) }
         var file = try stored(folder)
         let before = file.settings
         var after = before

@@ -10,6 +10,11 @@ extension MachineStore {
         let folder = try existing(name)
         try MachineName.check(new)
         try checkFree(new)
+        do {
+            let writing = try MachineLock.take(.settings, of: folder, name: name)
+            defer { withExtendedLifetime(writing) {} }
+            try settleSnapshots(name, folder)
+        }
         let lock = try MachineLock.take(.run, of: folder, name: name, shared: true)
         defer { withExtendedLifetime(lock) {} }
         var file = try stored(folder)
