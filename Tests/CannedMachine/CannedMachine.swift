@@ -88,10 +88,14 @@ public final class CannedMachine: MachineControl {
         case .pause: content.withLock { $0.view.state = .paused }
         case .resume: content.withLock { $0.view.state = .running }
         case .reset: content.withLock { $0.view.frame = CannedMachine.frame(.prompt) }
-        case .acpiPowerButton, .powerOff:
+        case .acpiPowerButton, .powerOff, .saveState:
             content.withLock {
                 $0.view.state = .off
-                if case .powerOff = command { $0.view.outcome = .poweredOffByUser } else { $0.view.outcome = .poweredOff }
+                switch command {
+                case .powerOff: $0.view.outcome = .poweredOffByUser
+                case .saveState: $0.view.outcome = .saved
+                default: $0.view.outcome = .poweredOff
+                }
             }
         case .releaseAllKeys, .mouse, .serialInput, .balloon, .eject, .insert: return
         }
@@ -113,6 +117,7 @@ public final class CannedMachine: MachineControl {
         case .acpiPowerButton: "acpi"
         case .balloon(let mib): "balloon \(mib)"
         case .powerOff: "power-off"
+        case .saveState: "save-state"
         case .eject(let bay): "eject \(bay)"
         case .insert(let bay, let path): "insert \(bay) \(path)"
         }

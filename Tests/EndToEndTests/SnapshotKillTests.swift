@@ -95,4 +95,52 @@ import Testing
             }
         }
     }
+
+    private func run(_ arguments: [String], _ store: MachineStore) throws -> Process {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: Program.path)
+        process.arguments = arguments
+        process.environment = ProcessInfo.processInfo.environment.merging(["VITRINE_HOME": store.home]) { $1 }
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        return process
+    }
+
+    @Test("a machine that dies while its snapshot is written is there again, and so is every snapshot that was reported")
+    func killedWhileRunning() throws {
+        try withFolder { folder in
+            let store = MachineStore(home: folder + "/home")
+            var settings = MachineSettings()
+            settings.run.memoryMiB = 64
+            try store.create("m", settings, disk: NewDisk(bytes: 16 << 20))
+            var random = SystemRandomNumberGenerator()
+            var reported: Set<String> = []
+            for round in 0..<StoreKillTests.count {
+                let start = try run(["start", "m", "--detach"], store)
+                start.waitUntilExit()
+                #expect(start.terminationStatus == 0, "round \(round)")
+                guard let pid = try store.entry("m").pid else { continue }
+                let take = try run(["snapshot", "take", "m", "s\(round)"], store)
+                usleep(UInt32.random(in: 0...400_000, using: &random))
+                kill(pid, SIGKILL)
+                take.waitUntilExit()
+                if take.terminationStatus == 0 { reported.insert("s\(round)") }
+                // The lock goes with the process.
+                while try store.entry("m").state.isLive { usleep(10_000) }
+                try store.edit("m") { $0.notes = "round \(round)" }
+                let there = Set(try store.snapshots("m").nodes.filter(\.isComplete).map(\.name))
+                #expect(reported.isSubset(of: there), "round \(round): \(reported.subtracting(there)) are lost")
+            }
+            for name in reported.sorted().suffix(3) {
+                try store.restoreSnapshot("m", name, keepingAs: nil)
+                #expect(try store.entry("m").state == .saved)
+                let start = try run(["start", "m", "--detach"], store)
+                start.waitUntilExit()
+                #expect(start.terminationStatus == 0)
+                let stop = try run(["stop", "m", "--hard"], store)
+                stop.waitUntilExit()
+            }
+        }
+    }
 }
