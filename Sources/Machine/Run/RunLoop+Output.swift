@@ -87,13 +87,17 @@ extension RunLoop {
         parts.script = nil  // a single owner: the transcripts in it are not copied
         let actions = script.advance(scene)
         parts.script = script
+        var isRestored = false
         for action in actions where outcome == nil {
+            if case .restore = action { isRestored = true }
             do {
                 try perform(action)
             } catch {
                 outcome = .failed(error.description)
             }
         }
+        // What follows is about the restored machine, before it has run.
+        if isRestored, outcome == nil { stepScript() }
     }
 
     /// Scripts that came from outside: what fails in them is an answer, not the end of the machine.
