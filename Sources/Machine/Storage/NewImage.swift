@@ -43,7 +43,27 @@ public enum NewImage {
             throw .usage(
                 "A disk has \(ByteSize.text(sizes.lowerBound)) to \(ByteSize.text(sizes.upperBound)) in whole sectors, not \(bytes) bytes.")
         }
-        try build(path) { file in fill(file, bytes, format) }
+        guard format.imageFormat != .vhd || bytes <= VHDHeader.largest else {
+            throw .usage("A VHD has at most \(ByteSize.text(VHDHeader.largest)); use another format.")
+        }
+        if format == .vmdkFlat || format == .vmdkSplit { return try makeFlat(path, bytes, split: format == .vmdkSplit) }
+        try build(path) { file in fill(file, bytes, format, name: path.split(separator: "/").last.map(String.init) ?? "disk") }
+    }
+
+    /// The files of sectors, and then the description, which makes them an image.
+    private static func makeFlat(_ path: String, _ bytes: UInt64, split: Bool) throws(MachineError) {
+        let pieces = VMDKCreation.pieces(path, bytes, split: split)
+        var made: [String] = []
+        do throws(MachineError) {
+            for piece in pieces {
+                try build(piece.path) { $0.truncate(piece.sectors * 512) }
+                made.append(piece.path)
+            }
+            try build(path) { $0.write(0, Array(VMDKCreation.text(pieces, bytes, split: split).utf8)) }
+        } catch {
+            for path in made { HostFile.unlink(path) }
+            throw error
+        }
     }
 
     /// Makes an image that shows its parent until it is written; the parent must stay as it is from then on.
@@ -74,17 +94,24 @@ public enum NewImage {
                     file, VDIHeader(diskBytes: below.bytes, kind: .differencing, parent: below.identity, parentPath: relative))
             case .qcow2:
                 QCOW2Creation.fill(file, below.bytes, version: 3, backing: (relative, QCOW2Creation.name(below.format)))
-            case .raw, .vmdk, .vhd: false
+            case .vhd: VHDCreation.fill(file, below.bytes, .differencing, parent: (below.identity?.id ?? .zeros(16), relative))
+            case .vmdk:
+                VMDKCreation.fill(
+                    file, below.bytes, name: path.split(separator: "/").last.map(String.init) ?? "disk",
+                    parent: (UInt32(truncatingIfNeeded: below.identity?.modification.little(0) ?? 0), relative))
+            case .raw: false
             }
         }
     }
 
-    private static func fill(_ file: HostFile, _ bytes: UInt64, _ format: Format) -> Bool {
+    private static func fill(_ file: HostFile, _ bytes: UInt64, _ format: Format, name: String) -> Bool {
         switch format {
         case .raw: file.truncate(bytes)
         case .dynamic, .fixed: VDICreation.fill(file, VDIHeader(diskBytes: bytes, kind: format == .fixed ? .fixed : .dynamic))
         case .qcow2, .qcow2v2: QCOW2Creation.fill(file, bytes, version: format == .qcow2 ? 3 : 2)
-        case .vmdk, .vmdkFlat, .vmdkSplit, .vhd, .vhdFixed: false
+        case .vmdk: VMDKCreation.fill(file, bytes, name: name)
+        case .vhd, .vhdFixed: VHDCreation.fill(file, bytes, format == .vhd ? .dynamic : .fixed)
+        case .vmdkFlat, .vmdkSplit: false
         }
     }
 

@@ -161,7 +161,7 @@ extension Medium {
         var vdi = [UInt8](repeating: 0, count: 1024)
         vdi.replaceSubrange(0x40..<0x44, with: [0x7F, 0x10, 0xDA, 0xBE])
         let samples: [(String, [UInt8])] = [
-            ("qcow2", [0x51, 0x46, 0x49, 0xFB, 0, 0, 0, 3] + [UInt8](repeating: 0, count: 600)), ("VDI 0.0", vdi),
+            ("qcow9", [0x51, 0x46, 0x49, 0xFB, 0, 0, 0, 9] + [UInt8](repeating: 0, count: 600)), ("VDI 0.0", vdi),
             ("VMDK", Array("KDMV".utf8) + [UInt8](repeating: 0, count: 600)), ("VMDK", Array("# Disk DescriptorFile\n".utf8)),
             ("VHD", Array("conectix".utf8) + [UInt8](repeating: 0, count: 600)),
             ("VHD", numbered(2) + Array("conectix".utf8) + numbered(1).dropLast(8)),
