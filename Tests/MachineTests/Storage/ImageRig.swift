@@ -30,13 +30,23 @@ struct ImageRig {
                 model.replaceSubrange(range, with: zeros)
             default:
                 let seed = dice.next()
-                let data = (0..<count * 512).map { UInt8(truncatingIfNeeded: (UInt64($0) &* 0x9E37_79B9 &+ seed) >> 11) }
+                let data = ImageRig.noise(count * 512, seed)
                 guard data.withUnsafeBytes({ image.write(sector: UInt64(first), from: $0) }) else { return false }
                 model.replaceSubrange(range, with: data)
             }
             if flushes, dice.below(10) == 0 { guard image.flush() else { return false } }
         }
         return true
+    }
+
+    /// Quick to make without optimisation.
+    static func noise(_ count: Int, _ seed: UInt64) -> [UInt8] {
+        let words = (0..<64).map { (UInt64($0) &* 0x9E37_79B9_7F4A_7C15 &+ seed) ^ (seed >> 7) }
+        let block = words.withUnsafeBytes { Array($0) }
+        var data: [UInt8] = []
+        data.reserveCapacity(count)
+        while data.count < count { data += block }
+        return data
     }
 
     static func contents(_ image: any Medium) -> [UInt8]? {
