@@ -34,6 +34,27 @@ struct ImageLink {
         guard done, file.flush() else { throw .failed("'\(path)' cannot be written.") }
     }
 
+    /// The image is taken for the one that it replaces.
+    /// - Throws: `.failed`.
+    func setIdentity(_ identity: ImageIdentity) throws(MachineError) {
+        let file = try open()
+        var done = true
+        switch DiskImage.foreignFormat(file) {
+        case "VDI":
+            done =
+                file.write(UInt64(VDIHeader.Offset.id), identity.id) && file.write(UInt64(VDIHeader.Offset.modification), identity.modification)
+        case "VMDK": done = edit(file) { VMDKDescription.text($0, id: UInt32(truncatingIfNeeded: identity.modification.little(0))) }
+        case "VHD":
+            guard let header = try? VHDHeader(file) else { break }
+            var footer = header.footer
+            footer.put(VHDHeader.Offset.id, identity.id)
+            footer.putBig(VHDHeader.Offset.checksum, VHDHeader.sum(footer, VHDHeader.Offset.checksum))
+            done = (header.kind == .fixed || file.write(0, footer)) && file.write(file.bytes - 512, footer)
+        default: break
+        }
+        guard done, file.flush() else { throw .failed("'\(path)' cannot be written.") }
+    }
+
     private func open() throws(MachineError) -> HostFile {
         do {
             return try HostFile(path: path, writable: true)
@@ -90,9 +111,12 @@ struct ImageLink {
 
     /// Second header, locator and both footers.
     private func setVHD(_ file: HostFile, _ link: (path: String, layer: any ImageLayer)?) -> Bool {
-        guard let header = try? VHDHeader(file), header.kind != .fixed else { return false }
-        var sparse = file.peek(header.sparseOffset, count: VHDHeader.sparseBytes)
-        var footer = header.footer
+        // The second header may be torn from the last time.
+        guard var footer = VHDHeader.footer(of: file), footer.big(VHDHeader.Offset.kind) != VHDHeader.Kind.fixed.rawValue else { return false }
+        let place = footer.big(VHDHeader.Offset.sparse, 8)
+        guard place < file.bytes else { return false }
+        var sparse = file.peek(place, count: VHDHeader.sparseBytes)
+        guard sparse.starts(with: VHDHeader.sparseCookie) else { return false }
         let kind: VHDHeader.Kind = link == nil ? .dynamic : .differencing
         footer.putBig(VHDHeader.Offset.kind, kind.rawValue)
         footer.putBig(VHDHeader.Offset.checksum, VHDHeader.sum(footer, VHDHeader.Offset.checksum))
@@ -107,6 +131,6 @@ struct ImageLink {
             sparse.put(VHDHeader.Offset.parentName, .zeros(512 + 8 * 24))
             sparse.putBig(VHDHeader.Offset.sparseChecksum, VHDHeader.sum(sparse, VHDHeader.Offset.sparseChecksum))
         }
-        return file.write(header.sparseOffset, sparse) && file.write(0, footer) && file.write(file.bytes - 512, footer)
+        return file.write(place, sparse) && file.write(0, footer) && file.write(file.bytes - 512, footer)
     }
 }

@@ -23,6 +23,8 @@ public enum NewImage {
         case vhd
         case vhdFixed = "vhd-fixed"
 
+        public var fileExtension: String { imageFormat == .raw ? "img" : imageFormat.rawValue }
+
         public var imageFormat: ImageFormat {
             switch self {
             case .dynamic, .fixed: .vdi
@@ -37,8 +39,10 @@ public enum NewImage {
     public static let sizes: ClosedRange<UInt64> = (1 << 20)...(8 << 40)
 
     /// Makes an image under its name in one step; a file that is there is not touched.
+    /// - Parameter name: what it will be called, when that is another path in the same folder.
     /// - Throws: `.usage` for a size out of range, `.failed` with the host's reason; nothing is left then.
-    public static func make(_ path: String, bytes: UInt64, format: Format) throws(MachineError) {
+    public static func make(_ path: String, bytes: UInt64, format: Format, name: String? = nil) throws(MachineError) {
+        let name = name ?? path
         guard sizes.contains(bytes), bytes % 512 == 0 else {
             throw .usage(
                 "A disk has \(ByteSize.text(sizes.lowerBound)) to \(ByteSize.text(sizes.upperBound)) in whole sectors, not \(bytes) bytes.")
@@ -46,13 +50,13 @@ public enum NewImage {
         guard format.imageFormat != .vhd || bytes <= VHDHeader.largest else {
             throw .usage("A VHD has at most \(ByteSize.text(VHDHeader.largest)); use another format.")
         }
-        if format == .vmdkFlat || format == .vmdkSplit { return try makeFlat(path, bytes, split: format == .vmdkSplit) }
-        try build(path) { file in fill(file, bytes, format, name: path.split(separator: "/").last.map(String.init) ?? "disk") }
+        if format == .vmdkFlat || format == .vmdkSplit { return try makeFlat(path, bytes, name, split: format == .vmdkSplit) }
+        try build(path) { file in fill(file, bytes, format, name: name.split(separator: "/").last.map(String.init) ?? "disk") }
     }
 
     /// The files of sectors, and then the description, which makes them an image.
-    private static func makeFlat(_ path: String, _ bytes: UInt64, split: Bool) throws(MachineError) {
-        let pieces = VMDKCreation.pieces(path, bytes, split: split)
+    private static func makeFlat(_ path: String, _ bytes: UInt64, _ name: String, split: Bool) throws(MachineError) {
+        let pieces = VMDKCreation.pieces(name, bytes, split: split)
         var made: [String] = []
         do throws(MachineError) {
             for piece in pieces {

@@ -209,6 +209,12 @@ struct QCOW2Table: BlockTable {
         return putFeatures(file)
     }
 
+    /// Neither dirty nor corrupt.
+    mutating func clearMarks(_ file: HostFile) -> Bool {
+        header.incompatible &= ~(QCOW2Header.Bit.dirty | QCOW2Header.Bit.corrupt)
+        return header.version < 3 || putFeatures(file)
+    }
+
     /// The clusters of the file that an entry of the second level uses.
     func clusters(of entry: UInt64) -> Range<UInt64> {
         if entry & Entry.packed != 0 {

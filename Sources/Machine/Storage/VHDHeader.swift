@@ -37,16 +37,8 @@ struct VHDHeader: Equatable {
 
     /// - Throws: what is wrong with it.
     init(_ file: HostFile) throws(ImageProblem) {
-        let last = file.bytes >= 512 ? file.peek(file.bytes - 512, count: 512) : []
-        let first = file.peek(0, count: 512)
-        if VHDHeader.isFooter(last) {
-            footer = last
-        } else if VHDHeader.isFooter(first) {
-            // The end may have been lost; images that grow have a copy.
-            footer = first
-        } else {
-            throw .damaged("the checksum of its footer is wrong")
-        }
+        guard let footer = VHDHeader.footer(of: file) else { throw .damaged("the checksum of its footer is wrong") }
+        self.footer = footer
         guard footer.big(12) >> 16 == 1 else { throw .notSupported("VHD \(footer.big(12) >> 16).\(footer.big(12) & 0xFFFF)") }
         guard let kind = Kind(rawValue: footer.big(Offset.kind)) else { throw .damaged("there is no image type \(footer.big(Offset.kind))") }
         self.kind = kind
@@ -54,12 +46,18 @@ struct VHDHeader: Equatable {
         id = footer.part(Offset.id, 16)
         guard diskBytes >= 512, diskBytes <= 1 << 42 else { throw .damaged("its disk has \(diskBytes) bytes") }
         if kind == .fixed {
-            guard VHDHeader.isFooter(last), diskBytes <= file.bytes - 512 else {
+            guard VHDHeader.isFooter(file.peek(file.bytes - 512, count: 512)), diskBytes <= file.bytes - 512 else {
                 throw .damaged("a disk of \(diskBytes) bytes is not in a file of \(file.bytes)")
             }
             return
         }
         try readSparse(file)
+    }
+
+    /// The end may have been lost; images that grow have a copy at the start.
+    static func footer(of file: HostFile) -> [UInt8]? {
+        let places = [file.bytes >= 512 ? file.peek(file.bytes - 512, count: 512) : [], file.peek(0, count: 512)]
+        return places.first(where: isFooter)
     }
 
     private mutating func readSparse(_ file: HostFile) throws(ImageProblem) {

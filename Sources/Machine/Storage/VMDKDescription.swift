@@ -84,9 +84,9 @@ struct VMDKDescription: Equatable {
             # Disk DescriptorFile
             version=1
             CID=\(hex(id))
-            parentCID=\(hex(parent?.id ?? noParent))
+            \(parentLines(parent).joined(separator: "\n"))
             createType="\(kind)"
-            \(parent.map { "parentFileNameHint=\"\($0.path)\"\n" } ?? "")
+
             # Extent description
             \(extents.joined(separator: "\n"))
 
@@ -107,24 +107,29 @@ struct VMDKDescription: Equatable {
         return String(repeating: "0", count: 8 - digits.count) + digits
     }
 
+    /// The lines that name the parent. They are padded with a comment, so that what follows stays where it is, and in the first sector, so that
+    /// they are there or are not.
+    private static func parentLines(_ parent: (id: UInt32, path: String)?) -> [String] {
+        let lines = ["parentCID=\(hex(parent?.id ?? noParent))"] + (parent.map { ["parentFileNameHint=\"\($0.path)\""] } ?? [])
+        let room = 380 - lines.reduce(0) { $0 + $1.utf8.count + 1 }
+        return lines + [padding + String(repeating: " ", count: max(0, room - padding.utf8.count))]
+    }
+    private static let padding = "#~"
+
     /// The text with another identity.
-    static func text(_ bytes: [UInt8], id: UInt32) -> String { edited(bytes) { $0 == "CID" ? "CID=\(hex(id))" : nil } }
+    static func text(_ bytes: [UInt8], id: UInt32) -> String { edited(bytes) { $0 == "CID" ? ["CID=\(hex(id))"] : nil } }
 
     /// The text with another parent.
     static func text(_ bytes: [UInt8], parent: (id: UInt32, path: String)?) -> String {
         edited(bytes) { key in
-            switch key {
-            case "parentCID":
-                "parentCID=\(hex(parent?.id ?? noParent))" + (parent.map { "\nparentFileNameHint=\"\($0.path)\"" } ?? "")
-            case "parentFileNameHint": ""
-            default: nil
-            }
+            if key == "parentCID" { return parentLines(parent) }
+            return key == "parentFileNameHint" || key.hasPrefix(padding) ? [] : nil
         }
     }
 
-    private static func edited(_ bytes: [UInt8], _ line: (Substring) -> String?) -> String {
-        String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false).map { old in
-            line(old.prefix { $0 != "=" && $0 != " " }) ?? String(old)
+    private static func edited(_ bytes: [UInt8], _ lines: (Substring) -> [String]?) -> String {
+        String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false).flatMap { old in
+            lines(old.prefix { $0 != "=" && $0 != " " }) ?? [String(old)]
         }.joined(separator: "\n")
     }
 }

@@ -23,7 +23,7 @@ struct VMDKTable: BlockTable {
     let description: (offset: UInt64, bytes: UInt64)
     private let directoryOffsets: [UInt64]
     /// The directory and its copy, if there is one.
-    private var directories: [[UInt32]] = []
+    private(set) var directories: [[UInt32]] = []
     private var tables: [UInt64: [UInt32]] = [:]
     private var end: GrowingEnd
     private let oldLength: UInt64
@@ -68,6 +68,8 @@ struct VMDKTable: BlockTable {
         end = GrowingEnd(next: (file.bytes + 511) / 512 * 512, length: file.bytes)
     }
 
+    /// Of the file.
+    var length: UInt64 { end.length }
     var isCompressed: Bool { flags & Flag.compressed != 0 }
     var variant: String { isCompressed ? "compressed" : "sparse" }
     var identity: ImageIdentity? { nil }
