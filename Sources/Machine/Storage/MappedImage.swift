@@ -67,13 +67,22 @@ final class MappedImage<Table: BlockTable>: ImageLayer {
             }
             return (.at(start + within), bytes)
         case .absent, .zero:
+            if first == .absent { skip(&block, &bytes, limit) }
             while bytes < limit {
                 block += 1
                 guard table.look(block, file) == first else { break }
                 bytes += min(blockBytes, limit - bytes)
+                if first == .absent { skip(&block, &bytes, limit) }
             }
             return (first, bytes)
         }
+    }
+
+    /// Over what a table says at once.
+    private func skip(_ block: inout UInt64, _ bytes: inout UInt64, _ limit: UInt64) {
+        let more = min(table.gap(block) - 1, (limit - bytes + blockBytes - 1) >> shift)
+        block += more
+        bytes = min(limit, bytes + more << shift)
     }
 
     func extent(_ sector: UInt64, limit: UInt64) -> ImageExtent? {

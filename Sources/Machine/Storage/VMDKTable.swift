@@ -108,6 +108,12 @@ struct VMDKTable: BlockTable {
         return isCompressed ? .packed : .at(UInt64(entry) * 512)
     }
 
+    func gap(_ block: UInt64) -> UInt64 {
+        let index = block / perTable
+        guard index < UInt64(directories[0].count), directories[0][Int(index)] == 0 else { return 1 }
+        return perTable - block & (perTable - 1)
+    }
+
     mutating func unpack(_ block: UInt64, into buffer: UnsafeMutableRawBufferPointer, _ file: HostFile) -> Bool {
         guard let entry = entry(block, file) else { return false }
         var offset = UInt64(entry) * 512, count = buffer.count * 2
