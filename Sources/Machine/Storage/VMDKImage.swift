@@ -82,6 +82,8 @@ final class VMDKImage: ImageLayer {
         return pieces(sector, count) { part, at, count, _ in part.layer?.zero(sector: at, count: count, discard: discard) ?? true }
     }
 
+    func settle() { for part in parts { part.layer?.settle() } }
+
     func flush() -> Bool { (readOnly || description.flush()) && parts.allSatisfy { $0.layer?.flush() ?? true } }
 
     func extent(_ sector: UInt64, limit: UInt64) -> ImageExtent? {
