@@ -13,7 +13,7 @@ struct MediaOptions: ParsableArguments {
     var diskInterface = RunSettings.DiskInterface.ide
     @Option(
         help: ArgumentHelp(
-            "What becomes of the guest's writes, for each disk in turn: writable, disposable or read-only.", valueName: "access"),
+            "What becomes of the guest's writes, for each disk in turn: writable, write-through, disposable or read-only.", valueName: "access"),
         transform: OptionValue.diskAccess)
     var diskAccess: [RunSettings.DiskAccess] = []
     @Option(help: ArgumentHelp("A CD in the drive at the secondary master.", valueName: "file"))

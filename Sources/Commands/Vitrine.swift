@@ -27,7 +27,10 @@ public struct Vitrine: Verb {
     /// Verbs about screens and words.
     private static let screenVerbs: [any ParsableCommand.Type] = [Manager.self, Theme.self, Man.self]
     static let themeVerbs: [any ParsableCommand.Type] = [ThemeList.self, ThemeCheck.self]
-    static let diskVerbs: [any ParsableCommand.Type] = [DiskCreate.self, DiskInfo.self]
+    static let diskVerbs: [any ParsableCommand.Type] = [
+        DiskCreate.self, DiskInfo.self, DiskConvert.self, DiskResizeVerb.self, DiskCompact.self, DiskCheckVerb.self, DiskCompare.self,
+        DiskMap.self, DiskMergeVerb.self,
+    ]
     /// Verbs on machines that run.
     private static let runningVerbs: [any ParsableCommand.Type] = [
         Start.self, Attach.self, Stop.self, Pause.self, Resume.self, Reset.self, TypeText.self, Keys.self, WaitFor.self, Screen.self,

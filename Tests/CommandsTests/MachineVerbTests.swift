@@ -204,6 +204,32 @@ final class VerbBench {
         }
     }
 
+    @Test("disk verbs make, look at and change images", arguments: ["img", "vdi", "qcow2", "vmdk", "vhd"])
+    func disks(ending: String) throws {
+        try bench { (bench: VerbBench) throws in
+            let (base, child, copy) = (bench.folder + "/a." + ending, bench.folder + "/b." + (ending == "img" ? "qcow2" : ending), bench.folder + "/c.vdi")
+            #expect(bench.run("disk", "create", base, "--size", "8M").status == 0)
+            #expect(bench.run("disk", "create", child, "--parent", base).status == 0)
+            let info = try #require(try bench.json("disk", "info", child) as? [String: Any])
+            #expect((info["below"] as? [[String: Any]])?.first?["path"] as? String == base && info["bytes"] as? Int == 8 << 20)
+            #expect(bench.run("disk", "convert", child, copy).status == 0)
+            #expect(bench.run("disk", "compare", copy, child).out.contains("show the same"))
+            #expect(bench.run("disk", "check", child).out.contains("is sound"))
+            #expect((try bench.json("disk", "map", child) as? [[String: Any]])?.first?["data"] as? Bool != nil)
+            #expect(bench.run("disk", "resize", copy, "12M").out.contains("12M"))
+            let smaller = bench.run("disk", "resize", copy, "4M")
+            #expect(smaller.status == 64 && smaller.err.contains("--shrink"))
+            #expect(bench.run("disk", "resize", copy, "4M", "--shrink").err.contains("is lost"))
+            #expect(bench.run("disk", "compact", copy).out.contains("takes"))
+            #expect(bench.run("disk", "merge", child).status == 0)
+            #expect(bench.run("disk", "info", child).status == 66)
+            let alone = bench.run("disk", "merge", base)
+            #expect(alone.status == 66 && alone.err.contains("stands on no other image"))
+            #expect(bench.run("create", "m", "--disk-size", "8M", "--disk-format", ending == "img" ? "raw" : ending == "vdi" ? "dynamic" : ending).status == 0)
+            #expect(FileManager.default.fileExists(atPath: bench.home + "/m/disk." + ending))
+        }
+    }
+
     @Test("a machine with a bad file does not hide the others") func badFile() throws {
         try bench { (bench: VerbBench) throws in
             _ = bench.run("create", "a")

@@ -13,7 +13,8 @@ struct Create: Verb {
         String?
     @Option(
         help: ArgumentHelp(
-            "Of the new disk: dynamic (VDI, grows as it is written), fixed (VDI, all room taken at once) or raw.", valueName: "format"))
+            "Of the new disk: dynamic (VDI, grows as it is written), fixed (VDI, all room taken at once), raw, qcow2, vmdk, vhd, ... as for 'disk "
+                + "create'.", valueName: "format"))
     var diskFormat: NewDisk.Format?
     @OptionGroup(title: "Settings") var fields: FieldOptions
     @OptionGroup var output: OutputOptions

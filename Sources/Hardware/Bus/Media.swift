@@ -11,11 +11,15 @@ public protocol Medium: AnyObject {
     func write(sector: UInt64, from buffer: UnsafeRawBufferPointer) -> Bool
     /// Everything written so far is on the host's medium.
     func flush() -> Bool
+    /// Called now and then: what has waited in memory for long is written.
+    func settle()
     /// `count` sectors read as zeros from now on. `discard`: nobody needs them any more; the host may take the room back.
     func zero(sector: UInt64, count: UInt64, discard: Bool) -> Bool
 }
 
 extension Medium {
+    public func settle() {}
+
     /// Writes zeros.
     public func zero(sector: UInt64, count: UInt64, discard: Bool) -> Bool {
         guard sector <= sectorCount, count <= sectorCount - sector else { return false }

@@ -25,7 +25,9 @@ struct MediaShelf {
             put(medium, .floppyA, path)
         }
         for (index, (bay, path)) in zip(MediaShelf.diskBays(settings.diskInterface), settings.disks).enumerated() {
-            put(try MediaShelf.open(bay, path, access: settings.access(ofDisk: index).mediaAccess), bay, path)
+            let access = settings.access(ofDisk: index)
+            let medium = try MediaShelf.open(bay, path, access: access.mediaAccess)
+            put(access == .writeThrough ? WriteThrough(medium) : medium, bay, path)
         }
         if let path = settings.cdrom { put(try MediaShelf.open(.ide1Master, path, disposable: false), .ide1Master, path) }
     }
@@ -56,7 +58,7 @@ struct MediaShelf {
 extension RunSettings.DiskAccess {
     fileprivate var mediaAccess: MediaAccess {
         switch self {
-        case .writable: .readWrite
+        case .writable, .writeThrough: .readWrite
         case .disposable: .disposable
         case .readOnly: .readOnly
         }

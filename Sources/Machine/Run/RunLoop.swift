@@ -44,6 +44,7 @@ final class RunLoop {
     /// The last slice ended in a halt.
     var isHalted = false
     private var slice: Int64 = 20_000
+    private var settleAt: Nanoseconds = 0
     /// What `log` last called the machine's state.
     var loggedState = MachineState.starting
     /// The guest's unfinished line on `parts.guestLogPort`.
@@ -83,6 +84,7 @@ final class RunLoop {
     private func turn() {
         for message in machine.takeMessages() { handle(message) }
         checkLimits()
+        settleMedia()
         guard outcome == nil else { return }
         pumpCapture()
         if paused {
@@ -110,6 +112,15 @@ final class RunLoop {
         stepJobs()
         // What was just fed may wake the guest: its deadlines are no longer those of the stop.
         if outcome == nil, !fed, case .halted(let deadline) = stop { rest(until: deadline) }
+    }
+
+    /// What a guest that never flushes has written must not wait for long.
+    private func settleMedia() {
+        let now = parts.hostTime()
+        guard now >= settleAt else { return }
+        settleAt = now &+ 500_000_000
+        let media = pc.media
+        for bay in Bay.allCases { media[bay]?.settle() }
     }
 
     // MARK: Slices
@@ -239,6 +250,8 @@ final class RunLoop {
         report.stateDigest = parts.wantsDigest ? pc.digest() : ""
         report.memoryMiB = parts.memoryMiB
         report.outcome = outcome.word
+        // Their files are made whole before anybody is told that the run has ended.
+        pc.media = MediaBays()
         report.exitStatus = outcome.exitStatus
         if !typing.untypable.isEmpty {
             parts.diagnose(

@@ -30,10 +30,15 @@ public struct RunSettings: Equatable, Sendable {
     public enum DiskAccess: String, Sendable, CaseIterable {
         /// They go to the image.
         case writable
+        /// They go to the image, and each is on the host's medium before the guest goes on.
+        case writeThrough = "write-through"
         /// They go to a throw-away layer and are gone with the run.
         case disposable
         /// The drive refuses them.
         case readOnly = "read-only"
+
+        /// The image changes.
+        var isWritable: Bool { self == .writable || self == .writeThrough }
     }
     public struct DebugConsole: Equatable, Sendable {
         public var port: Port
@@ -110,7 +115,7 @@ public struct RunSettings: Equatable, Sendable {
     /// What becomes of writes to a disk, counted from 0.
     public func access(ofDisk index: Int) -> DiskAccess {
         let own = diskAccess.indices.contains(index) ? diskAccess[index] : .writable
-        return disposable && own == .writable ? .disposable : own
+        return disposable && own.isWritable ? .disposable : own
     }
 
     /// `name`, or the file name of the kernel or the first medium without its extension.
@@ -168,7 +173,7 @@ public struct RunSettings: Equatable, Sendable {
             throw .usage("--disk-access is given \(diskAccess.count) times for \(disks.count) disks.")
         }
         let images = [floppy, cdrom].compactMap { $0 } + disks
-        let written = [floppy].compactMap { $0 } + disks.indices.filter { access(ofDisk: $0) == .writable }.map { disks[$0] }
+        let written = [floppy].compactMap { $0 } + disks.indices.filter { access(ofDisk: $0).isWritable }.map { disks[$0] }
         for (index, image) in images.enumerated() where !disposable && images[..<index].contains(image) && written.contains(image) {
             throw .usage("'\(image)' is put into two drives at once; that works with --disposable only.")
         }

@@ -31,6 +31,8 @@ protocol BlockTable {
 
     /// - Returns: nil when the host failed or the entry makes no sense.
     mutating func look(_ block: UInt64, _ file: HostFile) -> BlockPlace?
+    /// How many blocks from an absent one on are absent for the same reason, at least 1.
+    func gap(_ block: UInt64) -> UInt64
     /// What the file must say before anything in it changes.
     mutating func begin(_ file: HostFile) -> Bool
     /// A new modification identity, before the first change.
@@ -53,6 +55,7 @@ extension BlockTable {
     var blockBytes: UInt64 { 1 << blockShift }
     var needsOrder: Bool { false }
     mutating func renew(_ file: HostFile) -> Bool { true }
+    func gap(_ block: UInt64) -> UInt64 { 1 }
     mutating func writeGround(_ file: HostFile) -> Bool { true }
     mutating func unpack(_ block: UInt64, into buffer: UnsafeMutableRawBufferPointer, _ file: HostFile) -> Bool { false }
     mutating func present(_ block: UInt64, _ file: HostFile) -> [Bool]? { nil }

@@ -36,6 +36,8 @@ struct DiskChain {
         switch DiskImage.foreignFormat(file) {
         case "VDI": return try openVDI(file)
         case "qcow2": return try openQCOW2(file)
+        case "VHD": return try openVHD(file)
+        case "VMDK": return try openVMDK(file)
         case let format?: throw .formatNotSupported(path: path, format: format)
         case nil: return try RawImage(file)
         }
@@ -47,6 +49,8 @@ struct DiskChain {
         switch DiskImage.foreignFormat(file) {
         case "VDI": return MappedImage(file, try table(VDITable.init, file), parent: nil)
         case "qcow2": return MappedImage(file, try table(QCOW2Table.init, file), parent: nil)
+        case "VHD": return MappedImage(file, try table(VHDTable.init, file), parent: nil)
+        case "VMDK": return MappedImage(file, try table(VMDKTable.init, file), parent: nil)
         default: return try RawImage(file)
         }
     }
@@ -78,6 +82,52 @@ struct DiskChain {
             try openParent(of: file.path, ParentLink(path: table.header.parentPath, format: .vdi, identity: identity, bytes: table.diskBytes))
         }
         return MappedImage(file, table, parent: parent, keepsIdentity: keepsIdentity)
+    }
+
+    private mutating func openVHD(_ file: HostFile) throws(MediaError) -> any ImageLayer {
+        let header: VHDHeader
+        do {
+            header = try VHDHeader(file)
+        } catch {
+            throw error.error(file.path, .vhd)
+        }
+        if header.kind == .fixed { return DiskChain.fixedVHD(header, file) }
+        let table = try DiskChain.table({ file throws(ImageProblem) in try VHDTable(header, file) }, file)
+        var parent: (any ImageLayer)?
+        if header.kind == .differencing {
+            let identity = ImageIdentity(id: header.parentID, modification: .zeros(16))
+            parent = try openParent(of: file.path, ParentLink(path: header.parentPath, format: .vhd, identity: identity, bytes: table.diskBytes))
+        }
+        return MappedImage(file, table, parent: parent, keepsIdentity: keepsIdentity)
+    }
+
+    private static func fixedVHD(_ header: VHDHeader, _ file: HostFile) -> RawImage {
+        RawImage(
+            file, start: 0, sectors: header.diskBytes / 512, format: .vhd, variant: "fixed",
+            identity: ImageIdentity(id: header.id, modification: .zeros(16)))
+    }
+
+    private mutating func openVMDK(_ file: HostFile) throws(MediaError) -> any ImageLayer {
+        let found: VMDKParts
+        do {
+            found = try VMDKParts(file)
+        } catch {
+            throw error.error(file.path, .vmdk)
+        }
+        if file.writable, found.table?.isCompressed == true {
+            throw .onlyReadable(path: file.path, format: "VMDK", reason: "its data is compressed")
+        }
+        let text = found.text
+        var parent: (any ImageLayer)?
+        if text.parentID != VMDKDescription.noParent {
+            guard text.extents.count == 1 else { throw .formatNotSupported(path: file.path, format: "differencing VMDK in several files") }
+            let bytes = text.extents[0].sectors * 512
+            parent = try openParent(
+                of: file.path,
+                ParentLink(path: text.parentPath, format: .vmdk, identity: VMDKImage.identity(text.parentID), bytes: bytes))
+        }
+        let parts = try found.open(file, parent: parent, keepsIdentity: keepsIdentity)
+        return VMDKImage(text, file, place: found.place, parts: parts, parent: parent, keepsIdentity: keepsIdentity)
     }
 
     private mutating func openQCOW2(_ file: HostFile) throws(MediaError) -> any ImageLayer {

@@ -13,6 +13,8 @@ struct ImageLink {
         switch DiskImage.foreignFormat(file) {
         case "VDI": done = setVDI(file, link)
         case "qcow2": done = setQCOW2(file, link)
+        case "VHD": done = setVHD(file, link)
+        case "VMDK": done = setVMDK(file, link)
         default: throw .failed("'\(path)' is an image that cannot stand on another one.")
         }
         guard done, file.flush() else { throw .failed("'\(path)' cannot be written.") }
@@ -23,7 +25,33 @@ struct ImageLink {
     func setModification(_ id: [UInt8]) throws(MachineError) {
         let file = try open()
         var done = true
-        if DiskImage.foreignFormat(file) == "VDI" { done = file.write(UInt64(VDIHeader.Offset.modification), id) }
+        switch DiskImage.foreignFormat(file) {
+        case "VDI": done = file.write(UInt64(VDIHeader.Offset.modification), id)
+        case "VMDK":
+            done = edit(file) { VMDKDescription.text($0, id: UInt32(truncatingIfNeeded: id.little(0) | 1)) }
+        default: break
+        }
+        guard done, file.flush() else { throw .failed("'\(path)' cannot be written.") }
+    }
+
+    /// The image is taken for the one that it replaces.
+    /// - Throws: `.failed`.
+    func setIdentity(_ identity: ImageIdentity) throws(MachineError) {
+        let file = try open()
+        var done = true
+        switch DiskImage.foreignFormat(file) {
+        case "VDI":
+            done =
+                file.write(UInt64(VDIHeader.Offset.id), identity.id) && file.write(UInt64(VDIHeader.Offset.modification), identity.modification)
+        case "VMDK": done = edit(file) { VMDKDescription.text($0, id: UInt32(truncatingIfNeeded: identity.modification.little(0))) }
+        case "VHD":
+            guard let header = try? VHDHeader(file) else { break }
+            var footer = header.footer
+            footer.put(VHDHeader.Offset.id, identity.id)
+            footer.putBig(VHDHeader.Offset.checksum, VHDHeader.sum(footer, VHDHeader.Offset.checksum))
+            done = (header.kind == .fixed || file.write(0, footer)) && file.write(file.bytes - 512, footer)
+        default: break
+        }
         guard done, file.flush() else { throw .failed("'\(path)' cannot be written.") }
     }
 
@@ -67,5 +95,42 @@ struct ImageLink {
             head += .zeros(8)
         }
         return file.write(0, head)
+    }
+
+    private func setVMDK(_ file: HostFile, _ link: (path: String, layer: any ImageLayer)?) -> Bool {
+        edit(file) { text in
+            VMDKDescription.text(
+                text, parent: link.map { (UInt32(truncatingIfNeeded: $0.layer.identity?.modification.little(0) ?? 0), $0.path) })
+        }
+    }
+
+    private func edit(_ file: HostFile, _ change: ([UInt8]) -> String) -> Bool {
+        guard let place = (try? VMDKParts(file))?.place else { return false }
+        return VMDKImage.put(change(file.peek(place.offset, count: Int(place.bytes))), file, place)
+    }
+
+    /// Second header, locator and both footers.
+    private func setVHD(_ file: HostFile, _ link: (path: String, layer: any ImageLayer)?) -> Bool {
+        // The second header may be torn from the last time.
+        guard var footer = VHDHeader.footer(of: file), footer.big(VHDHeader.Offset.kind) != VHDHeader.Kind.fixed.rawValue else { return false }
+        let place = footer.big(VHDHeader.Offset.sparse, 8)
+        guard place < file.bytes else { return false }
+        var sparse = file.peek(place, count: VHDHeader.sparseBytes)
+        guard sparse.starts(with: VHDHeader.sparseCookie) else { return false }
+        let kind: VHDHeader.Kind = link == nil ? .dynamic : .differencing
+        footer.putBig(VHDHeader.Offset.kind, kind.rawValue)
+        footer.putBig(VHDHeader.Offset.checksum, VHDHeader.sum(footer, VHDHeader.Offset.checksum))
+        if let link {
+            guard let locator = VHDHeader.locator(sparse), locator.room >= UInt64(VHDHeader.locatorRoom), locator.place < file.bytes,
+                let data = VHDHeader.setParent(
+                    &sparse, id: link.layer.identity?.id ?? .zeros(16), path: link.path, place: locator.place),
+                file.write(locator.place, data)
+            else { return false }
+        } else {
+            sparse.put(VHDHeader.Offset.parentID, .zeros(16))
+            sparse.put(VHDHeader.Offset.parentName, .zeros(512 + 8 * 24))
+            sparse.putBig(VHDHeader.Offset.sparseChecksum, VHDHeader.sum(sparse, VHDHeader.Offset.sparseChecksum))
+        }
+        return file.write(place, sparse) && file.write(0, footer) && file.write(file.bytes - 512, footer)
     }
 }

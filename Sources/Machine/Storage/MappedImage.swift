@@ -36,7 +36,7 @@ final class MappedImage<Table: BlockTable>: ImageLayer {
 
     deinit {
         guard begun else { return }
-        if settle() { table.close(file) }
+        if writeWaiting() { table.close(file) }
     }
 
     var path: String { file.path }
@@ -67,13 +67,22 @@ final class MappedImage<Table: BlockTable>: ImageLayer {
             }
             return (.at(start + within), bytes)
         case .absent, .zero:
+            if first == .absent { skip(&block, &bytes, limit) }
             while bytes < limit {
                 block += 1
                 guard table.look(block, file) == first else { break }
                 bytes += min(blockBytes, limit - bytes)
+                if first == .absent { skip(&block, &bytes, limit) }
             }
             return (first, bytes)
         }
+    }
+
+    /// Over what a table says at once.
+    private func skip(_ block: inout UInt64, _ bytes: inout UInt64, _ limit: UInt64) {
+        let more = min(table.gap(block) - 1, (limit - bytes + blockBytes - 1) >> shift)
+        block += more
+        bytes = min(limit, bytes + more << shift)
     }
 
     func extent(_ sector: UInt64, limit: UInt64) -> ImageExtent? {
@@ -154,7 +163,7 @@ final class MappedImage<Table: BlockTable>: ImageLayer {
             return true
         }
         let there = Int(min(UInt64(part.count), (parent.sectorCount - offset / 512) * 512))
-        if there < part.count { part[there...].copyBytes(from: [UInt8].zeros(part.count - there)) }
+        if there < part.count { UnsafeMutableRawBufferPointer(rebasing: part[there...]).initializeMemory(as: UInt8.self, repeating: 0) }
         return parent.read(sector: offset / 512, into: UnsafeMutableRawBufferPointer(rebasing: part[0..<there]))
     }
 
@@ -226,10 +235,11 @@ final class MappedImage<Table: BlockTable>: ImageLayer {
             if length < size {
                 guard let place = table.look(block, file), read(place, block << shift, whole) else { return false }
             }
+            let target = UnsafeMutableRawBufferPointer(rebasing: whole[within..<within + length])
             if let data {
-                whole[within..<within + length].copyBytes(from: data[done..<done + length])
+                target.copyMemory(from: UnsafeRawBufferPointer(rebasing: data[done..<done + length]))
             } else {
-                whole[within..<within + length].copyBytes(from: [UInt8].zeros(length))
+                target.initializeMemory(as: UInt8.self, repeating: 0)
             }
             let content = UnsafeRawBufferPointer(whole)
             if table.hasZeroBlocks, content.isZero {
@@ -256,7 +266,7 @@ final class MappedImage<Table: BlockTable>: ImageLayer {
         guard deferred else { return true }
         if waiting == 0 { waitingSince = MappedImage.now() }
         waiting += 1
-        return waiting < 4096 || settle()
+        return waiting < 4096 || writeWaiting()
     }
 
     func zero(sector: UInt64, count: UInt64, discard: Bool) -> Bool {
@@ -302,7 +312,7 @@ final class MappedImage<Table: BlockTable>: ImageLayer {
     // MARK: Settling
 
     /// The entries that wait are in the file, after their data is on the host's medium.
-    private func settle() -> Bool {
+    private func writeWaiting() -> Bool {
         guard table.isDirty else { return true }
         guard table.writeGround(file), file.flush(), table.writeEntries(file) else { return false }
         waiting = 0
@@ -311,14 +321,14 @@ final class MappedImage<Table: BlockTable>: ImageLayer {
 
     private func settleWhenOld() {
         guard waiting > 0, MappedImage.now() &- waitingSince > 1_000_000_000 else { return }
-        _ = settle()
+        _ = writeWaiting()
     }
 
-    func settleIfIdle() { settleWhenOld() }
+    func settle() { settleWhenOld() }
 
     func flush() -> Bool {
         guard !readOnly, begun else { return readOnly || file.flush() }
-        return settle() && file.flush()
+        return writeWaiting() && file.flush()
     }
 
     private static func now() -> UInt64 {

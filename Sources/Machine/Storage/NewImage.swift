@@ -23,6 +23,8 @@ public enum NewImage {
         case vhd
         case vhdFixed = "vhd-fixed"
 
+        public var fileExtension: String { imageFormat == .raw ? "img" : imageFormat.rawValue }
+
         public var imageFormat: ImageFormat {
             switch self {
             case .dynamic, .fixed: .vdi
@@ -37,13 +39,35 @@ public enum NewImage {
     public static let sizes: ClosedRange<UInt64> = (1 << 20)...(8 << 40)
 
     /// Makes an image under its name in one step; a file that is there is not touched.
+    /// - Parameter name: what it will be called, when that is another path in the same folder.
     /// - Throws: `.usage` for a size out of range, `.failed` with the host's reason; nothing is left then.
-    public static func make(_ path: String, bytes: UInt64, format: Format) throws(MachineError) {
+    public static func make(_ path: String, bytes: UInt64, format: Format, name: String? = nil) throws(MachineError) {
+        let name = name ?? path
         guard sizes.contains(bytes), bytes % 512 == 0 else {
             throw .usage(
                 "A disk has \(ByteSize.text(sizes.lowerBound)) to \(ByteSize.text(sizes.upperBound)) in whole sectors, not \(bytes) bytes.")
         }
-        try build(path) { file in fill(file, bytes, format) }
+        guard format.imageFormat != .vhd || bytes <= VHDHeader.largest else {
+            throw .usage("A VHD has at most \(ByteSize.text(VHDHeader.largest)); use another format.")
+        }
+        if format == .vmdkFlat || format == .vmdkSplit { return try makeFlat(path, bytes, name, split: format == .vmdkSplit) }
+        try build(path) { file in fill(file, bytes, format, name: name.split(separator: "/").last.map(String.init) ?? "disk") }
+    }
+
+    /// The files of sectors, and then the description, which makes them an image.
+    private static func makeFlat(_ path: String, _ bytes: UInt64, _ name: String, split: Bool) throws(MachineError) {
+        let pieces = VMDKCreation.pieces(name, bytes, split: split)
+        var made: [String] = []
+        do throws(MachineError) {
+            for piece in pieces {
+                try build(piece.path) { $0.truncate(piece.sectors * 512) }
+                made.append(piece.path)
+            }
+            try build(path) { $0.write(0, Array(VMDKCreation.text(pieces, bytes, split: split).utf8)) }
+        } catch {
+            for path in made { HostFile.unlink(path) }
+            throw error
+        }
     }
 
     /// Makes an image that shows its parent until it is written; the parent must stay as it is from then on.
@@ -74,17 +98,24 @@ public enum NewImage {
                     file, VDIHeader(diskBytes: below.bytes, kind: .differencing, parent: below.identity, parentPath: relative))
             case .qcow2:
                 QCOW2Creation.fill(file, below.bytes, version: 3, backing: (relative, QCOW2Creation.name(below.format)))
-            case .raw, .vmdk, .vhd: false
+            case .vhd: VHDCreation.fill(file, below.bytes, .differencing, parent: (below.identity?.id ?? .zeros(16), relative))
+            case .vmdk:
+                VMDKCreation.fill(
+                    file, below.bytes, name: path.split(separator: "/").last.map(String.init) ?? "disk",
+                    parent: (UInt32(truncatingIfNeeded: below.identity?.modification.little(0) ?? 0), relative))
+            case .raw: false
             }
         }
     }
 
-    private static func fill(_ file: HostFile, _ bytes: UInt64, _ format: Format) -> Bool {
+    private static func fill(_ file: HostFile, _ bytes: UInt64, _ format: Format, name: String) -> Bool {
         switch format {
         case .raw: file.truncate(bytes)
         case .dynamic, .fixed: VDICreation.fill(file, VDIHeader(diskBytes: bytes, kind: format == .fixed ? .fixed : .dynamic))
         case .qcow2, .qcow2v2: QCOW2Creation.fill(file, bytes, version: format == .qcow2 ? 3 : 2)
-        case .vmdk, .vmdkFlat, .vmdkSplit, .vhd, .vhdFixed: false
+        case .vmdk: VMDKCreation.fill(file, bytes, name: name)
+        case .vhd, .vhdFixed: VHDCreation.fill(file, bytes, format == .vhd ? .dynamic : .fixed)
+        case .vmdkFlat, .vmdkSplit: false
         }
     }
 

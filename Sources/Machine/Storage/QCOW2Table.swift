@@ -97,6 +97,12 @@ struct QCOW2Table: BlockTable {
         return isPlace(offset) ? .at(offset) : nil
     }
 
+    func gap(_ block: UInt64) -> UInt64 {
+        let index = Int(truncatingIfNeeded: block >> partBits)
+        guard index < l1.count, l1[index] & Entry.offset == 0 else { return 1 }
+        return 1 << partBits - block & (1 << partBits - 1)
+    }
+
     mutating func unpack(_ block: UInt64, into buffer: UnsafeMutableRawBufferPointer, _ file: HostFile) -> Bool {
         guard let part = part(Int(truncatingIfNeeded: block >> partBits), file) else { return false }
         let (offset, count) = packedPlace(part.entries[Int(block & (1 << partBits - 1))])
@@ -207,6 +213,12 @@ struct QCOW2Table: BlockTable {
         guard header.isDirty else { return true }
         header.incompatible &= ~QCOW2Header.Bit.dirty
         return putFeatures(file)
+    }
+
+    /// Neither dirty nor corrupt.
+    mutating func clearMarks(_ file: HostFile) -> Bool {
+        header.incompatible &= ~(QCOW2Header.Bit.dirty | QCOW2Header.Bit.corrupt)
+        return header.version < 3 || putFeatures(file)
     }
 
     /// The clusters of the file that an entry of the second level uses.

@@ -9,6 +9,8 @@ struct VDITable: BlockTable {
     private var end: GrowingEnd
     /// Length when it was opened: never less afterwards.
     private let oldLength: UInt64
+    /// Places before `end` that no entry names: what was written there has been lost in a crash.
+    private var unused: [UInt64] = []
     /// Blocks whose entries wait.
     private var waiting: [UInt64] = []
 
@@ -37,6 +39,7 @@ struct VDITable: BlockTable {
             allocatedBlocks += 1
         }
         end = GrowingEnd(next: header.dataOffset + next * header.stride, length: file.bytes)
+        if next > allocatedBlocks { unused = (0..<next).filter { used[Int($0 >> 6)] >> ($0 & 63) & 1 == 0 } }
     }
 
     var variant: String {
@@ -70,7 +73,12 @@ struct VDITable: BlockTable {
     mutating func begin(_ file: HostFile) -> Bool { true }
 
     mutating func reserve(_ block: UInt64, _ file: HostFile) -> UInt64? {
-        guard (end.next - header.dataOffset) / header.stride < header.blocks else { return nil }
+        guard (end.next - header.dataOffset) / header.stride < header.blocks else {
+            guard let place = unused.popLast().map({ header.dataOffset + $0 * header.stride }),
+                file.zero(place, bytes: header.stride, discard: true)
+            else { return nil }
+            return place + header.extraBytes
+        }
         return end.take(header.stride, most: header.dataOffset + header.blocks * header.stride, file).map { $0 + header.extraBytes }
     }
 

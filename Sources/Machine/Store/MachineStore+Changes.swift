@@ -14,7 +14,7 @@ public struct NewDisk: Equatable, Sendable {
     public init(bytes: UInt64, format: Format = .dynamic, fileName: String? = nil) {
         self.bytes = bytes
         self.format = format
-        self.fileName = fileName ?? (format == .raw ? "disk.img" : "disk.vdi")
+        self.fileName = fileName ?? "disk." + format.fileExtension
     }
 }
 

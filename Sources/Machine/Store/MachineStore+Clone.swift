@@ -63,7 +63,7 @@ private struct CloneWork {
         add(folder, "", disks: Set(settings.run.disks.map { HostPath.inside($0, folder: folder) }))
         for (index, path) in settings.run.disks.enumerated() where path.hasPrefix("/") && !path.hasPrefix(folder + "/") {
             // What is only read may be shared.
-            guard settings.run.access(ofDisk: index) == .writable else { continue }
+            guard settings.run.access(ofDisk: index).isWritable else { continue }
             let name = freeName(path.split(separator: "/").last.map(String.init) ?? "disk")
             files.append(File(source: path, target: name, isDisk: true))
             settings.run.disks[index] = name

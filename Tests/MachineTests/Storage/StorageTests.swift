@@ -161,16 +161,26 @@ extension Medium {
         var vdi = [UInt8](repeating: 0, count: 1024)
         vdi.replaceSubrange(0x40..<0x44, with: [0x7F, 0x10, 0xDA, 0xBE])
         let samples: [(String, [UInt8])] = [
-            ("qcow2", [0x51, 0x46, 0x49, 0xFB, 0, 0, 0, 3] + [UInt8](repeating: 0, count: 600)), ("VDI 0.0", vdi),
-            ("VMDK", Array("KDMV".utf8) + [UInt8](repeating: 0, count: 600)), ("VMDK", Array("# Disk DescriptorFile\n".utf8)),
-            ("VHD", Array("conectix".utf8) + [UInt8](repeating: 0, count: 600)),
-            ("VHD", numbered(2) + Array("conectix".utf8) + numbered(1).dropLast(8)),
+            ("qcow9", [0x51, 0x46, 0x49, 0xFB, 0, 0, 0, 9] + [UInt8](repeating: 0, count: 600)), ("VDI 0.0", vdi),
+            ("VMDK 0", Array("KDMV".utf8) + [UInt8](repeating: 0, count: 600)), ("VMDK of VMware ESX 2", Array("COWD".utf8) + [0, 0, 0, 0]),
             ("VHDX", Array("vhdxfile".utf8) + [UInt8](repeating: 0, count: 600)),
         ]
         for (format, bytes) in samples {
             let path = scratch.file("image.img", bytes)
             #expect(throws: MediaError.formatNotSupported(path: path, format: format)) {
                 _ = try DiskImage.open(path: path, access: .readOnly)
+            }
+        }
+        for bytes in [
+            Array("conectix".utf8) + [UInt8](repeating: 0, count: 600), numbered(2) + Array("conectix".utf8) + numbered(1).dropLast(8),
+            Array("# Disk DescriptorFile\n".utf8),
+        ] {
+            let path = scratch.file("image.img", bytes)
+            do throws(MediaError) {
+                _ = try DiskImage.open(path: path, access: .readOnly)
+                Issue.record("opened")
+            } catch {
+                #expect(error.description.contains("damaged V"), "\(error)")
             }
         }
         #expect(throws: Never.self) {
