@@ -22,6 +22,18 @@ public protocol Engine: AnyObject {
     /// `run` returns at the next instruction boundary.
     func requestExit()
     func digest(into digest: inout Digest)
+    /// Kinds of events that it tells the bus of.
+    var told: ProcessorEvents { get set }
+    /// Where it is, as in `ProcessorEvent.position`.
+    var tracePosition: UInt64 { get }
+}
+
+extension Engine {
+    public var told: ProcessorEvents {
+        get { [] }
+        set {}
+    }
+    public var tracePosition: UInt64 { 0 }
 }
 
 extension Processor: Engine {}

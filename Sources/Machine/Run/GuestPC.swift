@@ -52,12 +52,15 @@ public protocol GuestPC: AnyObject {
     func settleText(halted: Bool)
     /// Of all processors, for people.
     var registers: String { get }
+    /// Kinds of events that are wanted beside those that are always told of.
+    func trace(_ categories: TraceCategories)
 }
 
 extension GuestPC {
     public var tap: BoardTap? { nil }
     public func settleText(halted: Bool) {}
     public var registers: String { "" }
+    public func trace(_ categories: TraceCategories) {}
 }
 
 extension PC: GuestPC {}

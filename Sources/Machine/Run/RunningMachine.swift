@@ -40,6 +40,7 @@ public final class RunningMachine: MachineControl {
     private let happenings = Mutex(Happenings())
     /// Lines that scrolled off the text screen.
     public let scrollback = Scrollback()
+    private let codePage: CodePage
     private let ending = Mutex<Ending?>(nil)
     private let ended = DispatchSemaphore(value: 0)
     /// Wakes the machine's thread.
@@ -54,8 +55,12 @@ public final class RunningMachine: MachineControl {
     init(pc: sending any GuestPC, parts: RunParts) throws(MachineError) {
         bell = try WakePipe()
         viewPipe = try WakePipe()
+        codePage = parts.codePage
         loop = Handover(pc: pc, parts: parts)
-        current.withLock { $0.name = parts.name }
+        current.withLock {
+            $0.name = parts.name
+            $0.palette = parts.palette
+        }
     }
 
     /// The parts wait here until the thread takes them; nobody else touches them.
@@ -120,7 +125,11 @@ public final class RunningMachine: MachineControl {
         }
     }
 
-    public func scrolledLines(from first: UInt64, count: Int) -> ScrolledLines { scrollback.lines(from: first, count: count) }
+    public func scrolledLines(from first: UInt64, count: Int) -> ScrolledLines {
+        var result = scrollback.lines(from: first, count: count)
+        result.codePage = codePage
+        return result
+    }
 
     /// Carries a script out beside whatever else goes on; `job` is told how it went.
     func run(_ script: ScriptRunner, job: ScriptJob) {
@@ -238,6 +247,10 @@ struct RunParts {
     /// For `insert`.
     var openMedium: ((Bay, String) throws(MachineError) -> any Medium)?
     var media: [Bay: String] = [:]
+    /// How the display is shown.
+    var codePage = CodePage.cp437, palette = RunSettings.Palette.theme
+    /// After a Guru Meditation the machine stays to be looked at, until it is reset or powered off.
+    var keepsStuck = false
     /// So many random bytes of the host.
     var entropy: @Sendable (Int) -> [UInt8] = { count in
         var source = SystemRandomNumberGenerator()
