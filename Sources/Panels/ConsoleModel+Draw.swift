@@ -25,6 +25,7 @@ extension ConsoleModel {
         } else {
             StatusBar(statusContent).draw(row: size.height - 1, on: &surface)
         }
+        if let toast, isLongToast { Toast(toast.text).draw(width: size.width, bottom: size.height - 1, on: &surface) }
         let area = guestArea, border = isLinear ? BorderStyle.none : theme.border, shadow = theme.shadow && !isLinear
         if let overlay {
             overlay.draw(in: area, border: border, shadow: shadow, linear: isLinear, on: &surface)
@@ -56,12 +57,15 @@ extension ConsoleModel {
         return entries
     }
 
+    /// The bar has no room for it: who has the keyboard must stay readable.
+    private var isLongToast: Bool { toast.map { !Toast($0.text).fits(size.width - (reading == nil ? 40 : 0)) } ?? false }
+
     private var readingBar: HintBar {
         let ids: [ActionID] = [.back, .search, .searchNext, .select, .copyText, .saveText]
         let hints = ids.compactMap { id in
             keymap.label(for: id.rawValue, in: "scrollback").map { (key: $0, action: id, title: Action[id].short) }
         }
-        return HintBar(hints: hints, toast: toast?.text)
+        return HintBar(hints: hints, toast: isLongToast ? nil : toast?.text)
     }
 
     private func drawGuest(at time: UInt64, on surface: inout Surface) {
@@ -109,7 +113,7 @@ extension ConsoleModel {
         content.held = keyboard.held.map { $0 == .leftCtrl ? "Ctrl" : $0 == .leftAlt ? "Alt" : "Shift" }.joined(separator: "+")
         content.guestFont = view.frame.mode == .text && !view.frame.fontIsStandard
         if case .graphics(let width, let height, _) = view.frame.mode { content.graphics = "\(width)x\(height)" }
-        content.toast = toast?.text
+        content.toast = isLongToast ? nil : toast?.text
         return content
     }
 }

@@ -7,7 +7,8 @@ extension ManagerModel {
     public mutating func run(_ id: ActionID) {
         if steer(id) { return }
         switch id {
-        case .open: if let row = list.selected { open(row) }
+        case .open:
+            if let row = list.selected { open(row) } else { list.toggleFold() }
         case .start: start(list.chosen)
         case .pause: pause(list.chosen)
         case .acpiOff: each(.acpiOff, list.chosen.filter(\.state.takesCommands))
@@ -124,6 +125,11 @@ extension ManagerModel {
     mutating func field(_ outcome: FieldsPanel.Outcome) {
         switch outcome {
         case .none, .moved: break
+        case .complete: completePath()
+        case .browse(let key):
+            let panel = screen == .form ? form?.panel : wizard?.panel
+            choosing = key
+            browse(PathCompletion.split(panel?.value(key) ?? "").folder)
         case .changed: checkPath()
         case .choose(let key):
             let panel = screen == .form ? form?.panel : wizard?.panel
@@ -146,6 +152,35 @@ extension ManagerModel {
             let problem = settings.fileProblem(place.path, form?.name)
             form?.note(problem, for: place.key)
         }
+    }
+
+    private mutating func completePath() {
+        guard var panel = screen == .form ? form?.panel : wizard?.panel, let field = panel.current else { return }
+        let machine = screen == .form ? form?.name : nil, list = settings.listFolder
+        switch PathCompletion.complete(field.value, { list($0, machine) }) {
+        case .none:
+            panel.goOn()
+            if screen == .form { form?.panel = panel } else { wizard?.panel = panel }
+        case .text(let text): choosePath(field.key, text)
+        case .several(let text, let names):
+            if text != field.value { choosePath(field.key, text) }
+            say("\(names.count) names begin so: \(names.prefix(12).joined(separator: "  "))\(names.count > 12 ? "  …" : "")", milliseconds: 6000)
+        }
+    }
+
+    private mutating func choosePath(_ key: String, _ text: String) {
+        if screen == .form { form?.choose(key, text) } else { wizard?.choose(key, text) }
+        checkPath()
+    }
+
+    mutating func browse(_ folder: String) {
+        guard let key = choosing else { return }
+        let machine = screen == .form ? form?.name : nil
+        guard let listing = settings.listFolder(folder, machine) ?? settings.listFolder("", machine) else {
+            return say("The folder '\(folder)' cannot be read.")
+        }
+        let (title, endings) = FileKind.of(key)
+        overlay = .list(PathCompletion.browser(title, listing, endings: endings) { .type($0) })
     }
 
     // MARK: Machines
@@ -179,7 +214,7 @@ extension ManagerModel {
     }
 
     private mutating func askEach(_ id: ActionID) {
-        let rows = list.chosen.filter { $0.state.takesCommands || (id == .powerOff && $0.state.isAlive) }
+        let rows = list.chosen.filter { id == .powerOff ? $0.state.isAlive : $0.state.takesReset }
         guard !rows.isEmpty else { return say("\(ManagerModel.names(list.chosen)): not running.") }
         let verb = Action[id].short
         overlay = .dialog(
@@ -197,7 +232,7 @@ extension ManagerModel {
     }
 
     private mutating func askName(_ id: ActionID) {
-        guard let row = list.selected else { return effects.append(.beep) }
+        guard let row = list.selected else { return say("Select a machine first.") }
         guard !row.state.isAlive else { return say("\(row.name) runs; stop it first.") }
         let isClone = id == .clone
         overlay = .dialog(nameDialog(row.name, isClone: isClone, value: isClone ? freeName(row.name) : row.name, problem: nil))

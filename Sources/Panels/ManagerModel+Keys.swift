@@ -233,7 +233,7 @@ extension ManagerModel {
                 focus = 1
                 let isDouble = event.row == lastClick.row && now < lastClick.time + 400
                 lastClick = (now, event.row)
-                if list.click(column: event.column, row: event.row, in: parts.list) != nil, isDouble { run(.open) }
+                if list.click(column: event.column, row: event.row, in: parts.list), isDouble { run(.open) }
             } else if parts.details.contains(column: event.column, row: event.row) {
                 focus = 2
             } else if parts.screen.contains(column: event.column, row: event.row) {

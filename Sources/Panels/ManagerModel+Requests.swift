@@ -14,6 +14,7 @@ extension ManagerModel {
             guard let key = choosing else { return }
             choosing = nil
             if screen == .form { form?.choose(key, value) } else { wizard?.choose(key, value) }
+        case .browse(let folder): browse(folder)
         case .manager(let request): perform(request)
         case .nothing, .send, .hold, .askSysRq, .sysRq, .typeNow, .drive, .insert, .eject, .detach: break
         }
@@ -22,7 +23,7 @@ extension ManagerModel {
     /// A question of the keymap was answered with yes: no second one.
     private mutating func confirmed(_ id: ActionID) {
         switch id {
-        case .reset, .powerOff: perform(.each(id, list.chosen.filter { $0.state.isAlive }.map(\.name)))
+        case .reset, .powerOff: perform(.each(id, list.chosen.filter { id == .powerOff ? $0.state.isAlive : $0.state.takesReset }.map(\.name)))
         default: run(id)
         }
     }

@@ -41,6 +41,7 @@ public struct ManagerModel: Sendable {
         public var asksHostKey = false
         /// What is wrong with a path, one sentence.
         public var fileProblem: @Sendable (_ path: String, _ machine: String?) -> String? = { _, _ in nil }
+        public var listFolder: FolderLister = { _, _ in nil }
         public init(theme: Theme, keymap: Keymap, layout: KeyLayout) {
             self.theme = theme
             self.keymap = keymap
@@ -130,11 +131,13 @@ public struct ManagerModel: Sendable {
         return names.intersection(alive)
     }
 
+    private var viewInSight: MachineView? { (screen == .console || isBeside ? current : list.selectedName).flatMap { views[$0] } }
+
     /// The guest's colours of what is in view.
-    public var guestPalette: [UInt32] {
-        let name = screen == .console || isBeside ? current : list.selectedName
-        return name.flatMap { views[$0] }?.frame.palette ?? TextFrame.defaultPalette
-    }
+    public var guestPalette: [UInt32] { viewInSight?.frame.palette ?? TextFrame.defaultPalette }
+
+    /// The theme with the wishes of the machine that is in view.
+    public var shownTheme: Theme { settings.theme.wished(viewInSight?.palette ?? .theme) }
 
     // MARK: Inputs
 
@@ -146,7 +149,7 @@ public struct ManagerModel: Sendable {
         for name in views.keys where !alive.contains(name) { views[name] = nil }
         for name in consoles.keys where !alive.contains(name) && opening != name { close(name) }
         if let name = opening, let row = rows.first(where: { $0.name == name }) {
-            if row.state == .running || row.state == .paused {
+            if row.state == .running || row.state == .paused || row.state == .stuck {
                 opening = nil
                 show(name)
             }
@@ -325,6 +328,7 @@ public struct ManagerModel: Sendable {
             own.isManaged = true
             own.isLinear = settings.isLinear
             own.mouse = settings.mouse
+            own.listFolder = settings.listFolder
             var console = ConsoleModel(own)
             _ = console.setReportsReleases(reportsReleases, at: now)
             if let view = views[name] { _ = console.update(view, at: now) }

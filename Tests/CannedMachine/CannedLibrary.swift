@@ -75,6 +75,24 @@ public final class CannedLibrary: MachineLibrary {
 
     public func fileProblem(_ path: String, machine: String?) -> String? { path.hasPrefix("/missing") ? "There is no file '\(path)'." : nil }
 
+    /// A few files, the same for every machine.
+    public func listFolder(_ folder: String, machine: String?) -> FolderListing? {
+        let path = folder.hasPrefix("/") ? folder : "/machines/\(machine ?? "here")/\(folder)"
+        let bare = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+        switch bare {
+        case "/": return FolderListing(path: "/", entries: [.init("images", isFolder: true), .init("machines", isFolder: true)])
+        case "/images":
+            return FolderListing(
+                path: "/images",
+                entries: [
+                    .init("debian.iso", bytes: 678_428_672), .init("dos", isFolder: true), .init("dos-1.img", bytes: 1_474_560),
+                    .init("dos-2.img", bytes: 1_474_560), .init("notes.txt", bytes: 1200),
+                ])
+        case "/images/dos": return FolderListing(path: "/images/dos", entries: [.init("boot.img", bytes: 1_474_560)])
+        default: return bare.hasPrefix("/machines") ? FolderListing(path: bare, entries: [.init("disk.vdi", bytes: 104_857_600)]) : nil
+        }
+    }
+
     public func control(_ name: String) throws(MachineError) -> any MachineControl { machine(name) }
 
     public func release(_ control: any MachineControl) {}

@@ -32,6 +32,7 @@ struct ManagerBench {
         settings.asksHostKey = asksHostKey
         library = CannedLibrary(rows)
         let library = library
+        settings.listFolder = { library.listFolder($0, machine: $1) }
         settings.fileProblem = { library.fileProblem($0, machine: $1) }
         model = ManagerModel(settings)
         model.resize(size, at: 0)

@@ -36,14 +36,16 @@ struct ACPITables {
         for (offset, size, target) in [(36, 4, facs), (40, 4, dsdt), (140, 8, dsdt)] {
             point(from: fadt + offset, size, to: target)
         }
-        let madt = place(table: "APIC", revision: 1, ACPITables.madt(processors: processors, ioapic: ioapic))
-        let rsdt = place(table: "RSDT", revision: 1, [UInt8](repeating: 0, count: 2 * 4))
-        let xsdt = place(table: "XSDT", revision: 1, [UInt8](repeating: 0, count: 2 * 8))
-        for (n, target) in [fadt, madt].enumerated() {
+        var described = [fadt]
+        // Without an I/O APIC there is none: a list of local APICs alone makes systems mask the 8259s.
+        if ioapic { described.append(place(table: "APIC", revision: 1, ACPITables.madt(processors: processors))) }
+        let rsdt = place(table: "RSDT", revision: 1, [UInt8](repeating: 0, count: described.count * 4))
+        let xsdt = place(table: "XSDT", revision: 1, [UInt8](repeating: 0, count: described.count * 8))
+        for (n, target) in described.enumerated() {
             point(from: rsdt + 36 + 4 * n, 4, to: target)
             point(from: xsdt + 36 + 8 * n, 8, to: target)
         }
-        for start in [dsdt, fadt, madt, rsdt, xsdt] { sum(start) }
+        for start in [dsdt, rsdt, xsdt] + described { sum(start) }
         placeRSDP(rsdt, xsdt)
     }
 
@@ -123,13 +125,11 @@ struct ACPITables {
     }
 
     /// Multiple APIC description table without its header; section 5.2.10.4.
-    private static func madt(processors: Int, ioapic: Bool) -> [UInt8] {
+    private static func madt(processors: Int) -> [UInt8] {
         var body = AML.little(LAPIC.defaultBase, 4) + AML.little(1, 4)  // there is a pair of 8259s too
         for n in 0..<processors { body += [0, 8, UInt8(n), UInt8(n)] + AML.little(1, 4) }  // processor, APIC ID, enabled
-        if ioapic {
-            body += [1, 12, 0, 0] + AML.little(IOAPIC.base, 4) + AML.little(0, 4)  // I/O APIC 0, interrupts from 0
-            body += [2, 10, 0, 0] + AML.little(2, 4) + AML.little(0, 2)  // IRQ0 arrives at pin 2
-        }
+        body += [1, 12, 0, 0] + AML.little(IOAPIC.base, 4) + AML.little(0, 4)  // I/O APIC 0, interrupts from 0
+        body += [2, 10, 0, 0] + AML.little(2, 4) + AML.little(0, 2)  // IRQ0 arrives at pin 2
         body += [2, 10, 0, sci] + AML.little(UInt64(sci), 4) + AML.little(0b1101, 2)  // SCI: level, active high
         body += [4, 6, 0xFF, 0, 0, 1]  // NMI at LINT1 of all processors
         return body
