@@ -151,6 +151,7 @@ final class ManagerFront: TerminalClient {
             carryOut(model.update(control.view(), of: name, at: now))
         case .failure(let error):
             unreachable[name] = now + 1000
+            model.noteSilence(of: name)
             if model.consoles[name] != nil { say(error.description) }
         }
     }

@@ -259,11 +259,12 @@ extension ConsoleModel {
     private mutating func askMedium(_ bay: Bay) {
         let now = view.media[bay].map { "\(driveName(bay)) holds \(fileName($0))." } ?? "\(driveName(bay)) is empty."
         browsing = bay
-        var buttons = [DialogPanel.Button("Insert", .insert(bay, "")), .init("Browse", .browse(""))]
+        var buttons = [DialogPanel.Button("Insert", .insert(bay, ""))]
         if view.media[bay] != nil { buttons.append(.init("Eject", .eject(bay))) }
         overlay = .dialog(
             DialogPanel(
-                title: driveName(bay), lines: [now, "File to put in (Tab completes):"], buttons: buttons + [.init("Cancel")], input: .file))
+                title: driveName(bay), lines: [now, "File to put in (Tab completes):"],
+                buttons: buttons + [.init("Browse", .browse("")), .init("Cancel")], input: .file))
     }
 
     private mutating func browse(_ folder: String) {

@@ -58,7 +58,11 @@ extension ConsoleModel {
     }
 
     /// The bar has no room for it: who has the keyboard must stay readable.
-    private var isLongToast: Bool { toast.map { !Toast($0.text).fits(size.width - (reading == nil ? 40 : 0)) } ?? false }
+    private var isLongToast: Bool {
+        guard let toast else { return false }
+        guard reading == nil || overlay != nil else { return !Toast(toast.text).fits(size.width) }
+        return !StatusBar(barContent).holds(toast.text, width: size.width)
+    }
 
     private var readingBar: HintBar {
         let ids: [ActionID] = [.back, .search, .searchNext, .select, .copyText, .saveText]
@@ -73,7 +77,7 @@ extension ConsoleModel {
         switch view.frame.mode {
         case .text:
             if view.frame.cells.isEmpty {
-                NoticePanel.starting(view.name).draw(in: area, border: theme.border, on: &surface)
+                (view.state == .starting ? NoticePanel.starting(view.name) : .waiting(view.name)).draw(in: area, border: theme.border, on: &surface)
             } else {
                 ScreenPanel(frame: view.frame, look: look, origin: origin, blinkIsOn: blinkIsOn(at: time)).draw(in: area, on: &surface)
             }
@@ -88,6 +92,12 @@ extension ConsoleModel {
     }
 
     var statusContent: StatusBar.Content {
+        var content = barContent
+        content.toast = isLongToast ? nil : toast?.text
+        return content
+    }
+
+    private var barContent: StatusBar.Content {
         var content = StatusBar.Content()
         content.name = view.name
         content.state = view.state
@@ -113,7 +123,6 @@ extension ConsoleModel {
         content.held = keyboard.held.map { $0 == .leftCtrl ? "Ctrl" : $0 == .leftAlt ? "Alt" : "Shift" }.joined(separator: "+")
         content.guestFont = view.frame.mode == .text && !view.frame.fontIsStandard
         if case .graphics(let width, let height, _) = view.frame.mode { content.graphics = "\(width)x\(height)" }
-        content.toast = isLongToast ? nil : toast?.text
         return content
     }
 }

@@ -16,7 +16,8 @@ struct DetailsPanel {
             let count = members.filter { $0.state == state }.count
             if count > 0 { list.append(("", "\(state.glyph) \(count) \(state.word.lowercased())", state.role)) }
         }
-        list.append(("Memory", "\(Amount.memory(members.reduce(0) { $0 + $1.memoryMiB })), \(Amount.memory(alive.reduce(0) { $0 + $1.memoryMiB })) running", .list))
+        let memory = [members, alive].map { Amount.memory($0.reduce(0) { $0 + $1.memoryMiB }) }
+        list.append(("Memory", "\(memory[0]), \(memory[1]) running", .list))
         list.append(("Disks", Amount.bytes(members.reduce(0) { $0 + $1.diskBytes }), .list))
         return list
     }

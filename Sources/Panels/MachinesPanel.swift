@@ -184,7 +184,8 @@ public struct MachinesPanel: Equatable, Sendable {
         case .cancel where isFiltering || !filter.isEmpty:
             isFiltering = false
             filter = ""
-            arrange(fallback: 0)
+            // What was found stays in view.
+            if let selectedName { select(selectedName) } else { arrange(fallback: 0) }
         case .cancel where !marked.isEmpty: marked = []
         default: return false
         }

@@ -53,7 +53,9 @@ extension ManagerModel {
                 if look.border != .none { for y in 0..<size.height { surface[area.x - 1, y] = Cell(scalar: 0x2502, ink: Ink(.panelBorder)) } }
             }
         }
-        if let toast, screen != .console || isBeside { Toast(toast.text).draw(width: listWidth, bottom: size.height - 1, on: &surface) }
+        if let toast, screen != .console || isBeside, !Toast(toast.text).fits(listWidth) {
+            Toast(toast.text).draw(width: listWidth, bottom: size.height - 1, on: &surface)
+        }
         if let overlay {
             let border: BorderStyle = look.border, keep = surface.cursor
             overlay.draw(in: overlayArea, border: border, shadow: look.shadow, linear: look.linear, on: &surface)
@@ -116,7 +118,8 @@ extension ManagerModel {
         list.draw(in: parts.list, look: look, focused: focus <= 1, number: 1, on: &surface)
         let row = list.selected
         if !parts.details.isEmpty {
-            DetailsPanel(row: row, group: list.selectedGroup.map { ($0, list.members($0)) }).draw(in: parts.details, look: look, focused: focus == 2, scrolled: detailsTop, on: &surface)
+            DetailsPanel(row: row, group: list.selectedGroup.map { ($0, list.members($0)) })
+                .draw(in: parts.details, look: look, focused: focus == 2, scrolled: detailsTop, on: &surface)
         }
         if !parts.screen.isEmpty {
             let view = row.flatMap { $0.state.isAlive ? views[$0.name] : nil }
@@ -133,6 +136,7 @@ extension ManagerModel {
     private func note(_ row: MachineRow?, _ view: MachineView?) -> String {
         guard let row else { return list.selectedGroup == nil ? "" : "Commands act on all machines of the group." }
         let key = keymap.label(for: ActionID.open.rawValue, in: "machines") ?? "Enter"
+        if view == nil, row.state.isAlive, silent.contains(row.name) { return "Its process does not answer. It is asked again every second." }
         switch view?.frame.mode {
         case .graphics(let width, let height, _)?: return "Graphics, \(width)x\(height): not drawn in the terminal."
         case .blank?: return "The guest has switched its display off."
@@ -254,7 +258,11 @@ extension ManagerModel {
                 ]
             case .form:
                 [
-                    .init("Form", items([.save, .back, nil, .nextSection, .previousSection, .moveUp, .moveDown, nil, .complete, .browse, nil, .showCommand])),
+                    .init(
+                        "Form",
+                        items([
+                            .save, .back, nil, .nextSection, .previousSection, .moveUp, .moveDown, nil, .complete, .browse, nil, .showCommand,
+                        ])),
                     .init("Program", items([.help, .palette, .chooseTheme, .redraw, .suspend])),
                 ]
             case .wizard:

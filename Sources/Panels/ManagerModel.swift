@@ -67,6 +67,8 @@ public struct ManagerModel: Sendable {
     public internal(set) var current: String?
     /// What the machines that we look at show.
     var views: [String: MachineView] = [:]
+    /// Machines whose process does not answer.
+    var silent: Set<String> = []
     public internal(set) var overlay: Overlay?
     /// A text over the screen that waits for its overlay: the form behind a question.
     public internal(set) var form: SettingsPanel?
@@ -162,6 +164,7 @@ public struct ManagerModel: Sendable {
     public mutating func update(_ view: MachineView, of name: String, at time: UInt64) -> [Effect] {
         now = time
         views[name] = view
+        silent.remove(name)
         if consoles[name] != nil, let new = consoles[name]?.update(view, at: time) { take(new, from: name) }
         return drain()
     }
@@ -192,6 +195,9 @@ public struct ManagerModel: Sendable {
         }
         return drain()
     }
+
+    /// A watched machine does not answer.
+    public mutating func noteSilence(of name: String) { silent.insert(name) }
 
     /// A work that others have begun gets its dialog.
     public mutating func begin(_ request: LibraryRequest, title: String, at time: UInt64) {
@@ -331,7 +337,10 @@ public struct ManagerModel: Sendable {
             own.listFolder = settings.listFolder
             var console = ConsoleModel(own)
             _ = console.setReportsReleases(reportsReleases, at: now)
-            if let view = views[name] { _ = console.update(view, at: now) }
+            var view = MachineView()
+            view.name = name
+            if let row = list.rows.first(where: { $0.name == name }), row.state != .starting { view.state = .running }
+            _ = console.update(views[name] ?? view, at: now)
             consoles[name] = console
         }
         let before = mouseMode

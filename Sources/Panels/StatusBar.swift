@@ -50,6 +50,14 @@ public struct StatusBar {
         }
     }
 
+    /// Whether a message has room beside what must be readable: the machine, its state and who has the keyboard.
+    func holds(_ toast: String, width: Int) -> Bool {
+        var other = content
+        other.toast = toast
+        let parts = StatusBar(other).segments(width: width)
+        return parts.last.map { $0.column + Width.of($0.text) <= width } ?? true
+    }
+
     /// The pieces for a width. What must be there comes first; the rest as far as it fits, lights at the right end.
     func segments(width: Int) -> [Segment] {
         let state = StatusBar.word(content.state)

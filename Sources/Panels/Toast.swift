@@ -9,10 +9,10 @@ struct Toast {
 
     func fits(_ width: Int) -> Bool { Width.of(text) + 2 <= width }
 
-    /// Draws one that does not fit into the bar, above it.
+    /// Draws it above the bar.
     /// - Parameter bottom: the bar's row.
     func draw(width: Int, bottom: Int, on surface: inout Surface) {
-        guard !fits(width), width > 4 else { return }
+        guard width > 4 else { return }
         let lines = PanelLook.wrap(text, width - 2).suffix(max(1, bottom - 1))
         for (y, line) in lines.enumerated() {
             let row = bottom - lines.count + y

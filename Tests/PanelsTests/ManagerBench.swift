@@ -98,6 +98,8 @@ struct ManagerBench {
         settle()
     }
 
+    mutating func notify(_ text: String) { model.notify(text, at: now) }
+
     mutating func wait(_ milliseconds: UInt64) {
         now += milliseconds
         take(model.tick(at: now))

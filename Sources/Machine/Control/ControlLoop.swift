@@ -233,7 +233,9 @@ final class ControlLoop {
         for event in events {
             if case .panicked = event.kind { hasPanicked = true }
             if case .reset = event.kind { hasPanicked = false }
-            if !hasPanicked, case .ended(.guru(let sentence)) = event.kind { broadcast(MachineEvent(.panicked(sentence), microseconds: event.microseconds).json) }
+            if !hasPanicked, case .ended(.guru(let sentence)) = event.kind {
+                broadcast(MachineEvent(.panicked(sentence), microseconds: event.microseconds).json)
+            }
             broadcast(event.json)
         }
     }
