@@ -229,7 +229,10 @@ final class ManagerSession {
         let folder = s.folder.appendingPathComponent("home/m/Logs")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         let file = folder.appendingPathComponent("vitrine.log")
-        func line(_ n: Int) -> String { "2026-11-26T10:00:0\(n % 10).000Z \(n < 10 ? " " : "")     \(n).000000 \(n % 3 == 0 ? "warn " : "info ") VM         line number \(n).\n" }
+        func line(_ n: Int) -> String {
+            let host = "2026-11-26T10:00:0\(n % 10).000Z", guest = "\(n < 10 ? " " : "")     \(n).000000"
+            return "\(host) \(guest) \(n % 3 == 0 ? "warn " : "info ") VM         line number \(n).\n"
+        }
         try Data((1...60).map(line).joined().utf8).write(to: file)
         #expect(try s.sees("2 m "))
         try s.keys("l")
