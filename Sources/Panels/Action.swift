@@ -120,7 +120,7 @@ public struct Action: Sendable {
         add(.complete, .forms, "Complete the name", "Complete", "The rest of a file's name, as far as it is clear; else the next field."),
         add(.browse, .forms, "Browse…", "Browse", "Folders and files to choose from, for a field that names a file."),
         add(.nextStep, .wizard, "Next step", "Next", "Goes on when everything here is right; the last step creates the machine."),
-        add(.previousStep, .wizard, "Step back", "Back", "Goes back a step; nothing that was filled in is lost."),
+        add(.previousStep, .wizard, "Step back", "Step back", "Goes back a step; nothing that was filled in is lost."),
         add(.follow, .log, "Follow", "Follow", "Shows new lines as they come."),
         add(.level, .log, "Level", "Level", "Hides lines below a level: error, warning, info, trace."),
         add(.component, .log, "Component…", "Component", "Shows the lines of one part of the machine only."),

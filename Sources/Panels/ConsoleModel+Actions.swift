@@ -269,6 +269,8 @@ extension ConsoleModel {
 
     private mutating func browse(_ folder: String) {
         guard let bay = browsing else { return }
+        // Beside what is in the drive now, unless a folder is named.
+        let folder = folder.isEmpty ? PathCompletion.split(view.media[bay] ?? "").folder : folder
         guard let listing = listFolder(folder, nil) ?? listFolder("", nil) else { return say("The folder '\(folder)' cannot be read.") }
         overlay = .list(PathCompletion.browser(FileKind.of(bay).title, listing, endings: FileKind.of(bay).endings) { .insert(bay, $0) })
     }

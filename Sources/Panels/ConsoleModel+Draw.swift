@@ -110,7 +110,7 @@ extension ConsoleModel {
         let context = prefixSince != nil ? "host" : "console"
         let hints: [ActionID] =
             prefixSince != nil
-            ? [.release, .sendKeys, .pause, .help, .menu, .copyScreen] : [.help, .menu, .quit, .palette, .pause, .sendKeys]
+            ? [.release, .sendKeys, .pause, .help, .menu, .copyScreen] : [isManaged ? .machines : .quit, .help, .menu, .palette, .pause, .sendKeys]
         content.hints = hints.compactMap { id in keymap.label(for: id.rawValue, in: context).map { ($0, id) } }
         content.lights = view.keyboardLEDs & 7
         if let typing {

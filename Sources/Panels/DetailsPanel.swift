@@ -17,7 +17,7 @@ struct DetailsPanel {
             if count > 0 { list.append(("", "\(state.glyph) \(count) \(state.word.lowercased())", state.role)) }
         }
         let memory = [members, alive].map { Amount.memory($0.reduce(0) { $0 + $1.memoryMiB }) }
-        list.append(("Memory", "\(memory[0]), \(memory[1]) running", .list))
+        list.append(("Memory", memory[0] + (alive.isEmpty ? "" : ", \(memory[1]) running"), .list))
         list.append(("Disks", Amount.bytes(members.reduce(0) { $0 + $1.diskBytes }), .list))
         return list
     }

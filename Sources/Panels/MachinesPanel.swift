@@ -44,7 +44,8 @@ public struct MachinesPanel: Equatable, Sendable {
 
     /// The machines that a command is for: the marked ones, those of the selected group, or the selected one.
     public var chosen: [MachineRow] {
-        let all = rows.filter { marked.contains($0.name) }
+        // Not those that the filter hides: nobody would know of them.
+        let all = matching.map { rows[$0] }.filter { marked.contains($0.name) }
         guard all.isEmpty else { return all }
         if let selectedGroup { return members(selectedGroup) }
         return selected.map { [$0] } ?? []

@@ -158,6 +158,10 @@ extension ManagerModel {
         guard var panel = screen == .form ? form?.panel : wizard?.panel, let field = panel.current else { return }
         let machine = screen == .form ? form?.name : nil, list = settings.listFolder
         switch PathCompletion.complete(field.value, { list($0, machine) }) {
+        case .several(let text, let names) where text == field.value && names.contains(PathCompletion.split(text).name):
+            // It is one of them already.
+            panel.goOn()
+            if screen == .form { form?.panel = panel } else { wizard?.panel = panel }
         case .none:
             panel.goOn()
             if screen == .form { form?.panel = panel } else { wizard?.panel = panel }
@@ -219,7 +223,7 @@ extension ManagerModel {
         let verb = Action[id].short
         overlay = .dialog(
             DialogPanel(
-                title: verb, lines: ["\(verb) \(ManagerModel.names(rows))?", "Unsaved guest data is lost."], danger: true,
+                title: verb, lines: ["\(verb) \(ManagerModel.names(rows))?"] + allNames(rows) + ["Unsaved guest data is lost."], danger: true,
                 buttons: [.init("Cancel"), .init(verb, .manager(.each(id, rows.map(\.name))))]))
     }
 
@@ -231,9 +235,16 @@ extension ManagerModel {
         }
     }
 
+    /// Those that a question is about, when it gives their number only; as many as there is room for.
+    private func allNames(_ rows: [MachineRow]) -> [String] {
+        guard rows.count > 3 else { return [] }
+        let lines = PanelLook.wrap(rows.map(\.name).joined(separator: ", "), min(60, size.width - 10)), room = max(1, size.height - 14)
+        return lines.count > room ? Array(lines.prefix(room)) + ["…"] : lines
+    }
+
     private mutating func askName(_ id: ActionID) {
         guard let row = list.selected else { return say("Select a machine first.") }
-        guard !row.state.isAlive else { return say("\(row.name) runs; stop it first.") }
+        guard !row.state.isAlive else { return say(runs(row)) }
         let isClone = id == .clone
         overlay = .dialog(nameDialog(row.name, isClone: isClone, value: isClone ? freeName(row.name) : row.name, problem: nil))
     }
@@ -257,14 +268,22 @@ extension ManagerModel {
         return "\(name) \(n)"
     }
 
+    private func runs(_ row: MachineRow) -> String {
+        let keys = [ActionID.acpiOff, .powerOff].compactMap { id in
+            keymap.label(for: id.rawValue, in: "machines").map { "\($0) \(Action[id].short)" }
+        }
+        return "\(row.name) runs; stop it first" + (keys.isEmpty ? "." : ": \(keys.joined(separator: ", ")).")
+    }
+
     private mutating func askDelete() {
         let rows = list.chosen
         guard !rows.isEmpty else { return effects.append(.beep) }
-        if let alive = rows.first(where: { $0.state.isAlive }) { return say("\(alive.name) runs; stop it first.") }
+        if let alive = rows.first(where: { $0.state.isAlive }) { return say(runs(alive)) }
         let bytes = rows.reduce(0) { $0 + $1.diskBytes }
         let own = rows.reduce(0) { $0 + ($1.settings?.run.disks.filter { !$0.hasPrefix("/") }.count ?? 0) }
         let others = rows.flatMap { row in (row.settings?.run.disks ?? []).filter { $0.hasPrefix("/") } }
         var lines = ["Lost for ever: \(ManagerModel.names(rows)), \(Amount.count(own, "disk", "disks")), \(Amount.bytes(bytes)), settings and logs."]
+        lines += allNames(rows)
         if let first = others.first { lines.append("Kept: \(first)" + (others.count > 1 ? " and \(others.count - 1) more" : "")) }
         let required = rows.count == 1 ? rows[0].name : "delete \(rows.count)"
         lines.append("Type \(required) to confirm:")
@@ -310,6 +329,7 @@ extension ManagerModel {
         guard let row else { return effects.append(.beep) }
         guard let settings = row.settings else { return say(row.problem ?? "The settings cannot be read.", milliseconds: 8000) }
         form = SettingsPanel(name: row.name, settings: settings, isLive: row.state.isAlive)
+        remember()
         screen = .form
     }
 
@@ -347,10 +367,22 @@ extension ManagerModel {
 
     // MARK: Screens
 
+    private mutating func remember() {
+        if screen == .console { console { $0.releaseAll(at: $1) } }
+        origin = screen == .console ? .console : .machines
+    }
+
+    /// Back to where a form or a log was opened from.
+    mutating func returnToOrigin() {
+        screen = origin == .console && current.map { consoles[$0] != nil } == true ? .console : .machines
+        effects.append(.mouse(mouseMode))
+    }
+
     private mutating func openLog() {
         let name = screen == .console ? current : list.selected?.name
         guard let name else { return effects.append(.beep) }
         logPanel = LogPanel(name: name)
+        remember()
         screen = .log
         effects.append(.library(.log(name, run: 0)))
     }
@@ -399,7 +431,7 @@ extension ManagerModel {
         case .form:
             guard form?.isChanged == true else {
                 form = nil
-                return screen = .machines
+                return returnToOrigin()
             }
             overlay = .dialog(
                 DialogPanel(
@@ -412,7 +444,7 @@ extension ManagerModel {
             }
         case .log:
             logPanel = nil
-            screen = .machines
+            returnToOrigin()
         }
     }
 
@@ -442,7 +474,7 @@ extension ManagerModel {
         let which = alive.count == 1 ? "\(alive[0].name) is running." : "\(alive.count) machines are running."
         overlay = .dialog(
             DialogPanel(
-                title: "Quit", lines: [which, "Kept running, they are here again the next time."],
+                title: "Quit", lines: [which, "Kept running, \(alive.count == 1 ? "it is" : "they are") here again the next time."],
                 buttons: [
                     .init("Keep running", .manager(.quit(.keepRunning))), .init("ACPI off", .manager(.quit(.acpiOff))),
                     .init("Power off", .manager(.quit(.powerOff))), .init("Cancel"),

@@ -300,9 +300,17 @@ extension ManagerModel {
         func add(_ heading: String, _ context: String, prefix: String = "") {
             if !items.isEmpty { items.append(.init("", .nothing)) }
             items.append(.init(heading, .nothing))
+            // Commands first; what moves about, people find by themselves. All keys of a command stand together.
+            var rows: [(id: ActionID, keys: [String])] = []
             for binding in keymap.bindings(context) {
                 guard case .action(let name) = binding.target, let id = ActionID(rawValue: name) else { continue }
-                items.append(.init("  " + title(id), key: prefix + binding.label, prefix.isEmpty ? .run(id) : .nothing))
+                if let i = rows.firstIndex(where: { $0.id == id }) { rows[i].keys.append(binding.label) } else { rows.append((id, [binding.label])) }
+            }
+            for isCommand in [true, false] {
+                for row in rows where Action[row.id].isCommand == isCommand {
+                    let keys = row.keys.map { prefix + $0 }.joined(separator: "  ")
+                    items.append(.init("  " + title(row.id), key: keys, prefix.isEmpty ? .run(row.id) : .nothing))
+                }
             }
         }
         let names: [Screen: String] = [.machines: "Machines", .form: "Settings", .wizard: "New machine", .log: "Log"]

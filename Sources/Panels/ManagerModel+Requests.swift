@@ -49,7 +49,7 @@ extension ManagerModel {
             effects.append(.library(.apply(form.name, form.settings, before: form.original)))
         case .discard:
             form = nil
-            screen = .machines
+            returnToOrigin()
         case .component(let name): logPanel?.show(component: name.isEmpty ? nil : name)
         case .trace(let name):
             guard var panel = logPanel else { return }
@@ -107,7 +107,7 @@ extension ManagerModel {
             // Media of a running machine went into its drives with the settings.
             if screen == .form, form?.name == name {
                 form = nil
-                screen = .machines
+                returnToOrigin()
             }
             note(
                 Undo(title: "settings of \(name)", requests: [.apply(name, before, before: settings)]), "Saved the settings of \(name).",

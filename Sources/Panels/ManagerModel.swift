@@ -77,7 +77,9 @@ public struct ManagerModel: Sendable {
     /// Field whose choices are on the list.
     var choosing: String?
     var isSplit = false
-    var toast: (text: String, until: UInt64)?
+    var toast: (text: String, since: UInt64, until: UInt64)?
+    /// Where the form or the log was opened from.
+    var origin = Screen.machines
     var sequence: [Chord] = []
     var sequenceUntil: UInt64 = 0
     /// Work with a progress dialog, and since when.
@@ -273,7 +275,7 @@ public struct ManagerModel: Sendable {
         if screen == .console, let current, consoles[current] != nil {
             consoles[current]?.notify(text, at: now, milliseconds: milliseconds)
         } else {
-            toast = (text, now + milliseconds)
+            toast = (text, now, now + milliseconds)
         }
     }
 

@@ -223,7 +223,8 @@ import Testing
             let pid = try #require(guest.pid)
             defer { kill(pid, SIGCONT) }
             if !opened { kill(pid, SIGSTOP) }
-            let t = try Tmux(command: "export XDG_CONFIG_HOME='\(guest.home)/config'; " + guest.command("--host-key C-]"), width: 80, height: 24)
+            let own = "cd '\(guest.home)'; export XDG_CONFIG_HOME='\(guest.home)/config'; "
+            let t = try Tmux(command: own + guest.command("--host-key C-]"), width: 80, height: 24)
             if try t.sees("Press the key that shall be it", 3) { try t.keys("Enter") }
             #expect(try t.sees("1 Machines"))
             if opened {

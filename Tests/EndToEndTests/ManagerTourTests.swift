@@ -246,6 +246,7 @@ final class ManagerSession {
         try append(61)
         #expect(try s.sees("line number 61."))
         try s.keys("Up", "Up")
+        #expect(try s.lacks("following"))
         let top = try s.tmux.screen().split(separator: "\n")[2]
         try append(62)
         usleep(1_500_000)

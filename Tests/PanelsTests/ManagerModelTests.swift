@@ -155,7 +155,7 @@ import Testing
         var bench = try ManagerBench()
         bench.select("DOS games", id)
         #expect(bench.model.overlay == nil)
-        #expect(bench.bar.contains("DOS games runs; stop it first."))
+        #expect(bench.bar.contains("DOS games runs; stop it first: a Shutdown, X Power off."))
     }
 
     @Test("renaming is undone by one key, and the undoing is not undone") func undo() throws {
