@@ -1,6 +1,7 @@
 import ArgumentParser
 import Hardware
 import Machine
+import Primitives
 
 /// Values of options that are more than text and numbers. Each throws a `ValidationError` with a sentence.
 enum OptionValue {
@@ -15,6 +16,9 @@ enum OptionValue {
 
     static func engine(_ text: String) throws -> RunSettings.Engine { try word(text) }
     static func clock(_ text: String) throws -> RunSettings.Clock { try word(text) }
+
+    static func palette(_ text: String) throws -> RunSettings.Palette { try word(text) }
+    static func codePage(_ text: String) throws -> CodePage { try word(text) }
 
     static func diskInterface(_ text: String) throws -> RunSettings.DiskInterface { try word(text) }
 

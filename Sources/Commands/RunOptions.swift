@@ -1,6 +1,7 @@
 import ArgumentParser
 import Hardware
 import Machine
+import Primitives
 
 struct MediaOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Drive A:; the size decides the geometry, 160K to 2.88M.", valueName: "file"))
@@ -66,6 +67,17 @@ struct MachineOptions: ParsableArguments {
     var videoMemory = 16
     @Flag(inversion: .prefixedNo, help: "Tables of power management and interrupts.")
     var acpi = true
+    @Flag(inversion: .prefixedNo, help: "The I/O APIC; without it interrupts go through the 8259s alone.")
+    var ioapic = true
+    @Option(
+        help: ArgumentHelp("The guest's colours: \(RunSettings.Palette.allCases.map(\.rawValue).joined(separator: ", ")).", valueName: "name"),
+        transform: OptionValue.palette)
+    var palette = RunSettings.Palette.theme
+    @Option(
+        help: ArgumentHelp(
+            "What the guest's text characters are: \(CodePage.allCases.map(\.rawValue).joined(separator: ", ")).", valueName: "name"),
+        transform: OptionValue.codePage)
+    var charset = CodePage.cp437
     @Option(help: ArgumentHelp("auto, translator or interpreter.", valueName: "engine"), transform: OptionValue.engine)
     var engine = RunSettings.Engine.auto
     @Option(
@@ -91,6 +103,8 @@ struct MachineOptions: ParsableArguments {
         settings.cpuModel = cpuModel ?? settings.cpuModel
         settings.videoMemoryMiB = videoMemory
         settings.acpi = acpi
+        settings.ioapic = ioapic
+        (settings.palette, settings.codePage) = (palette, charset)
         settings.rtcLocal = rtcLocal
         settings.engine = engine
         settings.clock = clock

@@ -8,7 +8,8 @@ struct Start: Verb {
         abstract: "Run a stored machine.",
         discussion: """
             Without options: in a process of its own, with its screen here; leaving the screen leaves the machine running. With --headless: in \
-            this process, until it ends; the exit status is as for 'run'. With --detach: in the background; returns when it runs.
+            this process, until it ends; the exit status is as for 'run'. With --detach: in the background; returns when it runs. After a \
+            Guru Meditation a machine in the background is stuck: its screen and log stay until it is reset or stopped.
             """)
 
     @Argument(help: "The machine.") var name: String
@@ -31,7 +32,7 @@ struct Start: Verb {
     private func runHere(_ host: Host) throws(MachineError) -> Int32 {
         // A terminal that goes takes nothing with it, from the first moment on.
         if host.handlesSignals { signal(SIGHUP, SIG_IGN) }
-        let run = try StoredRun(name, in: host.store) { host.standardError("vitrine: \($0)") }
+        let run = try StoredRun(name, in: host.store, keepsStuck: readyDescriptor != nil) { host.standardError("vitrine: \($0)") }
         let signals = host.handlesSignals ? SignalWatch([SIGINT, SIGTERM]) { run.session.quit() } : nil
         for note in run.session.notes { host.standardError("vitrine: \(note)") }
         run.start()

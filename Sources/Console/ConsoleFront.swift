@@ -10,6 +10,7 @@ final class ConsoleFront: TerminalClient {
     private let machine: any MachineControl
     private let folders: DataFolders
     private var model: ConsoleModel
+    private let errands = Errands()
     /// Set before the loop runs.
     weak var loop: TerminalLoop?
 
@@ -21,10 +22,12 @@ final class ConsoleFront: TerminalClient {
 
     var mouseMode: MouseMode { model.mouseMode }
     var escapeMilliseconds: Int { model.keymap.escapeMilliseconds }
-    var wakeDescriptors: [Int32] { [machine.wakeDescriptor] }
-    var colours: (theme: Theme, palette: [UInt32]) { (model.theme, model.view.frame.palette) }
+    var wakeDescriptors: [Int32] { [machine.wakeDescriptor, errands.wakeDescriptor] }
+    var colours: (theme: Theme, palette: [UInt32]) { (model.shownTheme, model.view.frame.palette) }
 
     func woken(by descriptors: Set<Int32>, at time: UInt64) {
+        if descriptors.contains(errands.wakeDescriptor) { errands.collect() }
+        guard descriptors.contains(machine.wakeDescriptor) else { return }
         let view = machine.view()
         carryOut(model.update(view, at: time))
     }
@@ -43,13 +46,21 @@ final class ConsoleFront: TerminalClient {
             case .post(let command): machine.post(command)
             case .beep: loop?.beep()
             case .copy(let text): loop?.copy(text)
-            case .savePicture: say(savedPicture(of: machine))
+            case .savePicture:
+                errands.run("picture") { [machine] in
+                    let sentence = savedPicture(of: machine)
+                    return { [weak self] in self?.say(sentence) }
+                }
             case .suspend: loop?.suspend()
             case .redraw: loop?.invalidate()
             case .mouse(let mode): loop?.setMouse(mode)
             case .loadTheme(let name): loadTheme(name)
             case .finish(let outcome): loop?.finish(.ended(outcome))
-            case .readScrollback: model.showScrollback(scrollback(of: machine), at: TerminalLoop.clock())
+            case .readScrollback:
+                errands.run("scrollback") { [machine] in
+                    let lines = scrollback(of: machine)
+                    return { [weak self] in self?.model.showScrollback(lines, at: TerminalLoop.clock()) }
+                }
             case .saveText(let text): say(savedText(text, "vitrine-" + model.view.name))
             case .detach: loop?.finish(.detached)
             case .manager: break

@@ -51,7 +51,8 @@ extension ManagerFront {
         while TerminalLoop.clock() < end, quiet < 3 {
             var descriptors = wakeDescriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
             guard poll(&descriptors, nfds_t(descriptors.count), 20) > 0 else {
-                quiet += 1
+                // Machines that are being connected to are worth waiting for.
+                if connecting.isEmpty { quiet += 1 }
                 continue
             }
             quiet = 0

@@ -1,4 +1,5 @@
 import DataFiles
+import Foundation
 import Glibc
 import Panels
 import Terminal
@@ -39,6 +40,8 @@ private final class KeyTestFront: TerminalClient {
     init(theme: Theme, keymap: Keymap) {
         self.theme = theme
         self.keymap = keymap
+        let missing = keymap.unreachable(on: KeyReach(environment: ProcessInfo.processInfo.environment), contexts: Action.contexts)
+        lines += missing.map { "warning  " + $0 }
     }
 
     var mouseMode: MouseMode { .clicks }
@@ -49,7 +52,11 @@ private final class KeyTestFront: TerminalClient {
     func tick(at time: UInt64) {}
     func nextDeadline(after time: UInt64) -> UInt64? { nil }
     func resize(_ size: Size, at time: UInt64) { self.size = size }
-    func setReportsReleases(_ flag: Bool, at time: UInt64) { reportsReleases = flag }
+    func setReportsReleases(_ flag: Bool, at time: UInt64) {
+        reportsReleases = flag
+        // It tells of all keys, whatever its name let expect.
+        if flag { lines.removeAll { $0.hasPrefix("warning") } }
+    }
     func releaseAll(at time: UInt64) {}
     func notify(_ text: String, at time: UInt64, milliseconds: UInt64) { lines.append(text) }
 

@@ -13,6 +13,9 @@ final class ManagerFront: TerminalClient {
     private let options: ConsoleOptions
     private(set) var model: ManagerModel
     private var controls: [String: any MachineControl] = [:]
+    private let errands = Errands()
+    /// Machines that are being connected to.
+    private(set) var connecting: Set<String> = []
     /// Machines that could not be reached, and when to try again.
     private var unreachable: [String: UInt64] = [:]
     /// Files of theme and keymap in use, for reading them again when they change.
@@ -32,14 +35,15 @@ final class ManagerFront: TerminalClient {
 
     var mouseMode: MouseMode { model.mouseMode }
     var escapeMilliseconds: Int { model.keymap.escapeMilliseconds }
-    var wakeDescriptors: [Int32] { [library.wakeDescriptor] + controls.values.map(\.wakeDescriptor) }
-    var colours: (theme: Theme, palette: [UInt32]) { (model.theme, model.guestPalette) }
+    var wakeDescriptors: [Int32] { [library.wakeDescriptor, errands.wakeDescriptor] + controls.values.map(\.wakeDescriptor) }
+    var colours: (theme: Theme, palette: [UInt32]) { (model.shownTheme, model.guestPalette) }
 
     func woken(by descriptors: Set<Int32>, at time: UInt64) {
         if descriptors.contains(library.wakeDescriptor) {
             for event in library.events() { carryOut(model.handle(event, at: time)) }
             carryOut(model.update(library.rows(), at: time))
         }
+        if descriptors.contains(errands.wakeDescriptor) { errands.collect() }
         for (name, control) in controls where descriptors.contains(control.wakeDescriptor) {
             let view = control.view()
             carryOut(model.update(view, of: name, at: time))
@@ -81,7 +85,12 @@ final class ManagerFront: TerminalClient {
             case .library(let request): library.ask(request)
             case .beep: loop?.beep()
             case .copy(let text): loop?.copy(text)
-            case .savePicture(let name): if let control = controls[name] { say(savedPicture(of: control)) }
+            case .savePicture(let name):
+                guard let control = controls[name] else { break }
+                errands.run("picture") {
+                    let sentence = savedPicture(of: control)
+                    return { [weak self] in self?.say(sentence) }
+                }
             case .saveText(let text, let prefix): say(savedText(text, prefix))
             case .suspend: loop?.suspend()
             case .redraw: loop?.invalidate()
@@ -90,7 +99,11 @@ final class ManagerFront: TerminalClient {
             case .keepHostKey(let key): keep(["host-key": key])
             case .mouse(let mode): loop?.setMouse(mode)
             case .readScrollback(let name):
-                if let control = controls[name] { model.showScrollback(scrollback(of: control), of: name, at: TerminalLoop.clock()) }
+                guard let control = controls[name] else { break }
+                errands.run("scrollback") {
+                    let lines = scrollback(of: control)
+                    return { [weak self] in self?.model.showScrollback(lines, of: name, at: TerminalLoop.clock()) }
+                }
             case .finish:
                 isFinished = true
                 loop?.finish(.ended(.poweredOff))
@@ -114,15 +127,32 @@ final class ManagerFront: TerminalClient {
             controls[name] = nil
         }
         for name in unreachable.keys where !wanted.contains(name) || unreachable[name] ?? 0 <= now { unreachable[name] = nil }
-        for name in wanted.sorted() where controls[name] == nil && unreachable[name] == nil {
-            do throws(MachineError) {
-                let control = try library.control(name)
-                controls[name] = control
-                carryOut(model.update(control.view(), of: name, at: now))
-            } catch {
-                unreachable[name] = now + 1000
-                if model.consoles[name] != nil { say(error.description) }
+        for name in wanted.sorted() where controls[name] == nil && unreachable[name] == nil && connecting.insert(name).inserted {
+            errands.run("connect") { [library] in
+                let result: Result<any MachineControl, MachineError>
+                do throws(MachineError) {
+                    result = .success(try library.control(name))
+                } catch {
+                    result = .failure(error)
+                }
+                return { [weak self] in self?.connected(name, result) }
             }
+        }
+    }
+
+    private func connected(_ name: String, _ result: Result<any MachineControl, MachineError>) {
+        connecting.remove(name)
+        let now = TerminalLoop.clock()
+        switch result {
+        case .success(let control):
+            // It may not be wanted any more.
+            guard model.watched.contains(name), controls[name] == nil else { return library.release(control) }
+            controls[name] = control
+            carryOut(model.update(control.view(), of: name, at: now))
+        case .failure(let error):
+            unreachable[name] = now + 1000
+            model.noteSilence(of: name)
+            if model.consoles[name] != nil { say(error.description) }
         }
     }
 

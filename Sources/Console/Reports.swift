@@ -39,5 +39,10 @@ public func keyTable(_ name: String?) throws(DataError) -> String {
         let width = rows.map(\.0.count).max() ?? 0
         lines += ["", "[\(context)]"] + rows.map { $0.0 + String(repeating: " ", count: width + 2 - $0.0.count) + $0.1 }
     }
+    let environment = ProcessInfo.processInfo.environment
+    var own = keymap
+    own.host = host
+    let missing = own.unreachable(on: KeyReach(environment: environment), contexts: Action.contexts)
+    if !missing.isEmpty { lines += ["", "This terminal (TERM=\(environment["TERM"] ?? "")) may not send:"] + missing.map { "  warning: " + $0 } }
     return lines.joined(separator: "\n") + "\n"
 }

@@ -65,6 +65,7 @@ func managerSettings(
     result.mouse = options.mouse
     result.isLinear = options.screenReader
     result.asksHostKey = asksHostKey
+    result.listFolder = { library.listFolder($0, machine: $1) }
     result.fileProblem = { library.fileProblem($0, machine: $1) }
     return result
 }
@@ -120,6 +121,7 @@ func consoleSettings(_ options: ConsoleOptions, _ folders: DataFolders) throws(D
     settings.attached = options.attached
     settings.readOnly = options.readOnly
     settings.mouse = options.mouse
+    settings.listFolder = { Folder.lister($0, $1) }
     return settings
 }
 

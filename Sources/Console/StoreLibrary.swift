@@ -22,6 +22,8 @@ public final class StoreLibrary: MachineLibrary {
     private let store: MachineStore
     private let environment: [String: String]
     private let state = Mutex(State())
+    /// The machines as they were seen last; two threads look.
+    private let glancing: Mutex<StoreGlance>
     private let ends: (read: Int32, write: Int32)
     private let work = DispatchSemaphore(value: 0)
     private let glance = DispatchSemaphore(value: 0)
@@ -29,6 +31,7 @@ public final class StoreLibrary: MachineLibrary {
     public init(environment: [String: String] = ProcessInfo.processInfo.environment) {
         store = MachineStore(environment: environment)
         self.environment = environment
+        glancing = Mutex(StoreGlance(store))
         var pair: [Int32] = [-1, -1]
         _ = pipe(&pair)
         for end in pair {
@@ -91,6 +94,11 @@ public final class StoreLibrary: MachineLibrary {
         case .log(let name, let run):
             state.withLock { ($0.log, $0.logIsNew) = ((name, run), true) }
             glance.signal()
+        case .command, .trace:
+            // They wait for the machine's process, which may hang: nobody else waits with them.
+            let thread = Thread { [self] in finish(request) }
+            thread.stackSize = 8 << 20
+            thread.start()
         default:
             state.withLock { $0.queue.append(request) }
             work.signal()
@@ -106,6 +114,14 @@ public final class StoreLibrary: MachineLibrary {
 
     public func release(_ control: any MachineControl) { (control as? RemoteMachine)?.leave() }
 
+    public func listFolder(_ folder: String, machine: String?) -> FolderListing? {
+        var path = folder.hasPrefix("~/") || folder == "~" ? NSHomeDirectory() + folder.dropFirst() : folder
+        if !path.hasPrefix("/") {
+            path = (machine.map { store.folder(of: $0) } ?? FileManager.default.currentDirectoryPath) + "/" + path
+        }
+        return Folder.list(path)
+    }
+
     public func fileProblem(_ path: String, machine: String?) -> String? {
         let full = path.hasPrefix("/") ? path : (machine.map { store.folder(of: $0) } ?? FileManager.default.currentDirectoryPath) + "/" + path
         return access(full, R_OK) == 0 ? nil : "There is no file '\(path)' that can be read."
@@ -116,7 +132,8 @@ public final class StoreLibrary: MachineLibrary {
     private func look() {
         let rows: [MachineRow]
         do throws(MachineError) {
-            rows = try store.list().map { row($0) }
+            let entries = try glancing.withLock { glance throws(MachineError) in try glance.list() }
+            rows = entries.map { row($0) }
         } catch {
             let sentence = error.description
             let isNew = state.withLock { state in
@@ -198,7 +215,10 @@ public final class StoreLibrary: MachineLibrary {
             state.cancelled = false
             return state.queue.isEmpty ? nil : state.queue.removeFirst()
         }
-        guard let request = next else { return }
+        if let request = next { finish(request) }
+    }
+
+    private func finish(_ request: LibraryRequest) {
         do throws(MachineError) {
             try carryOut(request)
             look()

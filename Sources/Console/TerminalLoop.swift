@@ -47,6 +47,7 @@ final class TerminalLoop {
     private var ownStop = false
     /// The guest's colours that the screen was set up for; nil: set up anew.
     private var paintedPalette: [UInt32]?
+    private var paintedScheme: Theme.GuestPalette?
     private let settings: termios
 
     init(client: any TerminalClient, options: ConsoleOptions, screen: CursesScreen, settings: termios) {
@@ -344,9 +345,9 @@ final class TerminalLoop {
         }
         dirty = false
         let (theme, palette) = client.colours
-        if palette != paintedPalette {
+        if palette != paintedPalette || theme.guest.palette != paintedScheme {
             screen.setColours(theme: theme, guestPalette: palette)
-            paintedPalette = palette
+            (paintedPalette, paintedScheme) = (palette, theme.guest.palette)
         }
         let surface = client.draw(at: now)
         guard screen.differs(surface) else { return }

@@ -46,7 +46,11 @@ public struct TOMLLayout {
         self.bytes = bytes
         if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { at = 3 }
         isWhole = scan()
+        // The library reads texts of C: what stands behind a zero would be lost without a word.
+        if let zero = bytes.firstIndex(of: 0), zero < trap?.offset ?? .max { trap = (zero, TOMLLayout.zeroByte) }
     }
+
+    private static let zeroByte = "a zero character cannot stand in this file"
 
     private mutating func scan() -> Bool {
         var prefix: [String] = []
@@ -218,12 +222,19 @@ public struct TOMLLayout {
         return true
     }
 
+    /// `\u0000` or `\U00000000` begins here.
+    private var isZeroEscape: Bool {
+        let rest = bytes[min(at + 1, bytes.count)...]
+        return rest.starts(with: "u0000".utf8) || rest.starts(with: "U00000000".utf8)
+    }
+
     private mutating func string() -> Bool {
         guard let quote = peek else { return false }
         let isLong = at + 2 < bytes.count && bytes[at + 1] == quote && bytes[at + 2] == quote
         at += isLong ? 3 : 1
         while let byte = peek {
             if byte == UInt8(ascii: "\\"), quote == UInt8(ascii: "\"") {
+                if trap == nil, isZeroEscape { trap = (at, TOMLLayout.zeroByte) }
                 at += 2
                 continue
             }

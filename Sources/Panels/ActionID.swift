@@ -35,6 +35,9 @@ public enum ActionID: String, CaseIterable, Sendable {
     case markAll = "list.mark-all"
     case filter = "list.filter"
     case sort = "list.sort"
+    case fold = "list.fold"
+    case unfold = "list.unfold"
+    case groups = "list.groups"
     case chooseKeymap = "keymap.choose"
     case chooseHostKey = "host-key.choose"
     // Panels and screens.
@@ -57,12 +60,15 @@ public enum ActionID: String, CaseIterable, Sendable {
     case console8 = "console.8"
     case console9 = "console.9"
     case back = "view.back"
+    case detach = "console.detach"
     // Forms and the wizard.
     case save = "form.save"
     case nextSection = "section.next"
     case previousSection = "section.prev"
     case moveUp = "field.move-up"
     case moveDown = "field.move-down"
+    case complete = "field.complete"
+    case browse = "field.browse"
     case nextStep = "wizard.next"
     case previousStep = "wizard.back"
     // Texts: logs and what has scrolled away.

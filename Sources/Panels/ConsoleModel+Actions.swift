@@ -50,8 +50,19 @@ extension ConsoleModel {
             post(.eject(bay))
             say("\(driveName(bay)) is empty.")
         case .detach: effects.append(.detach)
+        case .browse(let folder): browse(folder)
         case .nothing, .manager: break
         }
+    }
+
+    /// Guru Meditation: what happened, and what can be done now. The screen stays for whoever wants to look.
+    mutating func showGuru() {
+        releaseKeys(immediately: true)
+        let words = view.problem.map { "The guest's processor has stopped: \($0)." } ?? "The guest's processor has stopped."
+        let lines = PanelLook.wrap(words, min(64, max(30, size.width - 8))) + ["Its screen, registers and log stay until it is reset or switched off."]
+        let buttons: [DialogPanel.Button] =
+            isReadOnly ? [.init("Look at it")] : [.init("Look at it"), .init("Reset", .confirmed(.reset)), .init("Power off", .confirmed(.powerOff))]
+        overlay = .dialog(DialogPanel(title: "Guru Meditation", lines: lines.flatMap { PanelLook.wrap($0, max(30, size.width - 8)) }, buttons: buttons))
     }
 
     private mutating func sendChord(_ chord: Chord) {
@@ -93,6 +104,15 @@ extension ConsoleModel {
                 ListPanel.Item(driveName(bay), key: view.media[bay].map { fileName($0) } ?? "empty", .drive(bay))
             }
             overlay = .list(ListPanel(title: "Drives", hint: "Enter changes the medium  Esc closes", items: items))
+        case .detach:
+            if isManaged {
+                effects.append(.manager(.machines))
+            } else if isAttached || isReadOnly {
+                releaseKeys(immediately: true)
+                effects.append(.detach)
+            } else {
+                say("\(view.name) runs in this terminal and ends with it; what 'vitrine start' runs can be left.", milliseconds: 6000)
+            }
         case .scrollback:
             releaseKeys()
             var panel = TextPanel()
@@ -107,6 +127,7 @@ extension ConsoleModel {
         case .savePicture:
             guard view.frame.mode != .blank else { return say("There is no picture: the display is off.") }
             effects.append(.savePicture)
+        case .pause where view.state == .stuck, .acpiOff where view.state == .stuck: showGuru()
         case .pause:
             if view.state == .paused {
                 post(.resume)
@@ -237,11 +258,37 @@ extension ConsoleModel {
 
     private mutating func askMedium(_ bay: Bay) {
         let now = view.media[bay].map { "\(driveName(bay)) holds \(fileName($0))." } ?? "\(driveName(bay)) is empty."
+        browsing = bay
         var buttons = [DialogPanel.Button("Insert", .insert(bay, ""))]
         if view.media[bay] != nil { buttons.append(.init("Eject", .eject(bay))) }
         overlay = .dialog(
             DialogPanel(
-                title: driveName(bay), lines: [now, "File to put in:"], buttons: buttons + [.init("Cancel")], input: .text))
+                title: driveName(bay), lines: [now, "File to put in (Tab completes):"],
+                buttons: buttons + [.init("Browse", .browse("")), .init("Cancel")], input: .file))
+    }
+
+    private mutating func browse(_ folder: String) {
+        guard let bay = browsing else { return }
+        // Beside what is in the drive now, unless a folder is named.
+        let folder = folder.isEmpty ? PathCompletion.split(view.media[bay] ?? "").folder : folder
+        guard let listing = listFolder(folder, nil) ?? listFolder("", nil) else { return say("The folder '\(folder)' cannot be read.") }
+        overlay = .list(PathCompletion.browser(FileKind.of(bay).title, listing, endings: FileKind.of(bay).endings) { .insert(bay, $0) })
+    }
+
+    /// Completes the file's name in a dialog.
+    /// - Returns: false when there is nothing to add.
+    mutating func completeFile() -> Bool {
+        guard case .dialog(var dialog) = overlay, dialog.input == .file, !dialog.value.isEmpty else { return false }
+        let list = listFolder
+        switch PathCompletion.complete(dialog.value, { list($0, nil) }) {
+        case .none: return false
+        case .text(let text): dialog.value = text
+        case .several(let text, let names):
+            dialog.value = text
+            say("\(names.count) names begin so: \(names.prefix(8).joined(separator: "  "))\(names.count > 8 ? "  …" : "")", milliseconds: 6000)
+        }
+        overlay = .dialog(dialog)
+        return true
     }
 
     // MARK: Words for menus
@@ -280,7 +327,9 @@ extension ConsoleModel {
         case .copyScreen: view.frame.mode == .text
         case .savePicture: view.frame.mode != .blank
         case .panUp, .panDown, .panLeft, .panRight, .panFollow: viewNote != nil
-        case .pause, .reset, .acpiOff, .powerOff, .drives, .sendKeys, .typeText: view.state == .running || view.state == .paused
+        case .reset, .powerOff: view.state == .running || view.state == .paused || view.state == .stuck
+        case .detach: isManaged || isAttached || isReadOnly
+        case .pause, .acpiOff, .drives, .sendKeys, .typeText: view.state == .running || view.state == .paused
         default: true
         }
     }
@@ -300,7 +349,7 @@ extension ConsoleModel {
         }
         let managed: [ActionID?] = isManaged ? [.settings, .log, nil, .nextConsole, .split, nil] : []
         return [
-            .init("Machine", items([.pause, .reset, .acpiOff, .powerOff, nil, .drives, nil] + managed + [.suspend, .quit])),
+            .init("Machine", items([.pause, .reset, .acpiOff, .powerOff, nil, .drives, nil] + managed + [.detach, .suspend, .quit])),
             .init("Input", items([isCaptured ? .release : .capture, .sendKeys, .sendHostKey, .typeText, .guestMouse])),
             .init("View", items([.scrollback, .copyScreen, .savePicture, .chooseTheme, .redraw, nil, .panUp, .panDown, .panLeft, .panRight, .panFollow])),
             .init("Help", items([.help, .palette])),

@@ -25,6 +25,7 @@ extension ConsoleModel {
         } else {
             StatusBar(statusContent).draw(row: size.height - 1, on: &surface)
         }
+        if let toast, isLongToast { Toast(toast.text).draw(width: size.width, bottom: size.height - 1, on: &surface) }
         let area = guestArea, border = isLinear ? BorderStyle.none : theme.border, shadow = theme.shadow && !isLinear
         if let overlay {
             overlay.draw(in: area, border: border, shadow: shadow, linear: isLinear, on: &surface)
@@ -56,12 +57,19 @@ extension ConsoleModel {
         return entries
     }
 
+    /// The bar has no room for it: who has the keyboard must stay readable.
+    private var isLongToast: Bool {
+        guard let toast else { return false }
+        guard reading == nil || overlay != nil else { return !Toast(toast.text).fits(size.width) }
+        return !StatusBar(barContent).holds(toast.text, width: size.width)
+    }
+
     private var readingBar: HintBar {
         let ids: [ActionID] = [.back, .search, .searchNext, .select, .copyText, .saveText]
         let hints = ids.compactMap { id in
             keymap.label(for: id.rawValue, in: "scrollback").map { (key: $0, action: id, title: Action[id].short) }
         }
-        return HintBar(hints: hints, toast: toast?.text)
+        return HintBar(hints: hints, toast: isLongToast ? nil : toast?.text)
     }
 
     private func drawGuest(at time: UInt64, on surface: inout Surface) {
@@ -69,7 +77,7 @@ extension ConsoleModel {
         switch view.frame.mode {
         case .text:
             if view.frame.cells.isEmpty {
-                NoticePanel.starting(view.name).draw(in: area, border: theme.border, on: &surface)
+                (view.state == .starting ? NoticePanel.starting(view.name) : .waiting(view.name)).draw(in: area, border: theme.border, on: &surface)
             } else {
                 ScreenPanel(frame: view.frame, look: look, origin: origin, blinkIsOn: blinkIsOn(at: time)).draw(in: area, on: &surface)
             }
@@ -84,6 +92,12 @@ extension ConsoleModel {
     }
 
     var statusContent: StatusBar.Content {
+        var content = barContent
+        content.toast = isLongToast ? nil : toast?.text
+        return content
+    }
+
+    private var barContent: StatusBar.Content {
         var content = StatusBar.Content()
         content.name = view.name
         content.state = view.state
@@ -96,7 +110,7 @@ extension ConsoleModel {
         let context = prefixSince != nil ? "host" : "console"
         let hints: [ActionID] =
             prefixSince != nil
-            ? [.release, .sendKeys, .pause, .help, .menu, .copyScreen] : [.help, .menu, .quit, .palette, .pause, .sendKeys]
+            ? [.release, .sendKeys, .pause, .help, .menu, .copyScreen] : [isManaged ? .machines : .quit, .help, .menu, .palette, .pause, .sendKeys]
         content.hints = hints.compactMap { id in keymap.label(for: id.rawValue, in: context).map { ($0, id) } }
         content.lights = view.keyboardLEDs & 7
         if let typing {
@@ -109,7 +123,6 @@ extension ConsoleModel {
         content.held = keyboard.held.map { $0 == .leftCtrl ? "Ctrl" : $0 == .leftAlt ? "Alt" : "Shift" }.joined(separator: "+")
         content.guestFont = view.frame.mode == .text && !view.frame.fontIsStandard
         if case .graphics(let width, let height, _) = view.frame.mode { content.graphics = "\(width)x\(height)" }
-        content.toast = toast?.text
         return content
     }
 }

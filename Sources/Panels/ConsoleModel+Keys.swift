@@ -43,6 +43,11 @@ extension ConsoleModel {
             say("A text is being typed: Esc stops it.")
             return effects.append(.beep)
         }
+        guard view.state != .stuck else {
+            guard event.kind == .press, !event.isModifier else { return }
+            let keys = [ActionID.reset, .powerOff].map { keymap.label(for: $0.rawValue, in: "host") ?? "?" }
+            return say("The guest is stuck. \(host.label) \(keys[0]) resets it, \(host.label) \(keys[1]) switches it off.", milliseconds: 6000)
+        }
         guard view.state != .paused else {
             guard event.kind == .press, !event.isModifier else { return }
             let key = keymap.label(for: ActionID.pause.rawValue, in: "host") ?? ""
@@ -174,6 +179,7 @@ extension ConsoleModel {
             let id = ActionID(rawValue: name)
         {
             let area = guestArea
+            if id == .nextButton, completeFile() { return }
             return answer(overlay?.command(id, in: area) ?? .stay)
         }
         // The host key closes what is open: it is the way out of everything.

@@ -47,6 +47,7 @@ public struct ConsoleModel: Sendable {
         public var attached = false
         /// Nothing that is done here changes the machine.
         public var readOnly = false
+        public var listFolder: FolderLister = { _, _ in nil }
         public init(theme: Theme, keymap: Keymap, layout: KeyLayout, themeNames: [String] = []) {
             self.theme = theme
             self.keymap = keymap
@@ -65,6 +66,9 @@ public struct ConsoleModel: Sendable {
     let isLinear: Bool
     public let isAttached: Bool
     public let isReadOnly: Bool
+    let listFolder: FolderLister
+    /// Drive whose medium is being chosen from folders.
+    var browsing: Bay?
     public internal(set) var view = MachineView()
     public var size = Size(width: 80, height: 25)
     public internal(set) var isCaptured: Bool
@@ -117,6 +121,7 @@ public struct ConsoleModel: Sendable {
         isLinear = settings.isLinear
         isAttached = settings.attached
         isReadOnly = settings.readOnly
+        listFolder = settings.listFolder
         isCaptured = settings.capturesAtStart && !settings.readOnly
         keyboard = GuestKeyboard(layout: settings.layout)
     }
@@ -129,6 +134,9 @@ public struct ConsoleModel: Sendable {
 
     /// The guest gets the keys that are pressed now.
     public var guestHasKeys: Bool { isCaptured && overlay == nil && prefixSince == nil && reading == nil }
+
+    /// The theme with the machine's own wishes.
+    public var shownTheme: Theme { theme.wished(view.palette) }
 
     var look: ScreenPanel.Look { ScreenPanel.Look(theme.guest) }
 
@@ -143,7 +151,10 @@ public struct ConsoleModel: Sendable {
     /// The machine's view has changed.
     public mutating func update(_ new: MachineView, at time: UInt64) -> [Effect] {
         now = time
+        let wasStuck = view.state == .stuck
         view = new
+        if new.state == .stuck, !wasStuck, new.outcome == nil { showGuru() }
+        if new.state != .stuck, wasStuck { overlay = nil }
         keyboard.capsLockIsOn = new.keyboardLEDs & 4 != 0
         if let outcome = new.outcome { finish(outcome) }
         if !isPanned { followCursor() }

@@ -5,9 +5,25 @@ import Terminal
 /// What the selected machine is, as pairs of words.
 struct DetailsPanel {
     let row: MachineRow?
+    /// The group that is selected, and its machines.
+    var group: (path: String, members: [MachineRow])?
+
+    private func groupLines() -> [(label: String, text: String, role: Role)] {
+        guard let members = group?.members else { return [] }
+        let alive = members.filter { $0.state.isAlive }
+        var list: [(String, String, Role)] = [("Group", Amount.count(members.count, "machine", "machines"), .list)]
+        for state in MachineRow.State.allCases {
+            let count = members.filter { $0.state == state }.count
+            if count > 0 { list.append(("", "\(state.glyph) \(count) \(state.word.lowercased())", state.role)) }
+        }
+        let memory = [members, alive].map { Amount.memory($0.reduce(0) { $0 + $1.memoryMiB }) }
+        list.append(("Memory", memory[0] + (alive.isEmpty ? "" : ", \(memory[1]) running"), .list))
+        list.append(("Disks", Amount.bytes(members.reduce(0) { $0 + $1.diskBytes }), .list))
+        return list
+    }
 
     func lines(_ width: Int) -> [(label: String, text: String, role: Role)] {
-        guard let row else { return [] }
+        guard let row else { return groupLines() }
         var list: [(String, String, Role)] = []
         var state = row.state.word
         if let up = row.uptimeSeconds { state += ", up \(Amount.uptime(up))" }
@@ -28,7 +44,7 @@ struct DetailsPanel {
     }
 
     func draw(in area: Rect, look: PanelLook, focused: Bool, scrolled: Int, on surface: inout Surface) {
-        look.frame(area, title: "2 " + (row?.name ?? "Details"), focused: focused, on: &surface)
+        look.frame(area, title: "2 " + (row?.name ?? group?.path ?? "Details"), focused: focused, on: &surface)
         let inside = area.inset(1)
         let all = lines(inside.width - 2), first = max(0, min(scrolled, all.count - inside.height))
         for (y, line) in all.dropFirst(first).enumerated() where y < inside.height {

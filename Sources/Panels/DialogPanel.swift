@@ -15,6 +15,8 @@ public struct DialogPanel: Equatable, Sendable {
         case none
         /// One line of text; Enter types it into the guest.
         case text
+        /// One line that names a file of the host.
+        case file
         /// One letter, taken at once.
         case sysRqLetter
     }
@@ -25,7 +27,7 @@ public struct DialogPanel: Equatable, Sendable {
     public private(set) var buttons: [Button]
     public private(set) var selected: Int
     public let input: Input
-    public private(set) var value: String
+    public internal(set) var value: String
     /// What the line must hold before any button but the first does something: the name of what is to be destroyed.
     public var required: String?
 
@@ -49,10 +51,10 @@ public struct DialogPanel: Equatable, Sendable {
             guard let request = buttons[selected].request else { return .close }
             if let required, value != required { return .beep }
             // What asks for the line gets it.
-            return input == .text ? request.filled(value).map { .request($0) } ?? .beep : .request(request)
+            return takesText ? request.filled(value).map { .request($0) } ?? .beep : .request(request)
         case .cancel: return .close
         case .backspace:
-            guard input == .text, !value.isEmpty else { return .beep }
+            guard takesText, !value.isEmpty else { return .beep }
             value.removeLast()
         case .clearText: value = ""
         default: return .beep
@@ -62,7 +64,7 @@ public struct DialogPanel: Equatable, Sendable {
 
     public mutating func text(_ scalar: Unicode.Scalar) -> OverlayAnswer {
         switch input {
-        case .text:
+        case .text, .file:
             value.unicodeScalars.append(scalar)
             // The name that had to be typed is whole: the button that it is for.
             if let required { selected = value == required ? max(0, buttons.count - 1) : 0 }
@@ -79,8 +81,8 @@ public struct DialogPanel: Equatable, Sendable {
 
     /// A paste goes into the line; a path with the line end that some programs copy along loses it.
     public mutating func paste(_ text: String) -> OverlayAnswer {
-        guard input == .text else { return .beep }
-        if case .insert? = buttons.first?.request {
+        guard takesText else { return .beep }
+        if input == .file {
             value += text.filter { !$0.isNewline }
         } else {
             value += text
@@ -88,11 +90,13 @@ public struct DialogPanel: Equatable, Sendable {
         return .stay
     }
 
+    private var takesText: Bool { input == .text || input == .file }
+
     private var buttonsWidth: Int { buttons.reduce(0) { $0 + Width.of($1.title) + 6 } }
 
     private func box(in area: Rect) -> Rect {
-        let wide = max(lines.map { Width.of($0) }.max() ?? 0, buttonsWidth, Width.of(title) + 4, input == .text ? 56 : 0) + 4
-        return area.centred(width: wide, height: lines.count + (input == .text ? 2 : 0) + (buttons.isEmpty ? 2 : 4))
+        let wide = max(lines.map { Width.of($0) }.max() ?? 0, buttonsWidth, Width.of(title) + 4, takesText ? 56 : 0) + 4
+        return area.centred(width: wide, height: lines.count + (takesText ? 2 : 0) + (buttons.isEmpty ? 2 : 4))
     }
 
     public func draw(in area: Rect, border: BorderStyle, shadow: Bool, linear: Bool = false, on surface: inout Surface) {
@@ -105,7 +109,7 @@ public struct DialogPanel: Equatable, Sendable {
             surface.put(line, inside, column: box.x + 2, row: box.y + 1 + i, limit: box.width - 4)
         }
         surface.cursor = nil
-        if input == .text {
+        if takesText {
             let row = box.y + 1 + lines.count, room = max(1, box.width - 4)
             surface.fill(Rect(x: box.x + 2, y: row, width: room, height: 1), .input)
             // Line ends show as a sign; the tail of a long text is what one edits.

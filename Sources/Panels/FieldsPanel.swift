@@ -35,6 +35,8 @@ public struct FieldsPanel: Equatable, Sendable {
         public var isEnabled = true
         /// A sign behind the title, explained in the help.
         public var sign = ""
+        /// The text names a file of the host.
+        public var isFile = false
         public init(_ key: String, section: String = "", title: String, help: String, kind: Kind, value: String = "") {
             self.key = key
             self.section = section
@@ -53,6 +55,8 @@ public struct FieldsPanel: Equatable, Sendable {
         /// A choice wants its list.
         case choose(String)
         case pressed(String)
+        /// The name of a file wants to be completed, or chosen.
+        case complete(String), browse(String)
     }
 
     public private(set) var fields: [Field]
@@ -97,6 +101,9 @@ public struct FieldsPanel: Equatable, Sendable {
         fields[i].problem = problem
     }
 
+    /// The next field, when nothing is left to complete in this one.
+    mutating func goOn() { move(1) }
+
     public mutating func select(_ key: String) {
         guard let i = fields.firstIndex(where: { $0.key == key }) else { return }
         selected = i
@@ -134,6 +141,11 @@ public struct FieldsPanel: Equatable, Sendable {
     public mutating func command(_ id: ActionID) -> Outcome {
         guard let field = current else { return .none }
         switch id {
+        case .complete where field.isFile && field.isEnabled && !field.value.isEmpty: return .complete(field.key)
+        case .browse: return field.isFile && field.isEnabled ? .browse(field.key) : .none
+        case .complete:
+            move(1)
+            return .moved
         case .listUp, .previousButton:
             move(-1)
             return .moved
@@ -246,9 +258,9 @@ public struct FieldsPanel: Equatable, Sendable {
     // MARK: Drawing
 
     /// A line of the panel: a heading, a field, or what is wrong with the field above.
-    private enum Row { case heading(String), field(Int), problem(Int) }
+    private enum Row { case heading(String), field(Int), problem(String, isFirst: Bool) }
 
-    private var rowsOfPanel: [Row] {
+    private func rowsOfPanel(_ width: Int) -> [Row] {
         var result: [Row] = []
         var section = ""
         for (i, field) in fields.enumerated() {
@@ -257,7 +269,9 @@ public struct FieldsPanel: Equatable, Sendable {
                 result.append(.heading(section))
             }
             result.append(.field(i))
-            if field.problem != nil { result.append(.problem(i)) }
+            if let problem = field.problem {
+                for (n, line) in PanelLook.wrap(problem, max(8, width - 6)).enumerated() { result.append(.problem(line, isFirst: n == 0)) }
+            }
         }
         return result
     }
@@ -280,16 +294,15 @@ public struct FieldsPanel: Equatable, Sendable {
             side = Rect(x: area.x, y: main.bottom, width: area.width, height: aside)
         }
         look.frame(main, title: title, focused: true, on: &surface)
-        let inside = main.inset(1), rows = rowsOfPanel, start = first(rows, inside.height)
+        let inside = main.inset(1), rows = rowsOfPanel(inside.width), start = first(rows, inside.height)
         let titleWidth = min(inside.width / 2, (fields.map { Width.of($0.title) + Width.of($0.sign) }.max() ?? 0) + 2)
         for y in 0..<inside.height where start + y < rows.count {
             let line = inside.y + y
             switch rows[start + y] {
             case .heading(let name): surface.put(name, .panelTitle, column: inside.x, row: line, limit: inside.width)
-            case .problem(let i):
+            case .problem(let text, let isFirst):
                 surface.put(
-                    "  " + (look.linear ? "" : "└ ") + (fields[i].problem ?? ""), .inputError, column: inside.x + 1, row: line,
-                    limit: inside.width - 1)
+                    "  " + (look.linear ? "" : isFirst ? "└ " : "  ") + text, .inputError, column: inside.x + 1, row: line, limit: inside.width - 1)
             case .field(let i):
                 draw(fields[i], i == selected, inside, line, titleWidth, look, on: &surface)
             }
@@ -350,6 +363,7 @@ public struct FieldsPanel: Equatable, Sendable {
             let how = "Left and Right choose an entry, Space takes it out or in, Alt-Up and Alt-Down move it."
             lines += [""] + PanelLook.wrap(how, inside.width - 2)
         }
+        if field.isFile { lines += [""] + PanelLook.wrap("Tab completes the name; Ctrl-O looks into folders.", inside.width - 2) }
         if case .choice(let choices) = field.kind, choices.count > 1 {
             lines += [""] + PanelLook.wrap("Left and Right change it, Enter shows all \(choices.count).", inside.width - 2)
         }
@@ -362,7 +376,7 @@ public struct FieldsPanel: Equatable, Sendable {
 
     public mutating func click(column: Int, row: Int, in area: Rect) -> Outcome {
         let main = Rect(x: area.x, y: area.y, width: area.width - FieldsPanel.helpWidth(area), height: area.height).inset(1)
-        let rows = rowsOfPanel, y = row - main.y, start = first(rows, main.height)
+        let rows = rowsOfPanel(main.width), y = row - main.y, start = first(rows, main.height)
         guard main.contains(column: column, row: row), start + y < rows.count, case .field(let i) = rows[start + y],
             fields[i].kind != .note, fields[i].isEnabled
         else { return .none }

@@ -54,11 +54,13 @@ public protocol MachineLibrary: AnyObject, Sendable {
     func ask(_ request: LibraryRequest)
     /// What has come since the last call.
     func events() -> [LibraryEvent]
-    /// The machine as its process shows it.
+    /// The machine as its process shows it. May wait for that process: not for the screen's thread.
     /// - Throws: one sentence when it cannot be reached.
     func control(_ name: String) throws(MachineError) -> any MachineControl
     /// The control is no longer looked at.
     func release(_ control: any MachineControl)
     /// One sentence when a path for a setting names nothing usable; nil: it does.
     func fileProblem(_ path: String, machine: String?) -> String?
+    /// What lies in a folder; see `FolderLister`.
+    func listFolder(_ folder: String, machine: String?) -> FolderListing?
 }

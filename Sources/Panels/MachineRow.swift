@@ -34,6 +34,8 @@ public struct MachineRow: Equatable, Sendable {
         /// A process runs it.
         public var isAlive: Bool { [.starting, .running, .paused, .stuck].contains(self) }
         var takesCommands: Bool { self == .running || self == .paused }
+        /// A Guru Meditation is ended by a reset too.
+        var takesReset: Bool { takesCommands || self == .stuck }
         var canStart: Bool { [.off, .saved, .aborted].contains(self) }
         /// For sorting: what runs comes first.
         var rank: Int { [.running, .paused, .starting, .stuck, .saved, .aborted, .broken, .off].firstIndex(of: self) ?? 0 }

@@ -2,6 +2,14 @@ import Terminal
 
 /// The list of machines: what is shown, selected and marked, and how it looks.
 public struct MachinesPanel: Equatable, Sendable {
+    /// A line of the list.
+    public enum Line: Equatable, Sendable {
+        /// A group's path, how deep it lies, its machines and those of them that run.
+        case heading(String, depth: Int, count: Int, alive: Int)
+        /// Index into `rows`.
+        case machine(Int, depth: Int)
+    }
+
     public private(set) var rows: [MachineRow] = []
     public private(set) var order = MachineOrder.name
     public private(set) var filter = ""
@@ -9,28 +17,50 @@ public struct MachinesPanel: Equatable, Sendable {
     public internal(set) var isFiltering = false
     public private(set) var marked: Set<String> = []
     public private(set) var selectedName: String?
-    /// Indices into `rows` in the order of the screen.
-    public private(set) var shown: [Int] = []
+    /// Path of the group whose heading is selected.
+    public private(set) var selectedGroup: String?
+    /// Machines stand under the headings of their groups.
+    public private(set) var groupsAreShown = true
+    private var folded: Set<String> = []
+    public private(set) var lines: [Line] = []
     private var haystacks: [String] = []
     private var page = 10
 
     public init() {}
 
-    public var selected: MachineRow? { selectedIndex.map { rows[shown[$0]] } }
+    /// Indices into `rows` in the order of the screen.
+    public var shown: [Int] { lines.compactMap { if case .machine(let index, _) = $0 { index } else { nil } } }
+
+    public var selected: MachineRow? { selectedName.flatMap { name in rows.first { $0.name == name } } }
 
     private var selectedIndex: Int? {
-        guard let selectedName else { return nil }
-        return shown.firstIndex { rows[$0].name == selectedName }
+        lines.firstIndex { line in
+            switch line {
+            case .heading(let path, _, _, _): path == selectedGroup
+            case .machine(let index, _): selectedGroup == nil && rows[index].name == selectedName
+            }
+        }
     }
 
-    /// The machines that a command is for: the marked ones, or the selected one.
+    /// The machines that a command is for: the marked ones, those of the selected group, or the selected one.
     public var chosen: [MachineRow] {
-        let all = shown.map { rows[$0] }.filter { marked.contains($0.name) }
-        return all.isEmpty ? selected.map { [$0] } ?? [] : all
+        // Not those that the filter hides: nobody would know of them.
+        let all = matching.map { rows[$0] }.filter { marked.contains($0.name) }
+        guard all.isEmpty else { return all }
+        if let selectedGroup { return members(selectedGroup) }
+        return selected.map { [$0] } ?? []
     }
+
+    /// Machines of a group and of the groups in it, as far as the filter lets them through, in the list's order.
+    func members(_ path: String) -> [MachineRow] {
+        matching.map { rows[$0] }.filter { $0.group == path || $0.group.hasPrefix(path + "/") }
+    }
+
+    /// Whether the selected group's machines are hidden.
+    var isFolded: Bool { selectedGroup.map { folded.contains($0) } ?? false }
 
     public mutating func update(_ new: [MachineRow]) {
-        guard new != rows || selectedName == nil else { return }
+        guard new != rows || (selectedName == nil && selectedGroup == nil) else { return }
         let before = selectedIndex ?? 0
         rows = new
         haystacks = rows.map(\.haystack)
@@ -39,8 +69,12 @@ public struct MachinesPanel: Equatable, Sendable {
     }
 
     public mutating func select(_ name: String) {
-        selectedName = name
-        if selectedIndex == nil, rows.contains(where: { $0.name == name }) {
+        guard let row = rows.first(where: { $0.name == name }) else { return selectedName = name }
+        (selectedName, selectedGroup) = (name, nil)
+        // It must be in view.
+        for path in MachinesPanel.ancestors(row.group) { folded.remove(path) }
+        arrange(fallback: 0)
+        if selectedIndex == nil {
             filter = ""
             arrange(fallback: 0)
         }
@@ -51,18 +85,66 @@ public struct MachinesPanel: Equatable, Sendable {
         arrange(fallback: 0)
     }
 
-    private mutating func arrange(fallback: Int) {
+    /// `a/b` lies in `a`.
+    private static func ancestors(_ path: String) -> [String] {
+        let parts = path.split(separator: "/")
+        return parts.indices.map { parts[...$0].joined(separator: "/") }
+    }
+
+    private var matching: [Int] {
         let words = filter.lowercased().split(separator: " ")
-        shown = rows.indices.filter { i in words.allSatisfy { haystacks[i].contains($0) } }
-        shown.sort { order.precedes(rows[$0], rows[$1]) }
-        if selectedIndex == nil { selectedName = shown.isEmpty ? nil : rows[shown[min(max(0, fallback), shown.count - 1)]].name }
+        let found = rows.indices.filter { i in words.allSatisfy { haystacks[i].contains($0) } }
+        return found.sorted { order.precedes(rows[$0], rows[$1]) }
+    }
+
+    private mutating func arrange(fallback: Int) {
+        let found = matching
+        if groupsAreShown, found.contains(where: { !rows[$0].group.isEmpty }) {
+            // What is in no group first, then each group with its own machines and the groups in it.
+            var byGroup: [String: [Int]] = [:], counts: [String: (all: Int, alive: Int)] = [:]
+            for index in found {
+                let parents = MachinesPanel.ancestors(rows[index].group)
+                byGroup[parents.last ?? "", default: []].append(index)
+                for path in parents {
+                    counts[path, default: (0, 0)].all += 1
+                    if rows[index].state.isAlive { counts[path]?.alive += 1 }
+                }
+            }
+            lines = (byGroup[""] ?? []).map { .machine($0, depth: 0) }
+            var hidden: String?
+            for (path, count) in counts.sorted(by: { MachinesPanel.precedes($0.key, $1.key) }) {
+                if let above = hidden, path.hasPrefix(above + "/") { continue }
+                hidden = nil
+                let depth = path.split(separator: "/").count - 1
+                lines.append(.heading(path, depth: depth, count: count.all, alive: count.alive))
+                // What is looked for is not hidden.
+                if filter.isEmpty, folded.contains(path) {
+                    hidden = path
+                } else {
+                    lines += (byGroup[path] ?? []).map { .machine($0, depth: depth + 1) }
+                }
+            }
+        } else {
+            lines = found.map { .machine($0, depth: 0) }
+        }
+        guard selectedIndex == nil else { return }
+        (selectedName, selectedGroup) = (nil, nil)
+        // A machine, if there is one from here on.
+        let at = min(max(0, fallback), max(0, lines.count - 1))
+        let machines = lines.indices.filter { if case .machine = lines[$0] { true } else { false } }
+        if let i = machines.first(where: { $0 >= at }) ?? machines.last ?? lines.indices.first { go(to: i) }
+    }
+
+    /// Part by part, so that a group's own groups follow it.
+    private static func precedes(_ a: String, _ b: String) -> Bool {
+        a.lowercased().split(separator: "/").lexicographicallyPrecedes(b.lowercased().split(separator: "/")) { $0 < $1 }
     }
 
     // MARK: Commands
 
     /// - Returns: false when the list has no use for the command.
     public mutating func command(_ id: ActionID) -> Bool {
-        let index = selectedIndex ?? 0, last = shown.count - 1
+        let index = selectedIndex ?? 0, last = lines.count - 1
         switch id {
         case .listUp: go(to: index == 0 ? last : index - 1)
         case .listDown: go(to: index == last ? 0 : index + 1)
@@ -71,12 +153,26 @@ public struct MachinesPanel: Equatable, Sendable {
         case .listFirst: go(to: 0)
         case .listLast: go(to: last)
         case .mark:
-            guard let name = selectedName else { return false }
-            if marked.remove(name) == nil { marked.insert(name) }
+            if let selectedGroup {
+                let names = members(selectedGroup).map(\.name)
+                if marked.isSuperset(of: names) { marked.subtract(names) } else { marked.formUnion(names) }
+            } else {
+                guard let name = selectedName else { return false }
+                if marked.remove(name) == nil { marked.insert(name) }
+            }
             if index < last { go(to: index + 1) }
         case .markAll:
-            let names = shown.map { rows[$0].name }
+            let names = matching.map { rows[$0].name }
             marked = marked.isSuperset(of: names) ? [] : Set(names)
+        case .fold: return fold()
+        case .unfold:
+            guard let selectedGroup, folded.remove(selectedGroup) != nil else { return false }
+            arrange(fallback: index)
+        case .groups:
+            groupsAreShown.toggle()
+            if let selectedGroup { selectedName = members(selectedGroup).first?.name }
+            selectedGroup = nil
+            arrange(fallback: index)
         case .filter: isFiltering = true
         case .backspace where isFiltering:
             guard !filter.isEmpty else { return false }
@@ -89,36 +185,61 @@ public struct MachinesPanel: Equatable, Sendable {
         case .cancel where isFiltering || !filter.isEmpty:
             isFiltering = false
             filter = ""
-            arrange(fallback: 0)
+            // What was found stays in view.
+            if let selectedName { select(selectedName) } else { arrange(fallback: 0) }
         case .cancel where !marked.isEmpty: marked = []
         default: return false
         }
         return true
     }
 
+    /// Hides the machines of the selected group, or of the selected machine's.
+    private mutating func fold() -> Bool {
+        let path = selectedGroup ?? selected?.group ?? ""
+        guard groupsAreShown, !path.isEmpty else { return false }
+        // A folded one goes on with the group around it.
+        let parents = MachinesPanel.ancestors(path)
+        guard let target = parents.last(where: { !folded.contains($0) }) else { return false }
+        folded.insert(target)
+        (selectedName, selectedGroup) = (nil, target)
+        arrange(fallback: 0)
+        return true
+    }
+
+    /// Folds the selected heading, or unfolds it.
+    mutating func toggleFold() {
+        guard let selectedGroup else { return }
+        if folded.remove(selectedGroup) == nil { folded.insert(selectedGroup) }
+        arrange(fallback: selectedIndex ?? 0)
+    }
+
     private mutating func go(to index: Int) {
-        guard shown.indices.contains(index) else { return }
-        selectedName = rows[shown[index]].name
+        guard lines.indices.contains(index) else { return }
+        switch lines[index] {
+        case .heading(let path, _, _, _): (selectedName, selectedGroup) = (nil, path)
+        case .machine(let row, _): (selectedName, selectedGroup) = (rows[row].name, nil)
+        }
     }
 
     public mutating func text(_ scalar: Unicode.Scalar) {
         guard isFiltering, filter.count < 40 else { return }
         filter.unicodeScalars.append(scalar)
         // The best of what is left: the first.
-        selectedName = nil
+        (selectedName, selectedGroup) = (nil, nil)
         arrange(fallback: 0)
     }
 
     public mutating func setPage(_ area: Rect) { page = max(1, area.height - 4) }
 
-    private func first(_ room: Int) -> Int { max(0, min((selectedIndex ?? 0) - room / 2, shown.count - room)) }
+    private func first(_ room: Int) -> Int { max(0, min((selectedIndex ?? 0) - room / 2, lines.count - room)) }
 
-    /// Selects the row at a place; nil when there is none.
-    public mutating func click(column: Int, row: Int, in area: Rect) -> String? {
+    /// Selects the line at a place.
+    /// - Returns: false when there is none.
+    public mutating func click(column: Int, row: Int, in area: Rect) -> Bool {
         let y = row - area.y - 2, room = max(0, area.height - 3)
-        guard area.contains(column: column, row: row), y >= 0, y < room, first(room) + y < shown.count else { return nil }
+        guard area.contains(column: column, row: row), y >= 0, y < room, first(room) + y < lines.count else { return false }
         go(to: first(room) + y)
-        return selectedName
+        return true
     }
 
     // MARK: Drawing
@@ -150,10 +271,14 @@ public struct MachinesPanel: Equatable, Sendable {
             surface.put(title, .listKey, column: max(x, at), row: inside.y, limit: column.width)
             x += column.width + 1
         }
-        let room = max(0, inside.height - 1), start = first(room)
-        for y in 0..<room where start + y < shown.count {
-            let row = rows[shown[start + y]], line = inside.y + 1 + y
-            let isSelected = row.name == selectedName
+        let room = max(0, inside.height - 1), start = first(room), at = selectedIndex
+        for y in 0..<room where start + y < lines.count {
+            let line = inside.y + 1 + y, isSelected = start + y == at
+            guard case .machine(let index, let depth) = lines[start + y] else {
+                drawHeading(lines[start + y], isSelected, inside, line, look, focused, on: &surface)
+                continue
+            }
+            let row = rows[index]
             let base: Role = isSelected ? (focused ? .listSelected : .listSelectedBlur) : .list
             surface.fill(Rect(x: inside.x, y: line, width: inside.width, height: 1), base)
             if isSelected { look.point(inside.x, line, on: &surface) }
@@ -164,16 +289,32 @@ public struct MachinesPanel: Equatable, Sendable {
                 let text = cell(row, column.order)
                 let at = column.right ? x + max(0, column.width - Width.of(text)) : x
                 let role = isSelected ? base : column.order == .state ? row.state.role : .list
-                surface.put(text, role, column: at, row: line, limit: x + column.width - at)
+                let indent = column.order == .name ? min(2 * depth, max(0, column.width - 8)) : 0
+                surface.put(text, role, column: at + indent, row: line, limit: x + column.width - at - indent)
                 x += column.width + 1
             }
         }
-        if shown.isEmpty, !rows.isEmpty {
+        if lines.isEmpty, !rows.isEmpty {
             surface.put("No machine matches. Backspace widens.", .list, column: inside.x + 1, row: inside.y + 1, limit: inside.width - 2)
         }
-        if shown.count > room, let index = selectedIndex {
-            look.note(" \(index + 1)/\(shown.count) ", area, on: &surface)
+        if lines.count > room, let index = selectedIndex {
+            look.note(" \(index + 1)/\(lines.count) ", area, on: &surface)
         }
+    }
+
+    private func drawHeading(
+        _ heading: Line, _ isSelected: Bool, _ inside: Rect, _ line: Int, _ look: PanelLook, _ focused: Bool, on surface: inout Surface
+    ) {
+        guard case .heading(let path, let depth, let all, let alive) = heading else { return }
+        let base: Role = isSelected ? (focused ? .listSelected : .listSelectedBlur) : .list
+        surface.fill(Rect(x: inside.x, y: line, width: inside.width, height: 1), base)
+        if isSelected { look.point(inside.x, line, on: &surface) }
+        let isFolded = filter.isEmpty && folded.contains(path)
+        let sign = look.linear ? (isFolded ? "+" : "-") : isFolded ? "▸" : "▾"
+        let name = path.split(separator: "/").last.map { String($0) } ?? path
+        let x = surface.put("\(sign) \(name)", isSelected ? base : .listKey, column: inside.x + 1 + 2 * depth, row: line, limit: inside.width - 2 - 2 * depth)
+        let count = " \(Amount.count(all, "machine", "machines"))" + (alive > 0 ? ", \(alive) running" : "")
+        if x + Width.of(count) < inside.right { surface.put(count, base, column: x, row: line) }
     }
 
     private func title(_ number: Int) -> String {

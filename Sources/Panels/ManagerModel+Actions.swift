@@ -7,7 +7,8 @@ extension ManagerModel {
     public mutating func run(_ id: ActionID) {
         if steer(id) { return }
         switch id {
-        case .open: if let row = list.selected { open(row) }
+        case .open:
+            if let row = list.selected { open(row) } else { list.toggleFold() }
         case .start: start(list.chosen)
         case .pause: pause(list.chosen)
         case .acpiOff: each(.acpiOff, list.chosen.filter(\.state.takesCommands))
@@ -124,6 +125,11 @@ extension ManagerModel {
     mutating func field(_ outcome: FieldsPanel.Outcome) {
         switch outcome {
         case .none, .moved: break
+        case .complete: completePath()
+        case .browse(let key):
+            let panel = screen == .form ? form?.panel : wizard?.panel
+            choosing = key
+            browse(PathCompletion.split(panel?.value(key) ?? "").folder)
         case .changed: checkPath()
         case .choose(let key):
             let panel = screen == .form ? form?.panel : wizard?.panel
@@ -146,6 +152,39 @@ extension ManagerModel {
             let problem = settings.fileProblem(place.path, form?.name)
             form?.note(problem, for: place.key)
         }
+    }
+
+    private mutating func completePath() {
+        guard var panel = screen == .form ? form?.panel : wizard?.panel, let field = panel.current else { return }
+        let machine = screen == .form ? form?.name : nil, list = settings.listFolder
+        switch PathCompletion.complete(field.value, { list($0, machine) }) {
+        case .several(let text, let names) where text == field.value && names.contains(PathCompletion.split(text).name):
+            // It is one of them already.
+            panel.goOn()
+            if screen == .form { form?.panel = panel } else { wizard?.panel = panel }
+        case .none:
+            panel.goOn()
+            if screen == .form { form?.panel = panel } else { wizard?.panel = panel }
+        case .text(let text): choosePath(field.key, text)
+        case .several(let text, let names):
+            if text != field.value { choosePath(field.key, text) }
+            say("\(names.count) names begin so: \(names.prefix(12).joined(separator: "  "))\(names.count > 12 ? "  …" : "")", milliseconds: 6000)
+        }
+    }
+
+    private mutating func choosePath(_ key: String, _ text: String) {
+        if screen == .form { form?.choose(key, text) } else { wizard?.choose(key, text) }
+        checkPath()
+    }
+
+    mutating func browse(_ folder: String) {
+        guard let key = choosing else { return }
+        let machine = screen == .form ? form?.name : nil
+        guard let listing = settings.listFolder(folder, machine) ?? settings.listFolder("", machine) else {
+            return say("The folder '\(folder)' cannot be read.")
+        }
+        let (title, endings) = FileKind.of(key)
+        overlay = .list(PathCompletion.browser(title, listing, endings: endings) { .type($0) })
     }
 
     // MARK: Machines
@@ -179,12 +218,12 @@ extension ManagerModel {
     }
 
     private mutating func askEach(_ id: ActionID) {
-        let rows = list.chosen.filter { $0.state.takesCommands || (id == .powerOff && $0.state.isAlive) }
+        let rows = list.chosen.filter { id == .powerOff ? $0.state.isAlive : $0.state.takesReset }
         guard !rows.isEmpty else { return say("\(ManagerModel.names(list.chosen)): not running.") }
         let verb = Action[id].short
         overlay = .dialog(
             DialogPanel(
-                title: verb, lines: ["\(verb) \(ManagerModel.names(rows))?", "Unsaved guest data is lost."], danger: true,
+                title: verb, lines: ["\(verb) \(ManagerModel.names(rows))?"] + allNames(rows) + ["Unsaved guest data is lost."], danger: true,
                 buttons: [.init("Cancel"), .init(verb, .manager(.each(id, rows.map(\.name))))]))
     }
 
@@ -196,9 +235,16 @@ extension ManagerModel {
         }
     }
 
+    /// Those that a question is about, when it gives their number only; as many as there is room for.
+    private func allNames(_ rows: [MachineRow]) -> [String] {
+        guard rows.count > 3 else { return [] }
+        let lines = PanelLook.wrap(rows.map(\.name).joined(separator: ", "), min(60, size.width - 10)), room = max(1, size.height - 14)
+        return lines.count > room ? Array(lines.prefix(room)) + ["…"] : lines
+    }
+
     private mutating func askName(_ id: ActionID) {
-        guard let row = list.selected else { return effects.append(.beep) }
-        guard !row.state.isAlive else { return say("\(row.name) runs; stop it first.") }
+        guard let row = list.selected else { return say("Select a machine first.") }
+        guard !row.state.isAlive else { return say(runs(row)) }
         let isClone = id == .clone
         overlay = .dialog(nameDialog(row.name, isClone: isClone, value: isClone ? freeName(row.name) : row.name, problem: nil))
     }
@@ -222,14 +268,22 @@ extension ManagerModel {
         return "\(name) \(n)"
     }
 
+    private func runs(_ row: MachineRow) -> String {
+        let keys = [ActionID.acpiOff, .powerOff].compactMap { id in
+            keymap.label(for: id.rawValue, in: "machines").map { "\($0) \(Action[id].short)" }
+        }
+        return "\(row.name) runs; stop it first" + (keys.isEmpty ? "." : ": \(keys.joined(separator: ", ")).")
+    }
+
     private mutating func askDelete() {
         let rows = list.chosen
         guard !rows.isEmpty else { return effects.append(.beep) }
-        if let alive = rows.first(where: { $0.state.isAlive }) { return say("\(alive.name) runs; stop it first.") }
+        if let alive = rows.first(where: { $0.state.isAlive }) { return say(runs(alive)) }
         let bytes = rows.reduce(0) { $0 + $1.diskBytes }
         let own = rows.reduce(0) { $0 + ($1.settings?.run.disks.filter { !$0.hasPrefix("/") }.count ?? 0) }
         let others = rows.flatMap { row in (row.settings?.run.disks ?? []).filter { $0.hasPrefix("/") } }
         var lines = ["Lost for ever: \(ManagerModel.names(rows)), \(Amount.count(own, "disk", "disks")), \(Amount.bytes(bytes)), settings and logs."]
+        lines += allNames(rows)
         if let first = others.first { lines.append("Kept: \(first)" + (others.count > 1 ? " and \(others.count - 1) more" : "")) }
         let required = rows.count == 1 ? rows[0].name : "delete \(rows.count)"
         lines.append("Type \(required) to confirm:")
@@ -275,6 +329,7 @@ extension ManagerModel {
         guard let row else { return effects.append(.beep) }
         guard let settings = row.settings else { return say(row.problem ?? "The settings cannot be read.", milliseconds: 8000) }
         form = SettingsPanel(name: row.name, settings: settings, isLive: row.state.isAlive)
+        remember()
         screen = .form
     }
 
@@ -312,10 +367,22 @@ extension ManagerModel {
 
     // MARK: Screens
 
+    private mutating func remember() {
+        if screen == .console { console { $0.releaseAll(at: $1) } }
+        origin = screen == .console ? .console : .machines
+    }
+
+    /// Back to where a form or a log was opened from.
+    mutating func returnToOrigin() {
+        screen = origin == .console && current.map { consoles[$0] != nil } == true ? .console : .machines
+        effects.append(.mouse(mouseMode))
+    }
+
     private mutating func openLog() {
         let name = screen == .console ? current : list.selected?.name
         guard let name else { return effects.append(.beep) }
         logPanel = LogPanel(name: name)
+        remember()
         screen = .log
         effects.append(.library(.log(name, run: 0)))
     }
@@ -364,7 +431,7 @@ extension ManagerModel {
         case .form:
             guard form?.isChanged == true else {
                 form = nil
-                return screen = .machines
+                return returnToOrigin()
             }
             overlay = .dialog(
                 DialogPanel(
@@ -377,7 +444,7 @@ extension ManagerModel {
             }
         case .log:
             logPanel = nil
-            screen = .machines
+            returnToOrigin()
         }
     }
 
@@ -407,7 +474,7 @@ extension ManagerModel {
         let which = alive.count == 1 ? "\(alive[0].name) is running." : "\(alive.count) machines are running."
         overlay = .dialog(
             DialogPanel(
-                title: "Quit", lines: [which, "Kept running, they are here again the next time."],
+                title: "Quit", lines: [which, "Kept running, \(alive.count == 1 ? "it is" : "they are") here again the next time."],
                 buttons: [
                     .init("Keep running", .manager(.quit(.keepRunning))), .init("ACPI off", .manager(.quit(.acpiOff))),
                     .init("Power off", .manager(.quit(.powerOff))), .init("Cancel"),

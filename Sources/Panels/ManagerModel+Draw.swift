@@ -53,6 +53,9 @@ extension ManagerModel {
                 if look.border != .none { for y in 0..<size.height { surface[area.x - 1, y] = Cell(scalar: 0x2502, ink: Ink(.panelBorder)) } }
             }
         }
+        if let toast, screen != .console || isBeside, !Toast(toast.text).fits(listWidth) {
+            Toast(toast.text).draw(width: listWidth, bottom: size.height - 1, on: &surface)
+        }
         if let overlay {
             let border: BorderStyle = look.border, keep = surface.cursor
             overlay.draw(in: overlayArea, border: border, shadow: look.shadow, linear: look.linear, on: &surface)
@@ -115,7 +118,8 @@ extension ManagerModel {
         list.draw(in: parts.list, look: look, focused: focus <= 1, number: 1, on: &surface)
         let row = list.selected
         if !parts.details.isEmpty {
-            DetailsPanel(row: row).draw(in: parts.details, look: look, focused: focus == 2, scrolled: detailsTop, on: &surface)
+            DetailsPanel(row: row, group: list.selectedGroup.map { ($0, list.members($0)) })
+                .draw(in: parts.details, look: look, focused: focus == 2, scrolled: detailsTop, on: &surface)
         }
         if !parts.screen.isEmpty {
             let view = row.flatMap { $0.state.isAlive ? views[$0.name] : nil }
@@ -130,8 +134,9 @@ extension ManagerModel {
 
     /// What stands in the place of a machine's picture.
     private func note(_ row: MachineRow?, _ view: MachineView?) -> String {
-        guard let row else { return "" }
+        guard let row else { return list.selectedGroup == nil ? "" : "Commands act on all machines of the group." }
         let key = keymap.label(for: ActionID.open.rawValue, in: "machines") ?? "Enter"
+        if view == nil, row.state.isAlive, silent.contains(row.name) { return "Its process does not answer. It is asked again every second." }
         switch view?.frame.mode {
         case .graphics(let width, let height, _)?: return "Graphics, \(width)x\(height): not drawn in the terminal."
         case .blank?: return "The guest has switched its display off."
@@ -143,7 +148,8 @@ extension ManagerModel {
         case .aborted: return "The last run ended without an end. \(key) starts it."
         case .broken: return row.problem ?? "Its file cannot be read."
         case .starting: return "The machine is being powered on."
-        case .running, .paused, .stuck: return "\(key) opens the console."
+        case .stuck: return "Guru Meditation. \(key) shows the screen that it left."
+        case .running, .paused: return "\(key) opens the console."
         }
     }
 
@@ -151,6 +157,7 @@ extension ManagerModel {
     func title(_ id: ActionID) -> String {
         let rows = list.chosen
         switch id {
+        case .open where list.selectedGroup != nil: return Action[list.isFolded ? .unfold : .fold].title
         case .open: return rows.first?.state.isAlive == true ? "Console" : "Start and open"
         case .pause: return !rows.isEmpty && rows.allSatisfy { $0.state == .paused } ? "Resume" : Action[id].title
         default: return Action[id].title
@@ -159,6 +166,7 @@ extension ManagerModel {
 
     private func short(_ id: ActionID) -> String {
         switch id {
+        case .open where list.selectedGroup != nil: Action[list.isFolded ? .unfold : .fold].short
         case .open: list.selected?.state.isAlive == true ? "Console" : "Start"
         case .pause: title(id)
         default: Action[id].short
@@ -169,9 +177,11 @@ extension ManagerModel {
     func isEnabled(_ id: ActionID) -> Bool {
         let rows = list.chosen
         switch id {
-        case .open: return list.selected.map { $0.problem == nil } ?? false
+        case .open: return list.selectedGroup != nil || list.selected.map { $0.problem == nil } ?? false
         case .start: return rows.contains { $0.state.canStart }
-        case .pause, .acpiOff, .reset: return rows.contains { $0.state.takesCommands }
+        case .pause, .acpiOff: return rows.contains { $0.state.takesCommands }
+        case .reset: return rows.contains { $0.state.takesReset }
+        case .fold, .unfold, .groups: return list.rows.contains { !$0.group.isEmpty }
         case .powerOff: return rows.contains { $0.state.isAlive }
         case .settings, .showCommand: return list.selected?.settings != nil || screen == .wizard || screen == .form
         case .clone, .rename: return list.selected.map { !$0.state.isAlive } ?? false
@@ -204,20 +214,24 @@ extension ManagerModel {
                 ids = [.accept, .cancel]
             } else if list.rows.isEmpty {
                 ids = [.newMachine, .help, .palette, .menu, .quit]
+            } else if list.selectedGroup != nil {
+                ids = [.open, .start, .pause, .acpiOff, .powerOff, .mark, .group, .newMachine, .help, .quit]
+            } else if list.selected?.state == .stuck {
+                ids = [.open, .reset, .powerOff, .log, .newMachine, .help, .palette, .quit, .filter]
             } else if list.selected?.state.isAlive == true {
                 ids = [.open, .pause, .acpiOff, .powerOff, .newMachine, .help, .palette, .quit, .nextConsole, .log, .filter]
             } else {
                 ids = [.open, .newMachine, .settings, .clone, .delete, .help, .palette, .quit, .filter, .log, .rename]
             }
-        case .form: ids = [.save, .back, .nextSection, .showCommand, .help, .menu]
-        case .wizard: ids = [.nextStep, .previousStep, .showCommand, .help, .back]
+        case .form: ids = [.save, .back] + (form?.panel.current?.isFile == true ? [.browse] : []) + [.nextSection, .showCommand, .help, .menu]
+        case .wizard: ids = [.nextStep, .previousStep] + (wizard?.panel.current?.isFile == true ? [.browse] : []) + [.showCommand, .help, .back]
         case .log: ids = [.back, .follow, .level, .component, .search, .searchNext, .copyText, .help]
         }
         let context = screen == .console ? "machines" : context
         let hints = ids.filter { isEnabled($0) || $0 == .save }.compactMap { id in
             keymap.label(for: id.rawValue, in: context).map { (key: $0, action: id, title: short(id)) }
         }
-        return HintBar(hints: hints, toast: toast?.text)
+        return HintBar(hints: hints, toast: toast.flatMap { Toast($0.text).fits(listWidth) ? $0.text : nil })
     }
 
     // MARK: Menu, palette, help
@@ -238,18 +252,22 @@ extension ManagerModel {
                             .newMachine, nil, .open, .start, .pause, .reset, .acpiOff, .powerOff, nil, .settings, .clone, .rename, .group, .delete,
                             nil, .log, .showCommand,
                         ])),
-                    .init("List", items([.mark, .markAll, .filter, .sort, nil, .undo])),
+                    .init("List", items([.mark, .markAll, .filter, .sort, nil, .groups, .fold, .unfold, nil, .undo])),
                     .init("View", items([.panel1, .panel2, .panel3, .panel4, nil, .nextConsole, .split, nil, .chooseTheme, .chooseKeymap, .redraw])),
                     .init("Program", items([.help, .palette, .chooseHostKey, nil, .suspend, .quit])),
                 ]
             case .form:
                 [
-                    .init("Form", items([.save, .back, nil, .nextSection, .previousSection, .moveUp, .moveDown, nil, .showCommand])),
+                    .init(
+                        "Form",
+                        items([
+                            .save, .back, nil, .nextSection, .previousSection, .moveUp, .moveDown, nil, .complete, .browse, nil, .showCommand,
+                        ])),
                     .init("Program", items([.help, .palette, .chooseTheme, .redraw, .suspend])),
                 ]
             case .wizard:
                 [
-                    .init("Wizard", items([.nextStep, .previousStep, .back, nil, .moveUp, .moveDown, nil, .showCommand])),
+                    .init("Wizard", items([.nextStep, .previousStep, .back, nil, .moveUp, .moveDown, nil, .complete, .browse, nil, .showCommand])),
                     .init("Program", items([.help, .palette, .chooseTheme, .redraw, .suspend])),
                 ]
             case .log:
@@ -282,9 +300,17 @@ extension ManagerModel {
         func add(_ heading: String, _ context: String, prefix: String = "") {
             if !items.isEmpty { items.append(.init("", .nothing)) }
             items.append(.init(heading, .nothing))
+            // Commands first; what moves about, people find by themselves. All keys of a command stand together.
+            var rows: [(id: ActionID, keys: [String])] = []
             for binding in keymap.bindings(context) {
                 guard case .action(let name) = binding.target, let id = ActionID(rawValue: name) else { continue }
-                items.append(.init("  " + title(id), key: prefix + binding.label, prefix.isEmpty ? .run(id) : .nothing))
+                if let i = rows.firstIndex(where: { $0.id == id }) { rows[i].keys.append(binding.label) } else { rows.append((id, [binding.label])) }
+            }
+            for isCommand in [true, false] {
+                for row in rows where Action[row.id].isCommand == isCommand {
+                    let keys = row.keys.map { prefix + $0 }.joined(separator: "  ")
+                    items.append(.init("  " + title(row.id), key: keys, prefix.isEmpty ? .run(row.id) : .nothing))
+                }
             }
         }
         let names: [Screen: String] = [.machines: "Machines", .form: "Settings", .wizard: "New machine", .log: "Log"]

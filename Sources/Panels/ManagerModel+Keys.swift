@@ -16,6 +16,9 @@ extension ManagerModel {
     }
 
     mutating func key(_ event: KeyEvent) {
+        // Who goes on has read what was there to read, and wants the hints again.
+        if let toast, event.kind == .press, !event.isModifier, now >= toast.since + 700 { self.toast = nil }
+        lastClick = (0, -1)
         if waitsForHostKey { return hostKey(event) }
         if overlay != nil { return overlayKey(event) }
         if screen == .console { return console { $0.handle(.key(event), at: $1) } }
@@ -170,21 +173,29 @@ extension ManagerModel {
             overlay = nil
             return finishHostKey(keymap.host)
         }
-        if case .character = chord.key, chord.modifiers.isDisjoint(with: [.ctrl, .alt, .super]) {
+        if let why = ManagerModel.unfit(chord) {
             effects.append(.beep)
             overlay = .dialog(
                 DialogPanel(
                     title: "Host key",
-                    lines: [
-                        "\(chord.label) alone would be missing in every text.", "Press it with Ctrl or Alt, or a function key.",
-                        "Enter keeps \(keymap.host.label).",
-                    ],
-                    buttons: [], input: .none))
+                    lines: [why, "Press a key with Ctrl or Alt, or F11 or F12.", "Enter keeps \(keymap.host.label)."], buttons: [], input: .none))
             return
         }
         waitsForHostKey = false
         overlay = nil
         finishHostKey(chord)
+    }
+
+    /// Why a key cannot be spared by guests; nil: it can.
+    private static func unfit(_ chord: Chord) -> String? {
+        guard chord.modifiers.isDisjoint(with: [.ctrl, .alt, .super]) else { return nil }
+        switch chord.key {
+        case .character: return "\(chord.label) alone would be missing in every text."
+        case .named(.f11), .named(.f12), .named(.rightCtrl), .named(.rightAlt), .named(.rightShift), .named(.rightSuper), .named(.pause),
+            .named(.scroll), .named(.menu), .named(.prtsc):
+            return nil
+        case .named: return "Guests need \(chord.label) themselves: for help, menus or moving about."
+        }
     }
 
     private mutating func finishHostKey(_ chord: Chord) {
@@ -218,6 +229,7 @@ extension ManagerModel {
         if event.kind == .wheelUp || event.kind == .wheelDown { return run(event.kind == .wheelUp ? .listUp : .listDown) }
         guard event.kind == .press, event.button == 0 else { return }
         if event.row == size.height - 1 {
+            lastClick = (0, -1)
             if let id = hintBar.action(column: event.column, width: listWidth) { run(id) }
             return
         }
@@ -226,14 +238,17 @@ extension ManagerModel {
 
     private mutating func click(_ event: MouseEvent) {
         let area = body
+        // The second of two clicks comes with nothing between them.
+        let before = lastClick
+        lastClick = (0, -1)
         switch screen {
         case .machines:
             let parts = machineParts
             if parts.list.contains(column: event.column, row: event.row) {
                 focus = 1
-                let isDouble = event.row == lastClick.row && now < lastClick.time + 400
+                let isDouble = event.row == before.row && now < before.time + 400
                 lastClick = (now, event.row)
-                if list.click(column: event.column, row: event.row, in: parts.list) != nil, isDouble { run(.open) }
+                if list.click(column: event.column, row: event.row, in: parts.list), isDouble { run(.open) }
             } else if parts.details.contains(column: event.column, row: event.row) {
                 focus = 2
             } else if parts.screen.contains(column: event.column, row: event.row) {

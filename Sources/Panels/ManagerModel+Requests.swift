@@ -14,6 +14,7 @@ extension ManagerModel {
             guard let key = choosing else { return }
             choosing = nil
             if screen == .form { form?.choose(key, value) } else { wizard?.choose(key, value) }
+        case .browse(let folder): browse(folder)
         case .manager(let request): perform(request)
         case .nothing, .send, .hold, .askSysRq, .sysRq, .typeNow, .drive, .insert, .eject, .detach: break
         }
@@ -22,7 +23,7 @@ extension ManagerModel {
     /// A question of the keymap was answered with yes: no second one.
     private mutating func confirmed(_ id: ActionID) {
         switch id {
-        case .reset, .powerOff: perform(.each(id, list.chosen.filter { $0.state.isAlive }.map(\.name)))
+        case .reset, .powerOff: perform(.each(id, list.chosen.filter { id == .powerOff ? $0.state.isAlive : $0.state.takesReset }.map(\.name)))
         default: run(id)
         }
     }
@@ -48,7 +49,7 @@ extension ManagerModel {
             effects.append(.library(.apply(form.name, form.settings, before: form.original)))
         case .discard:
             form = nil
-            screen = .machines
+            returnToOrigin()
         case .component(let name): logPanel?.show(component: name.isEmpty ? nil : name)
         case .trace(let name):
             guard var panel = logPanel else { return }
@@ -106,7 +107,7 @@ extension ManagerModel {
             // Media of a running machine went into its drives with the settings.
             if screen == .form, form?.name == name {
                 form = nil
-                screen = .machines
+                returnToOrigin()
             }
             note(
                 Undo(title: "settings of \(name)", requests: [.apply(name, before, before: settings)]), "Saved the settings of \(name).",

@@ -41,6 +41,7 @@ public struct ManagerModel: Sendable {
         public var asksHostKey = false
         /// What is wrong with a path, one sentence.
         public var fileProblem: @Sendable (_ path: String, _ machine: String?) -> String? = { _, _ in nil }
+        public var listFolder: FolderLister = { _, _ in nil }
         public init(theme: Theme, keymap: Keymap, layout: KeyLayout) {
             self.theme = theme
             self.keymap = keymap
@@ -66,6 +67,8 @@ public struct ManagerModel: Sendable {
     public internal(set) var current: String?
     /// What the machines that we look at show.
     var views: [String: MachineView] = [:]
+    /// Machines whose process does not answer.
+    var silent: Set<String> = []
     public internal(set) var overlay: Overlay?
     /// A text over the screen that waits for its overlay: the form behind a question.
     public internal(set) var form: SettingsPanel?
@@ -74,7 +77,9 @@ public struct ManagerModel: Sendable {
     /// Field whose choices are on the list.
     var choosing: String?
     var isSplit = false
-    var toast: (text: String, until: UInt64)?
+    var toast: (text: String, since: UInt64, until: UInt64)?
+    /// Where the form or the log was opened from.
+    var origin = Screen.machines
     var sequence: [Chord] = []
     var sequenceUntil: UInt64 = 0
     /// Work with a progress dialog, and since when.
@@ -130,11 +135,13 @@ public struct ManagerModel: Sendable {
         return names.intersection(alive)
     }
 
+    private var viewInSight: MachineView? { (screen == .console || isBeside ? current : list.selectedName).flatMap { views[$0] } }
+
     /// The guest's colours of what is in view.
-    public var guestPalette: [UInt32] {
-        let name = screen == .console || isBeside ? current : list.selectedName
-        return name.flatMap { views[$0] }?.frame.palette ?? TextFrame.defaultPalette
-    }
+    public var guestPalette: [UInt32] { viewInSight?.frame.palette ?? TextFrame.defaultPalette }
+
+    /// The theme with the wishes of the machine that is in view.
+    public var shownTheme: Theme { settings.theme.wished(viewInSight?.palette ?? .theme) }
 
     // MARK: Inputs
 
@@ -146,7 +153,7 @@ public struct ManagerModel: Sendable {
         for name in views.keys where !alive.contains(name) { views[name] = nil }
         for name in consoles.keys where !alive.contains(name) && opening != name { close(name) }
         if let name = opening, let row = rows.first(where: { $0.name == name }) {
-            if row.state == .running || row.state == .paused {
+            if row.state == .running || row.state == .paused || row.state == .stuck {
                 opening = nil
                 show(name)
             }
@@ -159,6 +166,7 @@ public struct ManagerModel: Sendable {
     public mutating func update(_ view: MachineView, of name: String, at time: UInt64) -> [Effect] {
         now = time
         views[name] = view
+        silent.remove(name)
         if consoles[name] != nil, let new = consoles[name]?.update(view, at: time) { take(new, from: name) }
         return drain()
     }
@@ -189,6 +197,9 @@ public struct ManagerModel: Sendable {
         }
         return drain()
     }
+
+    /// A watched machine does not answer.
+    public mutating func noteSilence(of name: String) { silent.insert(name) }
 
     /// A work that others have begun gets its dialog.
     public mutating func begin(_ request: LibraryRequest, title: String, at time: UInt64) {
@@ -264,7 +275,7 @@ public struct ManagerModel: Sendable {
         if screen == .console, let current, consoles[current] != nil {
             consoles[current]?.notify(text, at: now, milliseconds: milliseconds)
         } else {
-            toast = (text, now + milliseconds)
+            toast = (text, now, now + milliseconds)
         }
     }
 
@@ -326,9 +337,13 @@ public struct ManagerModel: Sendable {
             own.isManaged = true
             own.isLinear = settings.isLinear
             own.mouse = settings.mouse
+            own.listFolder = settings.listFolder
             var console = ConsoleModel(own)
             _ = console.setReportsReleases(reportsReleases, at: now)
-            if let view = views[name] { _ = console.update(view, at: now) }
+            var view = MachineView()
+            view.name = name
+            if let row = list.rows.first(where: { $0.name == name }), row.state != .starting { view.state = .running }
+            _ = console.update(views[name] ?? view, at: now)
             consoles[name] = console
         }
         let before = mouseMode

@@ -34,6 +34,11 @@ public struct NoticePanel {
 
     public static func starting(_ name: String) -> NoticePanel { NoticePanel(lines: ["\(name) is being powered on."], title: "Starting") }
 
+    /// The machine's process has been asked and not yet answered.
+    public static func waiting(_ name: String) -> NoticePanel {
+        NoticePanel(lines: ["\(name) has not shown its screen yet.", "When its process hangs, it is asked again every second."], title: "Waiting")
+    }
+
     public func draw(in area: Rect, border: BorderStyle, on surface: inout Surface) {
         surface.fill(area, .desktop)
         let width = (lines.map { Width.of($0) }.max() ?? 0) + 4

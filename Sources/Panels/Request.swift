@@ -19,6 +19,8 @@ public enum Request: Equatable, Sendable {
     /// The path is what the dialog's line holds.
     case insert(Bay, String)
     case eject(Bay)
+    /// Looks into a folder, to choose a file from.
+    case browse(String)
     /// Leave a machine that another process runs.
     case detach
     /// For the manager; a console by itself knows none of these.
@@ -30,6 +32,7 @@ public enum Request: Equatable, Sendable {
         switch self {
         case .type: value.isEmpty ? nil : .type(value)
         case .insert(let bay, _): value.isEmpty ? nil : .insert(bay, value)
+        case .browse: .browse(PathCompletion.split(value).folder)
         case .manager(.rename(let name, _)): value.isEmpty ? nil : .manager(.rename(name, to: value))
         case .manager(.clone(let name, _)): value.isEmpty ? nil : .manager(.clone(name, to: value))
         case .manager(.group(let names, _)): .manager(.group(names, to: value))

@@ -43,14 +43,14 @@ public struct ScreenPanel {
         let columns = frame.columns, rows = frame.rows
         guard columns > 0, rows > 0, rows <= frame.cells.count / columns else { return }
         let place = place(in: area)
-        let scale = ScreenPanel.scale(frame, look)
+        let scale = ScreenPanel.scale(frame, look), glyphs = frame.codePage.codePoints
         for y in 0..<place.height {
             let row = y + origin.row
             guard row >= 0, row < rows else { continue }
             for x in 0..<place.width / scale {
                 let column = x + origin.column
                 guard column >= 0, column < columns else { continue }
-                var cell = resolve(frame.cells[row * columns + column])
+                var cell = resolve(frame.cells[row * columns + column], glyphs)
                 surface[place.x + x * scale, place.y + y] = cell
                 if scale == 2 {
                     cell.scalar = ScreenPanel.extends(cell.scalar) ? cell.scalar : 0x20
@@ -62,9 +62,9 @@ public struct ScreenPanel {
     }
 
     /// Character and attribute to what is shown: attribute bit 7 is blink or a bright background, as the guest has set.
-    private func resolve(_ word: UInt16) -> Cell {
+    private func resolve(_ word: UInt16, _ glyphs: [UInt16]) -> Cell {
         let attribute = UInt8(truncatingIfNeeded: word >> 8)
-        let scalar = Glyphs.scalar(UInt8(truncatingIfNeeded: word), in: look.glyphs == .safe ? .safe : .full)
+        let full = UInt32(glyphs[Int(word & 0xFF)]), scalar = look.glyphs == .safe ? Glyphs.reduce(full, to: .safe) : full
         guard frame.blinkEnabled, attribute & 0x80 != 0 else { return Cell(scalar: scalar, ink: Ink(attribute: attribute)) }
         let steady = attribute & 0x7F
         switch look.blink {
@@ -116,11 +116,11 @@ public struct ScreenPanel {
     /// The guest's screen as text: rows with trailing blanks cut, trailing empty rows dropped.
     public static func text(_ frame: TextFrame) -> String {
         guard frame.columns > 0, frame.rows > 0, frame.rows <= frame.cells.count / frame.columns else { return "" }
+        let glyphs = frame.codePage.codePoints
         var lines: [String] = (0..<frame.rows).map { row in
             var line = String.UnicodeScalarView()
             for column in 0..<frame.columns {
-                let scalar = Glyphs.scalar(UInt8(truncatingIfNeeded: frame.cells[row * frame.columns + column]))
-                line.append(Unicode.Scalar(scalar) ?? " ")
+                line.append(Unicode.Scalar(glyphs[Int(frame.cells[row * frame.columns + column] & 0xFF)]) ?? " ")
             }
             while line.last == " " { line.removeLast() }
             return String(line)

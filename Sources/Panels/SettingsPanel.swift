@@ -76,6 +76,10 @@ public struct SettingsPanel: Equatable, Sendable {
             key, section: setting.section.title, title: setting.title, help: help, kind: SettingsPanel.kind(kind, optional: setting.isOptional),
             value: SettingsPanel.shown(text, kind))
         if let wrong = bad[key] { (field.value, field.problem) = (wrong.text, wrong.problem) }
+        switch kind {
+        case .file, .list(.file, _): field.isFile = true
+        default: break
+        }
         field.sign = setting.changesWhileRunning ? "°" : ""
         field.isEnabled = !isLive || setting.changesWhileRunning
         if !field.isEnabled { field.help += "\n\nThe machine runs: stop it to change this." }
@@ -176,21 +180,31 @@ public struct SettingsPanel: Equatable, Sendable {
     // MARK: Drawing
 
     func draw(in area: Rect, look: PanelLook, on surface: inout Surface) {
-        let status = Rect(x: area.x, y: area.bottom - 1, width: area.width, height: 1)
-        let body = Rect(x: area.x, y: area.y, width: area.width, height: area.height - 1)
+        let lines = statusLines(area.width)
+        let status = Rect(x: area.x, y: area.bottom - lines.count, width: area.width, height: lines.count)
+        let body = body(area)
         panel.draw(in: body, title: "Settings: \(name)" + (isLive ? " (running)" : ""), look: look, isForm: true, on: &surface)
         surface.fill(status, .panel)
-        if let wrong = bad.values.first?.problem ?? contradiction {
-            surface.put(wrong, .stateError, column: status.x + 1, row: status.y, limit: status.width - 2)
-        } else {
-            let count = changes.count
-            let text = count == 0 ? "Nothing changed yet. ° may change while the machine runs." : Amount.count(count, "change", "changes") + ", not saved yet."
-            surface.put(text, .panel, column: status.x + 1, row: status.y, limit: status.width - 2)
+        let isWrong = !bad.isEmpty || contradiction != nil
+        for (y, line) in lines.enumerated() {
+            surface.put(line, isWrong ? .stateError : .panel, column: status.x + 1, row: status.y + y, limit: status.width - 2)
         }
+    }
+
+    private func body(_ area: Rect) -> Rect {
+        Rect(x: area.x, y: area.y, width: area.width, height: area.height - statusLines(area.width).count)
+    }
+
+    /// Below the fields. What is wrong with one of them is whole there already; what is between several is said here.
+    private func statusLines(_ width: Int) -> [String] {
+        if let wrong = bad.values.first?.problem { return [wrong] }
+        if let contradiction { return Array(PanelLook.wrap(contradiction, width - 2).prefix(3)) }
+        let count = changes.count
+        return [count == 0 ? "Nothing changed yet. ° may change while the machine runs." : Amount.count(count, "change", "changes") + ", not saved yet."]
     }
 
     mutating func setPage(_ area: Rect) { panel.setPage(area) }
     mutating func click(column: Int, row: Int, in area: Rect) -> FieldsPanel.Outcome {
-        take(panel.click(column: column, row: row, in: Rect(x: area.x, y: area.y, width: area.width, height: area.height - 1)))
+        take(panel.click(column: column, row: row, in: body(area)))
     }
 }

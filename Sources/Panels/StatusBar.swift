@@ -50,6 +50,14 @@ public struct StatusBar {
         }
     }
 
+    /// Whether a message has room beside what must be readable: the machine, its state and who has the keyboard.
+    func holds(_ toast: String, width: Int) -> Bool {
+        var other = content
+        other.toast = toast
+        let parts = StatusBar(other).segments(width: width)
+        return parts.last.map { $0.column + Width.of($0.text) <= width } ?? true
+    }
+
     /// The pieces for a width. What must be there comes first; the rest as far as it fits, lights at the right end.
     func segments(width: Int) -> [Segment] {
         let state = StatusBar.word(content.state)
@@ -106,9 +114,17 @@ public struct StatusBar {
             parts += (who.first { $0.reduce(used) { $0 + Width.of($1.text) } <= width } ?? who[who.count - 1]) + [message]
             return laid(parts, width: width, filler: base, right: [])
         }
+        // How to get away and help are worth more than which part of the screen is in view.
+        let hinted = content.captured || content.prefix
+            ? 0 : content.hints.prefix(2).reduce(0) { $0 + Width.of($1.key) + Width.of(Action[$1.action].short) + 3 }
+        let wanted = content.captured && !content.prefix ? who[1] : who[0]
+        let room = width - (parts + wanted).reduce(hinted) { $0 + Width.of($1.text) }
+        if room >= 0, right.reduce(0, { $0 + Width.of($1.text) }) > room { right.removeAll { $0.text == content.view.map { $0 + " " } } }
         let rightWidth = right.reduce(0) { $0 + Width.of($1.text) }
         let used = parts.reduce(0) { $0 + Width.of($1.text) }
-        let fitting = who.first { $0.reduce(used) { $0 + Width.of($1.text) } + rightWidth <= width } ?? who[who.count - 1]
+        let fitting =
+            who.first { $0.reduce(used) { $0 + Width.of($1.text) } + rightWidth + hinted <= width }
+            ?? who.first { $0.reduce(used) { $0 + Width.of($1.text) } + rightWidth <= width } ?? who[who.count - 1]
         parts += fitting
         if !content.captured || content.prefix {
             var x = parts.reduce(0) { $0 + Width.of($1.text) }

@@ -25,6 +25,8 @@ public struct TextPanel: Equatable, Sendable {
     /// Where a search begins: forward in a log, backward from the newest line of a screen.
     var searchesForward = true
     private var anchor: Int?
+    /// First line in view while nothing is followed: it stays while lines come in.
+    private var top = 0
     private var page = 20
     private var left = 0
 
@@ -82,6 +84,7 @@ public struct TextPanel: Equatable, Sendable {
 
     private mutating func move(_ id: ActionID) -> Bool {
         let last = max(0, lines.count - 1)
+        if follows { top = max(0, lines.count - room) }
         switch id {
         case .listUp: cursor = max(0, cursor - 1)
         case .listDown: cursor = min(last, cursor + 1)
@@ -100,6 +103,8 @@ public struct TextPanel: Equatable, Sendable {
             return true
         default: return false
         }
+        // As little as possible moves.
+        top = max(0, min(max(top, cursor - room + 1), cursor))
         // Reading on stops the flow; the end takes it up again.
         if id != .menuLeft, id != .menuRight { follows = cursor == last && (id == .listLast || id == .listDown || id == .pageDown) }
         return true
@@ -113,6 +118,7 @@ public struct TextPanel: Equatable, Sendable {
         for step in 1...lines.count {
             let i = (cursor + (forward ? step : lines.count - step)) % lines.count
             if lines[i].lowercased().contains(needle) {
+                if !(first(room)..<first(room) + room).contains(i) { top = max(0, min(i - room / 2, lines.count - room)) }
                 cursor = i
                 follows = false
                 return .done
@@ -130,8 +136,11 @@ public struct TextPanel: Equatable, Sendable {
     }
 
     func first(_ room: Int) -> Int {
-        follows ? max(0, lines.count - room) : max(0, min(cursor - room / 2, lines.count - room))
+        follows ? max(0, lines.count - room) : max(0, min(max(top, cursor - room + 1), cursor))
     }
+
+    /// Lines in view.
+    private var room: Int { page + 1 }
 
     func draw(in area: Rect, title: String, look: PanelLook, on surface: inout Surface) {
         look.frame(area, title: title, focused: true, on: &surface)
@@ -162,6 +171,7 @@ public struct TextPanel: Equatable, Sendable {
     mutating func click(row: Int, in area: Rect) {
         let inside = area.inset(1), i = first(inside.height) + row - inside.y
         guard row >= inside.y, row < inside.bottom, lines.indices.contains(i) else { return }
+        top = first(inside.height)
         cursor = i
         follows = false
     }

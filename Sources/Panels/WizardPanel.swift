@@ -41,9 +41,11 @@ public struct WizardPanel: Equatable, Sendable {
     }
 
     private func setting(_ field: SettingField, help: String? = nil) -> FieldsPanel.Field {
-        FieldsPanel.Field(
+        var result = FieldsPanel.Field(
             field.key, title: field.title, help: help ?? field.help, kind: SettingsPanel.kind(field.kind, optional: field.isOptional),
             value: bad[field.key]?.text ?? field.get(draft.settings))
+        if case .file = field.kind { result.isFile = true }
+        return result
     }
 
     private func fieldsOfStep() -> [FieldsPanel.Field] {
@@ -99,10 +101,11 @@ public struct WizardPanel: Equatable, Sendable {
                     kind: .choice([.init("dynamic", "as it is written"), .init("fixed", "at once (VDI)"), .init("raw", "raw image")]),
                     value: draft.diskFormat.rawValue))
         case .existing:
-            fields.append(
-                .init(
-                    "disk.path", title: "Image file", help: "Path of the image. What the guest writes is written into it.", kind: .text(unit: ""),
-                    value: draft.diskPath))
+            var field = FieldsPanel.Field(
+                "disk.path", title: "Image file", help: "Path of the image. What the guest writes is written into it.", kind: .text(unit: ""),
+                value: draft.diskPath)
+            field.isFile = true
+            fields.append(field)
         case .none: break
         }
         return fields

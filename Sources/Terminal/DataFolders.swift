@@ -5,7 +5,7 @@ import Foundation
 public struct DataFolders: Sendable {
     /// Folders that hold `Themes/` and `Keymaps/`, first wins.
     public var folders: [URL]
-    /// The user's folder, with `themes/` and `keymaps/` in lower case.
+    /// The user's folder, with `themes/` and `keymaps/`, in lower case or written as here.
     public var user: URL?
 
     public init(folders: [URL], user: URL? = nil) {
@@ -28,8 +28,11 @@ public struct DataFolders: Sendable {
         return DataFolders(folders: folders, user: config?.appendingPathComponent("vitrine"))
     }
 
+    /// The user's folders of a kind.
+    private func own(_ kind: String) -> [URL] { user.map { user in [kind.lowercased(), kind].map { user.appendingPathComponent($0) } } ?? [] }
+
     private func candidates(_ kind: String, _ name: String) -> [URL] {
-        (user.map { [$0.appendingPathComponent(kind.lowercased()).appendingPathComponent(name + ".toml")] } ?? [])
+        own(kind).map { $0.appendingPathComponent(name + ".toml") }
             + folders.map { $0.appendingPathComponent(kind).appendingPathComponent(name + ".toml") }
     }
 
@@ -57,9 +60,10 @@ public struct DataFolders: Sendable {
     /// Path, size and time of change of every file that a theme or keymap of that name may be made of.
     public func stamps(_ kind: String, _ name: String) -> [String] {
         // What it inherits may be any other file of the kind in the user's folder; those are few.
-        let own = user.map { $0.appendingPathComponent(kind.lowercased()) }
-        let others = own.flatMap { try? FileManager.default.contentsOfDirectory(atPath: $0.path) } ?? []
-        let files = candidates(kind, name) + others.sorted().compactMap { own?.appendingPathComponent($0) }
+        let others = own(kind).flatMap { folder in
+            ((try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []).sorted().map { folder.appendingPathComponent($0) }
+        }
+        let files = candidates(kind, name) + others
         return files.compactMap { url in
             guard let facts = try? FileManager.default.attributesOfItem(atPath: url.path) else { return nil }
             let time = (facts[.modificationDate] as? Date)?.timeIntervalSince1970 ?? 0
@@ -70,7 +74,7 @@ public struct DataFolders: Sendable {
     /// Names of all files of a kind (`Themes`, `Keymaps`, `Keymaps/layouts`).
     public func names(_ kind: String) -> [String] {
         var result: Set<String> = []
-        let places = folders.map { $0.appendingPathComponent(kind) } + (user.map { [$0.appendingPathComponent(kind.lowercased())] } ?? [])
+        let places = folders.map { $0.appendingPathComponent(kind) } + own(kind)
         for place in places {
             for file in (try? FileManager.default.contentsOfDirectory(atPath: place.path)) ?? [] where file.hasSuffix(".toml") {
                 result.insert(String(file.dropLast(5)))

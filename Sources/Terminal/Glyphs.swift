@@ -42,8 +42,10 @@ public enum Glyphs {
     private static let ascii: [UInt32: UInt32] = {
         var result = Dictionary(zip(table, CP437.ascii.map { UInt32($0) }), uniquingKeysWith: { first, _ in first })
         // What the console itself draws beyond the code page, in pairs.
-        let own = Array("…~╭+╮+╯+╰+●*‖=–-—-’'▸>“\"”\"".unicodeScalars)
+        let own = Array("…~╭+╮+╯+╰+●*‖=–-—-’'▸>▾v“\"”\"".unicodeScalars)
         for i in stride(from: 0, to: own.count - 1, by: 2) { result[own[i].value] = own[i + 1].value }
+        let others = Array(CodePage.standIns.unicodeScalars)
+        for i in stride(from: 0, to: others.count - 1, by: 2) where result[others[i].value] == nil { result[others[i].value] = others[i + 1].value }
         return result
     }()
 }

@@ -14,8 +14,12 @@ public final class CannedLibrary: MachineLibrary {
 
     private let content = Mutex(Content())
     private let ends: (read: Int32, write: Int32)
+    private let worksSlowly: Bool
+    private let isCancelled = Atomic<Bool>(false)
 
-    public init(_ rows: [MachineRow] = []) {
+    /// - Parameter worksSlowly: a clone takes for ever, until it is cancelled.
+    public init(_ rows: [MachineRow] = [], worksSlowly: Bool = false) {
+        self.worksSlowly = worksSlowly
         var pair: [Int32] = [-1, -1]
         _ = pipe(&pair)
         for end in pair { _ = fcntl(end, F_SETFL, O_NONBLOCK) }
@@ -75,6 +79,24 @@ public final class CannedLibrary: MachineLibrary {
 
     public func fileProblem(_ path: String, machine: String?) -> String? { path.hasPrefix("/missing") ? "There is no file '\(path)'." : nil }
 
+    /// A few files, the same for every machine.
+    public func listFolder(_ folder: String, machine: String?) -> FolderListing? {
+        let path = folder.hasPrefix("/") ? folder : "/machines/\(machine ?? "here")/\(folder)"
+        let bare = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+        switch bare {
+        case "/": return FolderListing(path: "/", entries: [.init("images", isFolder: true), .init("machines", isFolder: true)])
+        case "/images":
+            return FolderListing(
+                path: "/images",
+                entries: [
+                    .init("debian.iso", bytes: 678_428_672), .init("dos", isFolder: true), .init("dos-1.img", bytes: 1_474_560),
+                    .init("dos-2.img", bytes: 1_474_560), .init("notes.txt", bytes: 1200),
+                ])
+        case "/images/dos": return FolderListing(path: "/images/dos", entries: [.init("boot.img", bytes: 1_474_560)])
+        default: return bare.hasPrefix("/machines") ? FolderListing(path: bare, entries: [.init("disk.vdi", bytes: 104_857_600)]) : nil
+        }
+    }
+
     public func control(_ name: String) throws(MachineError) -> any MachineControl { machine(name) }
 
     public func release(_ control: any MachineControl) {}
@@ -89,7 +111,28 @@ public final class CannedLibrary: MachineLibrary {
         }
     }
 
+    /// Progress, a percent every 30 ms, up to 90 of them.
+    private func workSlowly(_ request: LibraryRequest) {
+        isCancelled.store(false, ordering: .relaxed)
+        let thread = Thread { [self] in
+            var percent = 0
+            while !isCancelled.load(ordering: .relaxed) {
+                percent = min(90, percent + 1)
+                content.withLock { $0.events.append(.progress(done: percent << 20, total: 100 << 20)) }
+                wake()
+                usleep(30_000)
+            }
+            content.withLock { $0.events.append(.failed(request, "Stopped; nothing was left.")) }
+            wake()
+        }
+        thread.start()
+    }
+
     public func ask(_ request: LibraryRequest) {
+        if worksSlowly {
+            if case .clone = request { return workSlowly(request) }
+            if case .cancel = request { return isCancelled.store(true, ordering: .relaxed) }
+        }
         content.withLock { content in
             content.asked.append(request)
             content.events.append(answer(request, &content))

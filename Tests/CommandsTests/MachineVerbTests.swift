@@ -58,9 +58,24 @@ final class VerbBench {
                     && all["display.video-memory"] as? Int == 4)
             #expect(bench.run("list").out.hasPrefix("NAME    STATE  SYSTEM  MEMORY  ON DISK  GROUP\nMy DOS  off    DOS     48 MiB  "))
             #expect(bench.run("list", "--quiet").out == "My DOS\n")
+            #expect(bench.run("vbox", "list", "vms").out == "\"My DOS\"\n")
             #expect(bench.run("list", "--tag", "c").out == "")
             let text = bench.run("show", "My DOS").out
             for field in SettingField.all { #expect(text.contains("  \(field.title) "), "\(field.title)") }
+        }
+    }
+
+    @Test("a kernel and a boot order contradict each other where somebody asks for both; an OS type's order waits") func kernelAndBoot() throws {
+        try bench { (bench: VerbBench) throws in
+            let words = "--kernel and --boot contradict each other: the kernel is what is started"
+            let both = bench.run("create", "a", "--kernel", "/k", "--boot", "c")
+            #expect(both.status == 64 && both.err.contains(words), "\(both)")
+            #expect(bench.run("create", "a", "--os-type", "linux-64", "--kernel", "/k").status == 0)
+            #expect(bench.run("show", "a").out.contains("(waits: the kernel is what is started)"))
+            let late = bench.run("set", "a", "--boot", "cd")
+            #expect(late.status == 64 && late.err.contains(words + "; --no-kernel takes '/k' away."), "\(late)")
+            #expect(bench.run("set", "a", "--boot", "cd", "--no-kernel").status == 0)
+            #expect(try bench.store.entry("a").runSettings().boot == [.disk, .cdrom])
         }
     }
 
@@ -88,7 +103,7 @@ final class VerbBench {
                     case .number: "7"
                     }
                 // These contradict others.
-                if ["kernel.image", "kernel.initrd", "kernel.append", "system.cpu-model"].contains(field.key) { continue }
+                if ["kernel.image", "kernel.initrd", "kernel.append", "system.cpu-model", "system.cpus"].contains(field.key) { continue }
                 try field.set(text ?? "", in: &settings)
             }
             try bench.store.create("a", settings)

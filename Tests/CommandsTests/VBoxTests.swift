@@ -17,7 +17,7 @@ import Testing
     @Test(
         "commands are translated",
         arguments: [
-            ("list vms", "list"), ("list -l runningvms", "list --running"), ("list ostypes", "os-types"),
+            ("list vms", "list --quoted"), ("list -l runningvms", "list --running --quoted"), ("list ostypes", "os-types"),
             ("showvminfo a --machinereadable", "show a --json"),
             ("createvm --name b --ostype Debian_64 --register", "create b --os-type linux-64"),
             ("createvm --name=b --ostype=Windows98", "create b --os-type windows-98"),
@@ -28,7 +28,8 @@ import Testing
             ("modifyvm a -memory 64", "set a --memory 64"),
             ("modifyvm a --boot1 dvd --boot2 disk --boot3 none --boot4 none", "set a --boot dc"),
             ("modifyvm a --boot1 none --boot2 none --boot3 none", "set a --no-boot"),
-            ("modifyvm a --acpi on --ioapic on --rtc-use-utc on", "set a --acpi --no-rtc-local"),
+            ("modifyvm a --ioapic off", "set a --no-ioapic"),
+            ("modifyvm a --acpi on --ioapic on --rtc-use-utc on", "set a --acpi --ioapic --no-rtc-local"),
             ("modifyvm a --rtcuseutc off --nic1 none", "set a --rtc-local"),
             ("modifyvm a --uart2 0x2F8 3 --uartmode2 server /tmp/pipe", "set a --serial none --serial socket:/tmp/pipe"),
             ("modifyvm a --uart1 0x3F8 4 --uart-mode1 file /tmp/log", "set a --serial file:/tmp/log"),
@@ -71,7 +72,6 @@ import Testing
         arguments: [
             ("export a", "Vitrine does not have 'export'."), ("list hdds", "Vitrine does not have 'list hdds'."),
             ("modifyvm a --nic1 nat", "Vitrine does not have network cards."),
-            ("modifyvm a --ioapic off", "Vitrine does not have a board without I/O APIC."),
             ("modifyvm a --paravirtprovider kvm", "Vitrine does not have the option --paravirtprovider of 'modifyvm'."),
             ("storagectl a --name SATA --add sata", "Vitrine does not have SATA controllers: use ide or virtio."),
             ("controlvm a nic1 nat", "Vitrine does not have 'controlvm nic1'."),

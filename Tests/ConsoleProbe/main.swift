@@ -8,7 +8,7 @@ import Panels
 // The console around a canned machine, for the end-to-end tests. Not shipped.
 //
 //     consoleprobe [--scene NAME] [--log FILE] [--theme NAME] [--keymap NAME] [--host KEY] [--data FOLDER]
-//                  [--manager sample|empty|200] [--reader] [--ask-host-key]
+//                  [--manager sample|empty|wide|slow|200] [--reader] [--ask-host-key]
 //                  [--ascii] [--mono] [--no-probe] [--released] [--crash-on-f11 segv|abort|trap] [--say TEXT]
 
 var options = ConsoleOptions()
@@ -62,10 +62,11 @@ if let manager {
     let rows =
         switch manager {
         case "empty": [MachineRow]()
-        case "sample": CannedLibrary.sample
+        case "sample", "slow": CannedLibrary.sample
+        case "wide": CannedLibrary.sample + [CannedLibrary.row("kanji", "dos", group: "漢字の棚", notes: "漢字 と ｶﾅ, ü and e\u{301}")]
         default: (0..<(Int(manager) ?? 0)).map { CannedLibrary.row("machine \($0)", $0 % 2 == 0 ? "dos" : "linux-64", group: "g\($0 % 7)") }
         }
-    result = runManager(library: CannedLibrary(rows), options: options)
+    result = runManager(library: CannedLibrary(rows, worksSlowly: manager == "slow"), options: options)
 } else {
     result = runConsole(machine: machine, options: options)
 }

@@ -96,6 +96,44 @@ import Testing
         }
     }
 
+    @Test("after a Guru Meditation a machine in the background is stuck, its screen and log readable, until it is reset or stopped")
+    func stuck() throws {
+        try StoredGuest.with(code: StoredGuest.stuckCode) { guest in
+            try guest.start()
+            // Its answer may be that the machine is stuck.
+            _ = try guest.vitrine("type", "m", "x")
+            #expect(try eventually(20) { try guest.vitrine("list", "--state", "stuck", "--quiet").output == "m\n" })
+            #expect(try guest.vitrine("screen", "m").output.contains("Booting from Floppy"))
+            #expect(try guest.vitrine("log", "m").output.contains("VCPU0: Guru Meditation: triple fault"))
+            let paused = try guest.vitrine("pause", "m")
+            #expect(paused.status != 0 && paused.errors.contains("stuck"), "\(paused.errors)")
+            let typed = try guest.vitrine("type", "m", "y")
+            #expect(typed.status != 0 && typed.errors.contains("stuck"), "\(typed.errors)")
+            #expect(try guest.vitrine("reset", "m").status == 0)
+            #expect(try eventually(20) { try guest.vitrine("list", "--state", "running", "--quiet").output == "m\n" })
+            #expect(try guest.vitrine("wait-for", "m", "Booting from Floppy", "20").status == 0)
+            // Its answer may be that the machine is stuck.
+            _ = try guest.vitrine("type", "m", "x")
+            #expect(try eventually(20) { try guest.vitrine("list", "--state", "stuck", "--quiet").output == "m\n" })
+            #expect(try guest.vitrine("stop", "m").status == 0)
+            #expect(try guest.vitrine("list", "--state", "off", "--quiet").output == "m\n")
+            // Without a background it ends, with the status of the contract.
+            let script = guest.home + "/s"
+            try Data("wait-for Booting 20\ntype x\nwait 5\n".utf8).write(to: URL(fileURLWithPath: script))
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: Program.path)
+            process.arguments = ["start", "m", "--headless"]
+            process.environment = ProcessInfo.processInfo.environment.merging(["VITRINE_HOME": guest.home]) { $1 }
+            process.standardInput = FileHandle.nullDevice
+            process.standardError = FileHandle.nullDevice
+            try process.run()
+            #expect(try eventually(30) { try guest.vitrine("wait-for", "m", "Booting from Floppy", "20").status == 0 })
+            _ = try guest.vitrine("type", "m", "x")
+            process.waitUntilExit()
+            #expect(process.terminationStatus == 3)
+        }
+    }
+
     @Test("trace events are switched on live and off again") func trace() throws {
         try StoredGuest.with { guest in
             try guest.start()
@@ -155,6 +193,77 @@ import Testing
             try again.keys("q")
             #expect(try again.sees("DONE 11"))
             #expect(eventually { !guest.isRunning })
+        }
+    }
+
+    @Test("a key of its own leaves the screen; a stuck guest says so there, and its status is 3 when it is switched off") func leave() throws {
+        try StoredGuest.with(code: StoredGuest.stuckCode) { guest in
+            let t = try Tmux(command: guest.command("start m"))
+            #expect(try t.sees("Booting from Floppy", 30))
+            try t.keys("C-]", "x")
+            #expect(try t.sees("DONE 0"))
+            #expect(guest.isRunning)
+            let again = try Tmux(command: guest.command("attach m"))
+            #expect(try again.sees("Booting from Floppy"))
+            try again.keys("x")
+            #expect(try again.sees("Guru Meditation"))
+            #expect(try again.sees("triple fault"))
+            try again.keys("Enter")
+            #expect(try again.sees("Stuck"))
+            try again.keys("C-]", "o", "Tab", "Enter")
+            #expect(try again.sees("DONE 3"))
+            #expect(eventually { !guest.isRunning })
+        }
+    }
+
+    @Test("a machine whose process hangs holds neither the manager nor the others", arguments: [false, true]) func hangs(opened: Bool) throws {
+        try StoredGuest.with { guest in
+            try guest.start()
+            try guest.vitrine("create", "other", "--os-type", "dos")
+            let pid = try #require(guest.pid)
+            defer { kill(pid, SIGCONT) }
+            if !opened { kill(pid, SIGSTOP) }
+            let own = "cd '\(guest.home)'; export XDG_CONFIG_HOME='\(guest.home)/config'; "
+            let t = try Tmux(command: own + guest.command("--host-key C-]"), width: 80, height: 24)
+            if try t.sees("Press the key that shall be it", 3) { try t.keys("Enter") }
+            #expect(try t.sees("1 Machines"))
+            if opened {
+                // The console is in view when it stops.
+                try t.keys("Enter")
+                #expect(try t.sees("Booting from Floppy"))
+                kill(pid, SIGSTOP)
+                try t.keys("x", "C-]", "PageUp")
+                #expect(try t.sees("Scrollback: m"))
+                try t.keys("q", "C-]", "s", "C-]", "l")
+                #expect(try t.sees("1 Machines"))
+            } else {
+                // Asked for, and not answered.
+                try t.keys("p", "Enter")
+                #expect(try t.sees("has not shown its screen yet"))
+                try t.keys("C-]", "l")
+                #expect(try t.sees("1 Machines"))
+            }
+            // Keys are answered at once, and other machines do what they are told.
+            for _ in 0..<4 {
+                let began = Date()
+                try t.keys("n")
+                #expect(try t.sees("New machine 1/5", 5))
+                usleep(30_000)
+                try t.keys("Escape")
+                #expect(try t.sees("1 Machines", 5))
+                usleep(60_000)
+                #expect(Date().timeIntervalSince(began) < 4)
+            }
+            try t.keys("End", "g")
+            #expect(try t.sees("Group of other"))
+            try t.keys("z", "Enter")
+            #expect(try eventually(8) { try guest.vitrine("list", "--group", "z", "--quiet").output == "other\n" })
+            kill(pid, SIGCONT)
+            #expect(try eventually(20) { try guest.vitrine("wait-for", "m", opened ? "^h$" : "Booting", "5").status == 0 })
+            try t.keys("q")
+            #expect(try t.sees("Keep running"))
+            try t.keys("Enter")
+            #expect(try t.sees("DONE 0"))
         }
     }
 

@@ -196,6 +196,69 @@ final class ManagerSession {
         #expect(try s.sees("DONE 0"))
     }
 
+    @Test("a key that the user's keymap moves is in the bar, and works") func ownKeymap() throws {
+        let s = try ManagerSession(
+            width: 80, height: 24, arguments: "--keymap mine",
+            config: [
+                "settings.toml": "host-key = 'C-]'\n",
+                "Keymaps/mine.toml": "name = 'Mine'\ninherits = 'default'\n[keys.machines]\n'n' = 'no-op'\n'C-t' = 'machine.new'\n",
+            ])
+        #expect(try s.sees("Press Ctrl-T to create one"), "\(s.screen)")
+        #expect(try s.sees("Ctrl-T New"))
+        try s.keys("C-t")
+        #expect(try s.sees("New machine 1/5"))
+    }
+
+    @Test("a theme is read again when its file changes; a bad one keeps the old and says where") func liveTheme() throws {
+        let s = try ManagerSession(
+            width: 80, height: 24, arguments: "--theme mine",
+            config: ["settings.toml": "host-key = 'C-]'\n", "Themes/mine.toml": "name = \"Mine\"\ninherits = \"dark\"\n"])
+        #expect(try s.sees("No machines yet"))
+        let file = s.folder.appendingPathComponent("config/vitrine/Themes/mine.toml")
+        try Data("name = \"Mine\"\ninherits = \"amber\"\n".utf8).write(to: file)
+        #expect(try eventually(8) { try s.tmux.screen(colours: true).contains("38;5;214") })
+        try Data("name = \"Mine\"\ninherits = \"amber\"\n\"ui.menu\" = \"blu\"\n".utf8).write(to: file)
+        #expect(try s.sees("mine.toml:3:1 unknown colour 'blu'", 8), "\(s.screen)")
+        #expect(try s.tmux.screen(colours: true).contains("38;5;214"))
+    }
+
+    @Test("a log follows until one reads back; G takes it up again; level, component and search narrow it") func log() throws {
+        let s = try ManagerSession(width: 80, height: 24, config: ["settings.toml": "host-key = 'C-]'\n"])
+        #expect(try s.sees("No machines yet"))
+        #expect(try s.verb("create", "m", "--os-type", "dos").status == 0)
+        let folder = s.folder.appendingPathComponent("home/m/Logs")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        let file = folder.appendingPathComponent("vitrine.log")
+        func line(_ n: Int) -> String {
+            let host = "2026-11-26T10:00:0\(n % 10).000Z", guest = "\(n < 10 ? " " : "")     \(n).000000"
+            return "\(host) \(guest) \(n % 3 == 0 ? "warn " : "info ") VM         line number \(n).\n"
+        }
+        try Data((1...60).map(line).joined().utf8).write(to: file)
+        #expect(try s.sees("2 m "))
+        try s.keys("l")
+        #expect(try s.sees("line number 60."), "\(s.screen)")
+        func append(_ n: Int) throws {
+            let handle = try FileHandle(forWritingTo: file)
+            try handle.seekToEnd()
+            try handle.write(contentsOf: Data(line(n).utf8))
+            try handle.close()
+        }
+        try append(61)
+        #expect(try s.sees("line number 61."))
+        try s.keys("Up", "Up")
+        #expect(try s.lacks("following"))
+        let top = try s.tmux.screen().split(separator: "\n")[2]
+        try append(62)
+        usleep(1_500_000)
+        #expect(try s.tmux.screen().split(separator: "\n")[2] == top && !s.screen.contains("line number 62."))
+        try s.keys("G")
+        #expect(try s.sees("line number 62."))
+        try s.keys("/")
+        try s.type("number 17.")
+        try s.keys("Enter")
+        #expect(try s.sees("line number 17."))
+    }
+
     @Test("without a terminal: one sentence and exit status 2; --dump prints a screen") func withoutTerminal() throws {
         try withFolder { folder in
             let environment = ["VITRINE_HOME": folder + "/home", "XDG_CONFIG_HOME": folder + "/config"]

@@ -30,6 +30,40 @@ import Testing
         #expect(result.report.exitStatus == status)
     }
 
+    @Test("where it is kept, a Guru Meditation stays to be looked at until it is reset or switched off")
+    func stuck() throws {
+        let pc = try FakePC()
+        var stops = 0
+        pc.onSlice = { pc, _ in
+            pc.show("the last words")
+            stops += 1
+            return stops <= 2 ? .shutdown("triple fault at 0:7c00") : .sliceDone
+        }
+        var parts = RunParts()
+        parts.keepsStuck = true
+        parts.hasViewer = true
+        parts.hostClock = HostClock()
+        let machine = try RunningMachine(pc: pc, parts: parts)
+        machine.start()
+        func wait(_ condition: () -> Bool) -> Bool {
+            for _ in 0..<2000 where !condition() { usleep(5000) }
+            return condition()
+        }
+        #expect(wait { machine.view().state == .stuck })
+        #expect(machine.view().problem == "triple fault at 0:7c00" && machine.view().outcome == nil)
+        #expect(machine.view().frame.text.hasPrefix("the last words"))
+        #expect(machine.events(from: 0).events.contains { $0.kind == .panicked("triple fault at 0:7c00") })
+        // It cannot go on, and says so to whoever asks.
+        let refused = Mutex<String?>(nil)
+        machine.perform(.resume) { error in refused.withLock { $0 = error?.description } }
+        #expect(wait { refused.withLock { $0 }?.contains("stuck") == true })
+        // A reset lets it run into the same wall again; the power button ends it.
+        machine.post(.reset)
+        #expect(wait { pc.resets == 1 && machine.view().state == .stuck })
+        machine.post(.acpiPowerButton)
+        #expect(machine.waitForEnd().outcome == .guru("triple fault at 0:7c00"))
+    }
+
     @Test("a guest reset goes on, or ends the run with 0 when the user said no reboot")
     func resets() throws {
         let going = try FakePC()

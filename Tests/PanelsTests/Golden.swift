@@ -16,6 +16,7 @@ func sampleModel(scene: CannedMachine.Scene = .prompt, captured: Bool = true, ke
         theme: try shipped.theme("borland"), keymap: keymap,
         layout: try shipped.layout(keymap.guestLayout, positions: KeyPositions.names), themeNames: ["borland", "dark", "light", "mono"])
     settings.capturesAtStart = captured
+    settings.listFolder = { CannedLibrary().listFolder($0, machine: $1) }
     var model = ConsoleModel(settings)
     _ = model.update(CannedMachine(scene: scene).view(), at: 0)
     return model

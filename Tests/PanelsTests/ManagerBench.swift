@@ -32,6 +32,7 @@ struct ManagerBench {
         settings.asksHostKey = asksHostKey
         library = CannedLibrary(rows)
         let library = library
+        settings.listFolder = { library.listFolder($0, machine: $1) }
         settings.fileProblem = { library.fileProblem($0, machine: $1) }
         model = ManagerModel(settings)
         model.resize(size, at: 0)
@@ -96,6 +97,8 @@ struct ManagerBench {
         take(model.handle(.mouse(MouseEvent(kind, button: 0, column: column, row: row)), at: now))
         settle()
     }
+
+    mutating func notify(_ text: String) { model.notify(text, at: now) }
 
     mutating func wait(_ milliseconds: UInt64) {
         now += milliseconds

@@ -9,7 +9,8 @@ enum ManagerScene: String, CaseIterable, Sendable {
     case empty, machines, running, filter, menu, palette, help, clone, delete, group, powerOff, quit, sort, theme
     case wizard1, wizard2, wizard3, wizard4, wizard5, wizardProblem, command
     case form, formProblem, formDiff, formLive
-    case log, scrollback, console, whichKey, progress, hostKey, failed
+    case log, logFilter, scrollback, console, whichKey, progress, hostKey, failed
+    case folded, ungrouped, split, browser, completion, stuck, message
 
     func bench(_ size: Size, theme: String, linear: Bool = false) throws -> ManagerBench {
         var bench = try ManagerBench(self == .empty ? [] : CannedLibrary.sample, size: size, theme: theme, linear: linear, asksHostKey: self == .hostKey)
@@ -51,6 +52,29 @@ enum ManagerScene: String, CaseIterable, Sendable {
             if self == .formDiff { bench.run(.save) }
         case .formLive: bench.select("DOS games", .settings)
         case .log: bench.run(.log)
+        case .logFilter:
+            bench.run(.log, .level, .level, .component)
+            bench.type("fdc")
+            try bench.press("ret", "/")
+            bench.type("Line 1")
+        case .folded:
+            bench.select("DOS games")
+            bench.run(.fold)
+        case .ungrouped: bench.run(.groups)
+        case .split: bench.select("DOS games", .split)
+        case .browser, .completion:
+            bench.run(.settings)
+            for _ in 0..<60 where bench.model.form?.currentKey != "storage.cdrom" { bench.run(.listDown) }
+            bench.type("/images/d")
+            bench.run(self == .browser ? .browse : .complete)
+        case .stuck:
+            bench.select("DOS games", .open)
+            bench.library.machine("DOS games").change { view in
+                (view.state, view.problem) = (.stuck, "triple fault at 0:7c0a: #GP(0x1a) while delivering #DF(0x0); IDT limit is 0")
+            }
+            bench.settle()
+        case .message:
+            bench.notify("/srv/config/vitrine/Themes/mine.toml:12:8 unknown colour 'blu' (did you mean 'blue'?); the theme stays as it was.")
         case .scrollback:
             bench.select("DOS games", .open)
             bench.run(.scrollback)
@@ -93,38 +117,54 @@ extension ManagerBench {
     }
 }
 
-@Suite("golden screens of the manager") struct ManagerGoldenTests {
-    static let sizes = [Size(width: 80, height: 24), Size(width: 120, height: 40), Size(width: 50, height: 12)]
+/// How a screen is looked at: all of the picture, what is left of it without colours, what is left in 7 bits.
+enum GoldenLook: String, CaseIterable, Sendable {
+    case dark, mono, ascii
 
-    @Test("every panel at every size", arguments: ManagerScene.allCases, sizes)
+    var theme: String { self == .dark ? "dark" : "mono" }
+
+    func text(_ surface: Surface, theme: Theme) -> String {
+        switch self {
+        case .dark: return planes(surface)
+        case .ascii:
+            let text = surface.reduced(to: .ascii).text
+            #expect(text.unicodeScalars.allSatisfy { $0.value < 0x7F })
+            return text
+        case .mono:
+            let table = InkTable(theme: theme, tier: .mono, guestPalette: Palette.vga)
+            let mods = (0..<surface.height).map { y in
+                surface.row(y).map { cell in
+                    let mods = table[cell.ink].mods
+                    return mods.contains(.reverse) ? "R" : mods.contains(.bold) ? "B" : mods.contains(.underline) ? "U" : "."
+                }.joined()
+            }
+            return surface.text + "\n--- attributes\n" + mods.joined(separator: "\n")
+        }
+    }
+}
+
+/// The sizes that every panel is looked at in.
+let goldenSizes = [Size(width: 80, height: 24), Size(width: 160, height: 50)]
+
+@Suite("golden screens of the manager") struct ManagerGoldenTests {
+    @Test("every panel, in colours, without them, in 7 bits", arguments: ManagerScene.allCases, goldenSizes)
     func scenes(scene: ManagerScene, size: Size) throws {
-        // Too small is too small, whatever would be there.
-        guard size.width > 60 || scene == .machines else { return }
-        let bench = try scene.bench(size, theme: "dark")
-        try expectGolden(planes(bench.model.draw(at: bench.now)), "manager/\(scene.rawValue)-\(size.width)x\(size.height)")
+        for look in GoldenLook.allCases {
+            let bench = try scene.bench(size, theme: look.theme)
+            let text = look.text(bench.model.draw(at: bench.now), theme: bench.model.theme)
+            try expectGolden(text, "manager/\(scene.rawValue)-\(size.width)x\(size.height)-\(look.rawValue)")
+        }
     }
 
-    @Test("in 7 bits nothing is lost", arguments: ManagerScene.allCases)
-    func ascii(scene: ManagerScene) throws {
-        let bench = try scene.bench(Size(width: 80, height: 24), theme: "mono")
-        let text = bench.model.draw(at: bench.now).reduced(to: .ascii).text
-        #expect(text.unicodeScalars.allSatisfy { $0.value < 0x7F })
-        try expectGolden(text, "manager/\(scene.rawValue)-ascii")
+    @Test("too small is said, whatever would be there") func tooSmall() throws {
+        let bench = try ManagerScene.machines.bench(Size(width: 50, height: 12), theme: "dark")
+        try expectGolden(planes(bench.model.draw(at: bench.now)), "manager/too-small-50x12")
     }
 
     @Test("without colours, what is selected and what is wrong stays visible", arguments: [ManagerScene.machines, .form, .formProblem, .delete, .menu, .log])
     func mono(scene: ManagerScene) throws {
         let bench = try scene.bench(Size(width: 80, height: 24), theme: "mono")
-        let surface = bench.model.draw(at: bench.now)
-        let table = InkTable(theme: bench.model.theme, tier: .mono, guestPalette: Palette.vga)
-        let mods = (0..<surface.height).map { y in
-            surface.row(y).map { cell in
-                let mods = table[cell.ink].mods
-                return mods.contains(.reverse) ? "R" : mods.contains(.bold) ? "B" : mods.contains(.underline) ? "U" : "."
-            }.joined()
-        }.joined(separator: "\n")
-        #expect(mods.contains("R"))
-        try expectGolden(surface.text + "\n--- attributes\n" + mods, "manager/\(scene.rawValue)-mono")
+        #expect(GoldenLook.mono.text(bench.model.draw(at: bench.now), theme: bench.model.theme).split(separator: "---").last?.contains("R") == true)
     }
 
     @Test(

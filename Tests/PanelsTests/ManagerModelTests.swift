@@ -66,6 +66,60 @@ import Testing
         #expect(bench.model.list.shown.count == 5)
     }
 
+    @Test("machines stand under their groups' headings; a group folds, is marked and acted upon as a whole") func groups() throws {
+        var rows = CannedLibrary.sample
+        rows.append(CannedLibrary.row("deep", "dos", group: "servers/old"))
+        var bench = try ManagerBench(rows)
+        func lines() -> [String] {
+            bench.model.list.lines.map { line in
+                switch line {
+                case .heading(let path, let depth, let count, let alive): "\(depth) [\(path)] \(count) \(alive)"
+                case .machine(let index, let depth): "\(depth) \(bench.model.list.rows[index].name)"
+                }
+            }
+        }
+        let all = [
+            "0 broken", "0 [retro] 2 1", "1 DOS games", "1 nt4", "0 [servers] 3 1", "1 buildbox", "1 debian", "1 [servers/old] 1 0", "2 deep",
+        ]
+        #expect(lines() == all)
+        bench.select("deep")
+        bench.run(.fold)
+        #expect(bench.model.list.selectedGroup == "servers/old" && lines().last == "1 [servers/old] 1 0")
+        bench.run(.fold)
+        #expect(bench.model.list.selectedGroup == "servers" && lines().count == 5)
+        #expect(bench.screen.contains("▸ servers 3 machines, 1 running"))
+        // Commands are for all of them.
+        #expect(Set(bench.model.list.chosen.map(\.name)) == ["buildbox", "debian", "deep"])
+        bench.run(.start)
+        #expect(bench.library.asked == [.start(["debian", "deep"])])
+        // What is looked for is not hidden.
+        bench.run(.filter)
+        bench.type("deep")
+        #expect(lines().contains("2 deep"))
+        try bench.press("ret", "esc")
+        bench.select("deep")
+        #expect(lines().contains("2 deep"), "what is selected from elsewhere comes into view")
+        bench.run(.groups)
+        #expect(lines() == ["0 broken", "0 buildbox", "0 debian", "0 deep", "0 DOS games", "0 nt4"])
+        bench.run(.groups)
+        #expect(lines().count == all.count)
+    }
+
+    @Test("a stuck machine says so, and is reset or switched off") func stuck() throws {
+        var bench = try ManagerBench()
+        bench.select("DOS games", .open)
+        bench.library.machine("DOS games").change { ($0.state, $0.problem) = (.stuck, "triple fault at 0:7c0a") }
+        bench.settle()
+        #expect(bench.screen.contains("Guru Meditation") && bench.screen.contains("triple fault at 0:7c0a"))
+        // Enter looks; keys are explained and reach nobody.
+        try bench.press("ret")
+        bench.posted = []
+        try bench.press("a")
+        #expect(bench.screen.contains("Ctrl-] r resets it, Ctrl-] o switches it off") && bench.posted.isEmpty)
+        try bench.press("C-]", "r", "tab", "ret")
+        #expect(bench.posted.contains("DOS games: reset"), "\(bench.posted)")
+    }
+
     @Test("every order sorts, names as people count") func sort() throws {
         let rows = [
             CannedLibrary.row("vm10", "dos"), CannedLibrary.row("vm9", "linux-64", .running, load: 5),
@@ -101,7 +155,7 @@ import Testing
         var bench = try ManagerBench()
         bench.select("DOS games", id)
         #expect(bench.model.overlay == nil)
-        #expect(bench.bar.contains("DOS games runs; stop it first."))
+        #expect(bench.bar.contains("DOS games runs; stop it first: a Shutdown, X Power off."))
     }
 
     @Test("renaming is undone by one key, and the undoing is not undone") func undo() throws {
@@ -158,8 +212,8 @@ import Testing
 
     @Test("a click selects, a second one opens; the wheel moves; a click on the bar's key runs it") func mouse() throws {
         var bench = try ManagerBench()
-        bench.mouse(.press, column: 6, row: 5)
-        #expect(bench.model.list.selectedName == "debian")
+        bench.mouse(.press, column: 6, row: 4)
+        #expect(bench.model.list.selectedGroup == "retro")
         bench.mouse(.wheelDown, column: 6, row: 5)
         #expect(bench.model.list.selectedName == "DOS games")
         let text = Array(bench.bar)
@@ -167,8 +221,8 @@ import Testing
         bench.mouse(.press, column: x, row: 23)
         #expect(bench.model.screen == .wizard)
         try bench.press("esc")
-        bench.mouse(.press, column: 6, row: 6)
-        bench.mouse(.press, column: 6, row: 6)
+        bench.mouse(.press, column: 6, row: 5)
+        bench.mouse(.press, column: 6, row: 5)
         #expect(bench.model.screen == .console)
     }
 
@@ -259,6 +313,43 @@ import Testing
         bench.run(.undo)
         #expect(floppy() == nil)
         #expect(bench.posted.isEmpty)
+    }
+
+    @Test("Tab completes the name of a file as far as it is clear, then goes on; the browser goes through folders") func files() throws {
+        var bench = try ManagerBench()
+        bench.select("debian", .settings)
+        for _ in 0..<60 where bench.model.form?.currentKey != "storage.cdrom" { bench.run(.listDown) }
+        bench.type("/images/deb")
+        try bench.press("tab")
+        #expect(bench.model.form?.settings.run.cdrom == "/images/debian.iso")
+        try bench.press("tab")
+        #expect(bench.model.form?.currentKey != "storage.cdrom")
+        bench.run(.listUp, .clearText)
+        bench.type("/images/d")
+        try bench.press("tab")
+        #expect(bench.screen.contains("4 names begin so: debian.iso  dos/  dos-1.img  dos-2.img"), "\(bench.screen)")
+        bench.type("os-")
+        try bench.press("C-o")
+        #expect(bench.screen.contains("CD image: /images") && bench.screen.contains("../") && bench.screen.contains("647 MiB"), "\(bench.screen)")
+        bench.type("dos/")
+        try bench.press("ret")
+        #expect(bench.screen.contains("/images/dos"))
+        bench.type("boot")
+        try bench.press("ret")
+        #expect(bench.model.form?.settings.run.cdrom == "/images/dos/boot.img")
+        #expect(bench.model.overlay == nil)
+    }
+
+    @Test("a long sentence under a field is whole") func longProblem() throws {
+        var bench = try ManagerBench()
+        bench.select("debian", .settings)
+        for _ in 0..<60 where bench.model.form?.currentKey != "system.rtc" { bench.run(.listDown) }
+        bench.type("yesterday")
+        let wanted = bench.model.form?.obstacle ?? "?"
+        // The words stand in the column of fields, one line below the other.
+        let column = bench.screen.split(separator: "\n").map { String($0.prefix(48).drop { "│└ ".contains($0) }) }.joined(separator: " ")
+        let words = wanted.split(separator: " ").map { String($0) }
+        #expect(words.count > 6 && words.allSatisfy { column.contains($0) }, "\(wanted)\n\(bench.screen)")
     }
 
     @Test("leaving a changed form asks") func leave() throws {

@@ -39,6 +39,14 @@ final class TemporaryFolder {
         } catch { return "\(error)" }
     }
 
+    @Test(
+        "a zero character is refused with its place, and never cuts a text", arguments: [
+            ("a = \"x\\u0000y\"", "1:7"), ("\nb = 1\na = \"\\U00000000\"", "3:6"), ("a = 'x\u{0}y'", "1:7"), ("# \u{0}", "1:3"),
+        ])
+    func zero(text: String, place: String) {
+        #expect(performing: { try TOMLSource(file: "f", text: text) }, throws: { "\($0)".hasPrefix("f:\(place) a zero character") })
+    }
+
     @Test("every shipped theme loads and its text can be read", arguments: shipped.names("Themes"))
     func shippedThemes(_ name: String) throws {
         let theme = try shipped.theme(name)

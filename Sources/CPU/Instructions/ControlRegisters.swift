@@ -123,6 +123,7 @@ func mov_CdRd(_ c: Core, _ o: OpPointer) throws(Fault) {
     guard [0, 2, 3, 4].contains(number) || (number == 8 && c.is64) else { throw .invalidOpcode }
     try c.requireCPL0()
     let value = c.systemOperand(o)
+    if c.tells(.control) { c.tell(.controlRegister, number: UInt16(truncatingIfNeeded: number), value: value) }
     switch number {
     case 2: c.v.pointee.cr2 = value
     case 3: try c.writeCR3(value)

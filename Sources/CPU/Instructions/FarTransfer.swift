@@ -10,49 +10,53 @@ import Primitives
 /// JMP ptr16:16/32, pointer in `wide`.
 func jmpFar_Ap(_ c: Core, _ o: OpPointer) throws(Fault) {
     let (offset, selector) = immediatePointer(o)
-    try c.jumpFar(selector, offset)
+    try c.transfer(0) { () throws(Fault) in try c.jumpFar(selector, offset) }
 }
 
 /// JMP m16:16/32.
 func jmpFar_Ep(_ c: Core, _ o: OpPointer) throws(Fault) {
     if o.pointee.isRegisterForm { throw .invalidOpcode }
     let (offset, selector) = try c.farPointer(o, o.pointee.operandBytes)
-    try c.jumpFar(selector, offset)
+    try c.transfer(0) { () throws(Fault) in try c.jumpFar(selector, offset) }
 }
 
 /// CALL ptr16:16/32, pointer in `wide`.
 func callFar_Ap(_ c: Core, _ o: OpPointer) throws(Fault) {
     let (offset, selector) = immediatePointer(o)
-    try c.callFar(selector, offset, o.pointee.operandBytes)
+    try c.transfer(1) { () throws(Fault) in try c.callFar(selector, offset, o.pointee.operandBytes) }
 }
 
 /// CALL m16:16/32.
 func callFar_Ep(_ c: Core, _ o: OpPointer) throws(Fault) {
     if o.pointee.isRegisterForm { throw .invalidOpcode }
     let (offset, selector) = try c.farPointer(o, o.pointee.operandBytes)
-    try c.callFar(selector, offset, o.pointee.operandBytes)
+    try c.transfer(1) { () throws(Fault) in try c.callFar(selector, offset, o.pointee.operandBytes) }
 }
 
 /// RETF and RETF imm16: `imm` bytes are released behind the return address.
 func retFar(_ c: Core, _ o: OpPointer) throws(Fault) {
-    try c.returnFar(o.pointee.operandBytes, release: UInt64(UInt16(truncatingIfNeeded: o.pointee.imm)))
+    try c.transfer(2) { () throws(Fault) in
+        try c.returnFar(o.pointee.operandBytes, release: UInt64(UInt16(truncatingIfNeeded: o.pointee.imm)))
+    }
 }
 
 /// IRET/IRETD. NMIs are unblocked even if it faults.
 func iret(_ c: Core, _ o: OpPointer) throws(Fault) {
     c.t.pointee.nmiBlocked = false
     let bytes = o.pointee.operandBytes
-    if !c.isProtected {
-        try c.returnFromInterruptReal(bytes)
-    } else if c.isV86 {
-        try c.checkV86Sensitive()
-        try c.returnFromInterruptReal(bytes)
-    } else if c.isLong {
-        try c.returnFromInterruptLong(bytes)
-    } else if c.v.pointee.systemFlags & EFlags.nt != 0 {
-        try c.returnToLinkedTask()
-    } else {
-        try c.returnFromInterruptProtected(bytes)
+    try c.transfer(3) { () throws(Fault) in
+        if !c.isProtected {
+            try c.returnFromInterruptReal(bytes)
+        } else if c.isV86 {
+            try c.checkV86Sensitive()
+            try c.returnFromInterruptReal(bytes)
+        } else if c.isLong {
+            try c.returnFromInterruptLong(bytes)
+        } else if c.v.pointee.systemFlags & EFlags.nt != 0 {
+            try c.returnToLinkedTask()
+        } else {
+            try c.returnFromInterruptProtected(bytes)
+        }
     }
 }
 

@@ -18,4 +18,6 @@ public protocol CPUBus: AnyObject {
     /// RDMSR/WRMSR of a register that lives outside the vCPU (IA32_APIC_BASE 0x1B). nil or false: the vCPU raises #GP.
     func readMSR(_ index: UInt32) -> UInt64?
     func writeMSR(_ index: UInt32, _ value: UInt64) -> Bool
+    /// What the processor tells of itself, of the kinds in `Processor.told`.
+    func note(_ event: ProcessorEvent)
 }

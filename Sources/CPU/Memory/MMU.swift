@@ -185,6 +185,10 @@ extension Core {
     @inline(never)
     private func fill(_ page: UInt64, _ address: UInt64, _ access: Access, system: Bool, _ slot: UnsafeMutablePointer<TLBEntry>) throws(Fault) -> PageAccess {
         let found = try translate(address, access, system: system)
+        if tells(.translation) {
+            let how: UInt16 = access == .read ? 0 : access == .write ? 1 : 2
+            tell(.walk, number: how, place: UInt32(truncatingIfNeeded: found.physical >> 12), value: address)
+        }
         if found.large != 0 {
             t.pointee.largeLow = min(t.pointee.largeLow, page & ~found.large)
             t.pointee.largeHigh = max(t.pointee.largeHigh, page | found.large)
@@ -389,12 +393,14 @@ extension Core {
 
     /// Drops translations; with `keepGlobal` those of global pages stay (MOV CR3 with CR4.PGE).
     func flushTLB(keepGlobal: Bool) {
+        if tells(.translation) { tell(.flush, number: keepGlobal ? 1 : 0) }
         t.pointee.processor.flushTLB(keepGlobal: keepGlobal)
         bumpGeneration(keepGlobal: keepGlobal)
     }
 
     /// INVLPG.
     func invalidatePage(_ linear: UInt64) {
+        if tells(.translation) { tell(.invalidate, value: linear) }
         let page = linear & ~0xFFF
         let index = Int(truncatingIfNeeded: (page &>> 12) & UInt64(TLBEntry.entries - 1))
         // A large page fills many entries, one for each 4 KiB it was touched in; INVLPG must drop them all.

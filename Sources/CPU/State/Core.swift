@@ -51,6 +51,8 @@ struct Transient {
     var nmi = false
     var exitRequested = false
     var nmiBlocked = false
+    /// Events that the board wants to hear of.
+    var told = ProcessorEvents()
     /// Never filled: selected while every access must go the slow way.
     var missTLB: UnsafeMutablePointer<TLBEntry>
     unowned(unsafe) var processor: Processor

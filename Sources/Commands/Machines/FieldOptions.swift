@@ -100,6 +100,11 @@ struct FieldOptions: ParsableArguments, CustomReflectable {
     /// Changes what was given, in the order of the registry; paths begin in the user's folder.
     /// - Throws: the first setting's sentence.
     func apply(to settings: inout MachineSettings, in host: Host) throws(MachineError) {
+        // A default of the OS type waits while there is a kernel; an order that somebody asks for now contradicts it, as in `run`.
+        if let order = given["system.boot"], !order.isEmpty, let kernel = given["kernel.image"] ?? settings.run.kernel, !kernel.isEmpty {
+            let remedy = given["kernel.image"] == nil ? "; --no-kernel takes '\(kernel)' away" : ""
+            throw .usage("--kernel and --boot contradict each other: the kernel is what is started\(remedy).")
+        }
         for field in SettingField.all {
             guard let text = given[field.key] else { continue }
             let current = host.currentFolder

@@ -13,12 +13,13 @@ struct List: Verb {
     @Option(help: ArgumentHelp("Only those of this group, or of groups in it.", valueName: "group")) var group: String?
     @Option(help: ArgumentHelp("Only those with this tag.", valueName: "tag")) var tag: String?
     @Flag(help: "Names only.") var quiet = false
+    @Flag(help: "Names only, in quotation marks.") var quoted = false
     @OptionGroup var output: OutputOptions
 
     func run(in host: Host) throws(MachineError) -> Int32 {
         let machines = try host.store.list().map { MachineReport($0, whole: false) }.filter(matches)
-        guard !quiet || output.json else {
-            for machine in machines { host.standardOutput(machine.name + "\n") }
+        guard !quiet && !quoted || output.json else {
+            for machine in machines { host.standardOutput((quoted ? "\"\(machine.name)\"" : machine.name) + "\n") }
             return 0
         }
         try host.say(MachineList(machines: machines), output)

@@ -50,7 +50,9 @@ struct MachineReport: Report {
         let width = (SettingField.all.map(\.title.count).max() ?? 0) + 2
         return SettingField.Section.allCases.map { section in
             let lines = SettingField.all.filter { $0.section == section }.map { field in
-                "  " + field.title.padding(toLength: width, withPad: " ", startingAt: 0) + field.shown(settings)
+                let waits = field.key == "system.boot" && settings.run.kernel != nil && !settings.run.boot.isEmpty
+                return "  " + field.title.padding(toLength: width, withPad: " ", startingAt: 0) + field.shown(settings)
+                    + (waits ? " (waits: the kernel is what is started)" : "")
             }
             return ([section.title] + lines).joined(separator: "\n")
         }

@@ -26,8 +26,7 @@ extension VBoxTranslation {
             case "groups": result += VBoxTranslation.group(value)
             case "acpi": result.append(try isOn(option, value) ? "--acpi" : "--no-acpi")
             case "rtcuseutc": result.append(try isOn(option, value) ? "--no-rtc-local" : "--rtc-local")
-            case "ioapic":
-                guard try isOn(option, value) else { throw VBoxOptions.missing("a board without I/O APIC") }
+            case "ioapic": result.append(try isOn(option, value) ? "--ioapic" : "--no-ioapic")
             case "firmware":
                 guard value.lowercased() == "bios" else { throw VBoxOptions.missing("EFI firmware") }
             case _ where option.hasPrefix("boot"):

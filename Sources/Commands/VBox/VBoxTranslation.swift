@@ -54,8 +54,8 @@ struct VBoxTranslation {
     private func list(_ words: [String]) throws(MachineError) -> [[String]] {
         let what = try VBoxOptions(words, flags: ["l", "long", "s", "sorted"]).only("list", "word such as vms")
         switch what {
-        case "vms": return [["list"]]
-        case "runningvms": return [["list", "--running"]]
+        case "vms": return [["list", "--quoted"]]
+        case "runningvms": return [["list", "--running", "--quoted"]]
         case "ostypes": return [["os-types"]]
         case "groups", "hdds", "dvds", "floppies", "hostinfo", "systemproperties", "bridgedifs", "hostonlyifs", "natnets", "usbhost",
             "extpacks",

@@ -19,6 +19,8 @@ public struct BoardSettings: Sendable {
     public var videoMemoryMiB = 16
     /// Without it there are neither tables nor the power management function.
     public var acpi = true
+    /// Without it the firmware makes no MP table either.
+    public var ioapic = true
     public var cpus = 1
     public var processor = CPUModel.pentiumPro
     /// 64, 128 or 256 KiB.

@@ -26,11 +26,20 @@ public protocol Engine: AnyObject {
     var saved: ProcessorState? { get }
     /// - Throws: the field that cannot be; nothing has changed then.
     func restore(_ saved: ProcessorState) throws(ProcessorStateError)
+    /// Kinds of events that it tells the bus of.
+    var told: ProcessorEvents { get set }
+    /// Where it is, as in `ProcessorEvent.position`.
+    var tracePosition: UInt64 { get }
 }
 
 extension Engine {
     public var saved: ProcessorState? { nil }
     public func restore(_ saved: ProcessorState) throws(ProcessorStateError) { throw ProcessorStateError(field: "processor") }
+    public var told: ProcessorEvents {
+        get { [] }
+        set {}
+    }
+    public var tracePosition: UInt64 { 0 }
 }
 
 extension Processor: Engine {}

@@ -80,14 +80,17 @@ extension PC: CPUBus {
     public func readMMIO(_ address: Physical, size: Int) -> UInt64 {
         guard let position = owner(at: address) else { return size >= 8 ? .max : (1 << UInt64(8 * size)) - 1 }
         begin(position)
-        let value = devices[position].readMemory(address, size: size, &wires)
+        let read = devices[position].readMemory(address, size: size, &wires)
+        let value = size >= 8 ? read : read & ((1 << UInt64(8 * size)) - 1)
+        traceMemory(.registerRead, size, address, value)
         finish(position)
-        return size >= 8 ? value : value & ((1 << UInt64(8 * size)) - 1)
+        return value
     }
 
     public func writeMMIO(_ address: Physical, size: Int, _ value: UInt64) {
         guard let position = owner(at: address) else { return }
         begin(position)
+        traceMemory(.registerWrite, size, address, value)
         devices[position].writeMemory(address, size: size, value, &wires)
         finish(position)
     }
@@ -122,6 +125,7 @@ extension PC: CPUBus {
     func begin(_ position: Int) {
         wires.now = now()
         wires.lines = driven[position]
+        if wires.tap != nil { wires.position = engine.tracePosition }
     }
 
     /// What the call changed takes effect.
@@ -162,8 +166,10 @@ extension PC: CPUBus {
             switch request {
             case .setA20(let enabled):
                 memory.setA20(enabled)
+                traceMemory(.a20, 0, 0, enabled ? 1 : 0)
                 chip(place.a20, A20Gate.self) { $0.a20Changed(enabled) }
             case .remap:
+                traceMemory(.memoryMap, 0, 0, 0)
                 bus.reconnect(devices)
                 mapMemory()
             case .reset(let cpuOnly):

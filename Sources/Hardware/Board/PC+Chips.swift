@@ -6,8 +6,10 @@ extension PC {
     static func chips(_ settings: BoardSettings, vram: GuestMemory.Block) -> [any Device] {
         var list: [any Device] = [
             PIC(), PIT(), DMA(), CMOSClock(epochSeconds: settings.rtcEpochSeconds), KeyboardController(), A20Gate(), ResetPort(),
-            CoprocessorError(), LAPIC(), IOAPIC(), HostBridge(), PIIX3(), IDE(), PowerManagement(), VGA(vram: vram), FDC(), Parallel(),
+            CoprocessorError(), LAPIC(),
         ]
+        if settings.ioapic { list.append(IOAPIC()) }
+        list += [HostBridge(), PIIX3(), IDE(), PowerManagement(), VGA(vram: vram), FDC(), Parallel()] as [any Device]
         for index in 0..<max(0, min(settings.serialPorts, 4)) { list.append(UART(index: index)) }
         list.append(firmwareConfiguration(settings))
         if !settings.debugConsolePorts.isEmpty { list.append(DebugPort(consoles: settings.debugConsolePorts)) }
@@ -44,7 +46,7 @@ extension PC {
         offer("etc/boot-fail-wait", [0xFF, 0xFF, 0xFF, 0xFF])  // no bootable device: say so and wait, do not reboot
         // S3 and S4 off (bit 7), S4 type 2: for firmware that makes ACPI tables itself.
         offer("etc/system-states", [128, 0, 0, 1, 2, 128])
-        let acpi = ACPITables(processors: settings.cpus, lowRAMBytes: low, serialPorts: settings.serialPorts)
+        let acpi = ACPITables(processors: settings.cpus, ioapic: settings.ioapic, lowRAMBytes: low, serialPorts: settings.serialPorts)
         let smbios = SMBIOS(processors: settings.cpus, model: settings.processor, ramMiB: settings.ramMiB)
         if settings.acpi { for (name, bytes) in acpi.files { offer(name, bytes) } }
         for (name, bytes) in smbios.files { offer(name, bytes) }
@@ -52,7 +54,9 @@ extension PC {
             offer(BootROM.fileName, BootROM.image)
             offer("bootorder", Array("\(BootROM.bootOrderLine)\n\0".utf8))
         }
-        return FWCfg(.init(ramBytes: UInt64(settings.ramMiB) << 20, processors: settings.cpus, e820: map), files: files)
+        var facts = FWCfg.Facts(ramBytes: UInt64(settings.ramMiB) << 20, processors: settings.cpus, e820: map)
+        facts.hasIOAPIC = settings.ioapic
+        return FWCfg(facts, files: files)
     }
 
     /// The equipment as CMOS RAM tells it to firmware.
@@ -78,7 +82,8 @@ extension PC {
 
     /// Positions in the list of the chips that the wiring needs by type.
     struct Places {
-        let pic, rtc, dma, keyboard, a20, coprocessor, ioapic, hostBridge, piix3, ide, pm, vga: Int
+        let pic, rtc, dma, keyboard, a20, coprocessor, hostBridge, piix3, ide, pm, vga: Int
+        let ioapic: Int?
         /// One for each processor, in their order.
         let lapics: [Int]
         /// COM1–COM4.
@@ -102,7 +107,7 @@ extension PC {
             a20 = find(A20Gate.self)
             coprocessor = find(CoprocessorError.self)
             lapics = devices.indices.filter { devices[$0] is LAPIC }
-            ioapic = find(IOAPIC.self)
+            ioapic = devices.firstIndex { $0 is IOAPIC }
             hostBridge = find(HostBridge.self)
             piix3 = find(PIIX3.self)
             ide = find(IDE.self)
@@ -112,7 +117,7 @@ extension PC {
             console = devices.firstIndex { $0 is VirtioConsole }
             entropy = devices.firstIndex { $0 is VirtioRNG }
             balloon = devices.firstIndex { $0 is VirtioBalloon }
-            let settling = [pic, ioapic] + lapics
+            let settling = [pic] + [ioapic].compactMap { $0 } + lapics
             settles = devices.indices.map { settling.contains($0) }
         }
     }

@@ -30,11 +30,15 @@ extension PC {
         var pins = UInt32(isa) & 0xFFF8 | UInt32(isa & 0b10) | UInt32(isa & 1) << 2 | UInt32(external ? 1 : 0)
         pins |= all & 0xF_0000
 
-        let (toLocal, external0) = chip(place.ioapic, IOAPIC.self) { ioapic in
-            ioapic.setPins(pins)
-            return (ioapic.takeOutgoing(), ioapic.externalThroughPin0)
+        var external0 = false
+        if let position = place.ioapic {
+            let (toLocal, virtualWire) = chip(position, IOAPIC.self) { ioapic in
+                ioapic.setPins(pins)
+                return (ioapic.takeOutgoing(), ioapic.externalThroughPin0)
+            }
+            external0 = virtualWire
+            deliver(toLocal)
         }
-        deliver(toLocal)
         let nmi = all >> 20 & 1 != 0
         // The 8259's INTR as it passes LINT0 of each processor; through the I/O APIC's pin 0 it goes to the first.
         var through: UInt32 = external && external0 ? 1 : 0
@@ -94,11 +98,13 @@ extension PC {
                 let (ended, messages) = chip(position, LAPIC.self) { ($0.takeEnded(), $0.takeOutgoing()) }
                 if ended.isEmpty && messages.isEmpty { continue }
                 quiet = false
-                let again = chip(place.ioapic, IOAPIC.self) { ioapic in
-                    for vector in ended { ioapic.end(of: vector) }
-                    return ioapic.takeOutgoing()
+                let again = place.ioapic.map { position in
+                    chip(position, IOAPIC.self) { ioapic in
+                        for vector in ended { ioapic.end(of: vector) }
+                        return ioapic.takeOutgoing()
+                    }
                 }
-                deliver(messages + again)
+                deliver(messages + (again ?? []))
             }
             if quiet { return }
         }

@@ -10,12 +10,14 @@ public final class BoardTap {
     public var isFollowed = false
     /// Number of the event at which the ring would be full for the reader.
     public var readUpTo: UInt64 = 0
+    /// Accesses to register windows, A20 and the memory map are told of.
+    var tellsMemory = false
 
     public init(ring: TraceRing) { self.ring = ring }
 
-    func record(_ event: TraceEvent, at time: Nanoseconds) {
+    func record(_ event: TraceEvent, at time: Nanoseconds, position: UInt64) {
         var event = event
-        event.time = time
+        (event.time, event.position) = (time, position)
         ring.append(event)
     }
 
@@ -28,7 +30,7 @@ extension Wires {
     @inline(__always)
     public func trace(_ category: TraceCategory, _ code: TraceCode, size: UInt16 = 0, place: UInt32 = 0, value: UInt64 = 0) {
         guard let tap else { return }
-        tap.record(TraceEvent(category, code, size: size, place: place, value: value), at: now)
+        tap.record(TraceEvent(category, code, size: size, place: place, value: value), at: now, position: position)
     }
 }
 

@@ -4,6 +4,8 @@ import Primitives
 /// What trace events are about; the words that the user switches them on by.
 public enum TraceCategory: UInt8, CaseIterable, Sendable {
     case io, irq, pit, kbd, fdc, ide, vga, pci, dma, rtc
+    /// These cost something, and are told of only when somebody has switched them on.
+    case cpu, mem, tlb, bios
 
     public var name: String { "\(self)" }
     public init?(name: String) {
@@ -34,6 +36,9 @@ public enum TraceCode: UInt8, Sendable {
     case configRead, configWrite
     case burst
     case cmosWrite
+    case exception, interrupt, softwareInterrupt, firmwareCall, controlRegister, farTransfer, taskSwitch
+    case pageWalk, translationFlush, pageInvalidation
+    case registerRead, registerWrite, a20, memoryMap
 }
 
 /// One event, 32 bytes, as it lies in the ring.
@@ -47,8 +52,8 @@ public struct TraceEvent: Equatable, Sendable {
     /// Port, register, or whatever the code says.
     public var place: UInt32 = 0
     public var value: UInt64 = 0
-    /// Not used: a ring of powers of two.
-    private var filler: UInt64 = 0
+    /// Of the processor, as in `ProcessorEvent.position`; 0: not known.
+    public var position: UInt64 = 0
 
     public init() {}
 
@@ -57,7 +62,20 @@ public struct TraceEvent: Equatable, Sendable {
         (self.size, self.place, self.value) = (size, place, value)
     }
 
-    /// `category`'s word and what happened as `key=value`; a ring from a file may hold anything.
+    /// `CS:offset` and what happened.
+    public var line: String { position == 0 ? text : "\(TraceEvent.place(position)) \(text)" }
+
+    private static func place(_ position: UInt64) -> String {
+        func hex(_ value: UInt64, _ digits: Int) -> String {
+            let text = String(value, radix: 16)
+            return String(repeating: "0", count: max(0, digits - text.count)) + text
+        }
+        // Offsets of the upper half lost their sign in 48 bits.
+        let low = position & 0xFFFF_FFFF_FFFF, offset = low >> 47 != 0 ? low | 0xFFFF << 48 : low
+        return "\(hex(position >> 48, 4)):\(hex(offset, offset > 0xFFFF ? 8 : 4))"
+    }
+
+    /// What happened as `key=value`; a ring from a file may hold anything.
     public var text: String {
         func hex(_ value: some FixedWidthInteger) -> String { "0x" + String(value, radix: 16) }
         switch TraceCode(rawValue: code) {
@@ -79,6 +97,25 @@ public struct TraceEvent: Equatable, Sendable {
         case .configWrite: return "write function=\(place >> 11).\(place >> 8 & 7) offset=\(hex(place & 0xFF)) size=\(size) value=\(hex(value))"
         case .burst: return "burst channel=\(place) address=\(hex(value)) bytes=\(size)"
         case .cmosWrite: return "write register=\(hex(place)) value=\(hex(value))"
+        case .exception:
+            let names = ["DE", "DB", "NMI", "BP", "OF", "BR", "UD", "NM", "DF", "9", "TS", "NP", "SS", "GP", "PF", "15", "MF", "AC", "MC", "XM"]
+            let name = Int(size) < names.count ? names[Int(size)] : String(size)
+            return "exception #\(name)" + (place >> 16 != 0 ? " error=\(hex(place & 0xFFFF))" : "") + (size == 14 ? " cr2=\(hex(value))" : "")
+        case .interrupt: return "interrupt vector=\(hex(size))"
+        case .softwareInterrupt: return "int vector=\(hex(size)) rax=\(hex(value))"
+        case .firmwareCall:
+            let registers = "eax=\(hex(UInt32(truncatingIfNeeded: value))) ebx=\(hex(value >> 32)) cx=\(hex(place >> 16)) dx=\(hex(place & 0xFFFF))"
+            return "int vector=\(hex(size)) \(registers)"
+        case .controlRegister: return "write cr\(size) value=\(hex(value))"
+        case .farTransfer: return "\(["jmp", "call", "ret", "iret"][Int(size & 3)]) to=\(TraceEvent.place(value))"
+        case .taskSwitch: return "task selector=\(hex(size))"
+        case .pageWalk: return "walk \(["read", "write", "execute"][min(Int(size), 2)]) linear=\(hex(value)) page=\(hex(UInt64(place) << 12))"
+        case .translationFlush: return "flush global-pages-stay=\(size & 1)"
+        case .pageInvalidation: return "invlpg linear=\(hex(value))"
+        case .registerRead: return "read address=\(hex(place)) size=\(size) value=\(hex(value))"
+        case .registerWrite: return "write address=\(hex(place)) size=\(size) value=\(hex(value))"
+        case .a20: return "a20 open=\(value)"
+        case .memoryMap: return "map changed"
         case nil: return "unknown code=\(code)"
         }
     }

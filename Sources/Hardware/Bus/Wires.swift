@@ -19,6 +19,8 @@ public struct Wires {
     public var requests: [BoardRequest] = []
     /// Where chips tell what they do; nil: nobody listens.
     public var tap: BoardTap?
+    /// Where the processor is, for those who listen.
+    var position: UInt64 = 0
 
     public init(now: Nanoseconds, lines: UInt32 = 0, memory: GuestMemory, media: MediaBays = MediaBays()) {
         self.now = now

@@ -38,6 +38,8 @@ public struct FWCfg: Device {
         public var e820: [(base: UInt64, length: UInt64, type: UInt32)]
         /// 1: SeaBIOS shows its boot menu prompt.
         public var bootMenu: Bool
+        /// Without one there must be no MP table, which names it.
+        public var hasIOAPIC = true
         public init(ramBytes: UInt64, processors: Int, e820: [(base: UInt64, length: UInt64, type: UInt32)], bootMenu: Bool = false) {
             self.ramBytes = ramBytes
             self.processors = processors
@@ -58,7 +60,8 @@ public struct FWCfg: Device {
         all[Key.processors] = FWCfg.little(cpus)
         all[Key.numa] = FWCfg.little(UInt64(0)) + [UInt8](repeating: 0, count: 8 * Int(cpus))
         all[Key.bootMenu] = FWCfg.little(UInt16(facts.bootMenu ? 1 : 0))
-        all[Key.maxProcessors] = FWCfg.little(cpus)
+        // SeaBIOS makes PIRQ and MP tables only where no more than 255 processors are possible.
+        all[Key.maxProcessors] = FWCfg.little(facts.hasIOAPIC ? cpus : 256)
         all[Key.acpiTables] = FWCfg.little(UInt16(0))
         all[Key.smbiosTables] = FWCfg.little(UInt16(0))
         all[Key.irq0Override] = FWCfg.little(UInt32(1))  // the timer is on I/O APIC pin 2

@@ -1,16 +1,17 @@
 import Primitives
 
 extension TextFrame {
-    /// The rows as Unicode, CP437 glyph by glyph, trailing blanks cut. No rows while the display is blank or in a graphics mode.
+    /// The rows as Unicode, glyph by glyph, trailing blanks cut. No rows while the display is blank or in a graphics mode.
     public var textRows: [String] { rows(cut: true) }
 
     private func rows(cut: Bool) -> [String] {
         guard mode == .text, columns > 0, cells.count >= columns * rows else { return [] }
+        let table = codePage.codePoints
         return (0..<rows).map { row in
             var line = String.UnicodeScalarView()
             var blanks = 0
             for column in 0..<columns {
-                let scalar = CP437.scalar(UInt8(truncatingIfNeeded: cells[row * columns + column]))
+                let scalar = Unicode.Scalar(table[Int(cells[row * columns + column] & 0xFF)]) ?? " "
                 if scalar == " " {
                     blanks += 1
                 } else {

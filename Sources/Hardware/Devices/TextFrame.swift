@@ -1,3 +1,5 @@
+import Primitives
+
 /// What the display shows, as values: taken from the VGA by the runner, drawn by the front end, matched by scripts.
 public struct TextFrame: Equatable, Sendable {
     public enum Mode: Equatable, Sendable {
@@ -31,6 +33,8 @@ public struct TextFrame: Equatable, Sendable {
     public var fontGeneration: UInt32 = 0
     /// Every glyph equals the ROM font at this height, so that CP437 is right.
     public var fontIsStandard = true
+    /// What the characters are. The board does not know; whoever looks at the guest says.
+    public var codePage = CodePage.cp437
 
     public init() {}
 

@@ -25,7 +25,7 @@ struct ACPITables {
         [ACPITables.rsdpFile: rsdp, ACPITables.tablesFile: tables, TableLoader.fileName: loader.script]
     }
 
-    init(processors: Int, lowRAMBytes: UInt64, serialPorts: Int) {
+    init(processors: Int, ioapic: Bool = true, lowRAMBytes: UInt64, serialPorts: Int) {
         loader.allocate(ACPITables.tablesFile, alignment: 64, .highMemory)
         loader.allocate(ACPITables.rsdpFile, alignment: 16, .fSegment)
 
@@ -36,14 +36,16 @@ struct ACPITables {
         for (offset, size, target) in [(36, 4, facs), (40, 4, dsdt), (140, 8, dsdt)] {
             point(from: fadt + offset, size, to: target)
         }
-        let madt = place(table: "APIC", revision: 1, ACPITables.madt(processors: processors))
-        let rsdt = place(table: "RSDT", revision: 1, [UInt8](repeating: 0, count: 2 * 4))
-        let xsdt = place(table: "XSDT", revision: 1, [UInt8](repeating: 0, count: 2 * 8))
-        for (n, target) in [fadt, madt].enumerated() {
+        var described = [fadt]
+        // Without an I/O APIC there is none: a list of local APICs alone makes systems mask the 8259s.
+        if ioapic { described.append(place(table: "APIC", revision: 1, ACPITables.madt(processors: processors))) }
+        let rsdt = place(table: "RSDT", revision: 1, [UInt8](repeating: 0, count: described.count * 4))
+        let xsdt = place(table: "XSDT", revision: 1, [UInt8](repeating: 0, count: described.count * 8))
+        for (n, target) in described.enumerated() {
             point(from: rsdt + 36 + 4 * n, 4, to: target)
             point(from: xsdt + 36 + 8 * n, 8, to: target)
         }
-        for start in [dsdt, fadt, madt, rsdt, xsdt] { sum(start) }
+        for start in [dsdt, rsdt, xsdt] + described { sum(start) }
         placeRSDP(rsdt, xsdt)
     }
 

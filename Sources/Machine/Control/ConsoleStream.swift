@@ -1,5 +1,6 @@
 import Foundation
 import Hardware
+import Primitives
 
 /// A machine's view as JSON: whole for a new viewer, then only what changed.
 ///
@@ -21,6 +22,8 @@ struct ViewEncoder {
         if old?.scrolled != view.scrolled { new["scrolled"] = .integer(Int64(clamping: view.scrolled)) }
         if old?.mips != view.mips { new["mips"] = .number(view.mips) }
         if let frame = ViewEncoder.frame(view.frame, since: old?.frame) { new["frame"] = frame }
+        if old?.problem != view.problem { new["problem"] = view.problem.map { .string($0) } ?? .null }
+        if (old?.palette ?? .theme) != view.palette { new["palette"] = .string(view.palette.rawValue) }
         if old?.outcome != view.outcome, let outcome = view.outcome { new["outcome"] = outcome.json }
         guard !new.isEmpty else { return nil }
         new["generation"] = .integer(Int64(clamping: view.generation))
@@ -65,6 +68,7 @@ struct ViewEncoder {
         if old?.fontIsStandard != frame.fontIsStandard || old?.fontGeneration != frame.fontGeneration {
             new["font"] = [.integer(Int64(frame.fontGeneration)), .bool(frame.fontIsStandard)]
         }
+        if (old?.codePage ?? .cp437) != frame.codePage { new["charset"] = .string(frame.codePage.rawValue) }
         return .object(new)
     }
 
@@ -113,6 +117,8 @@ extension MachineView {
         if let instructions = change["instructions"]?.integer { self.instructions = UInt64(max(0, instructions)) }
         if let seconds = change["guest-seconds"]?.double { guestSeconds = seconds }
         if let frame = change["frame"] { self.frame.apply(frame, sizes: MachineView.sizes) }
+        if let problem = change["problem"] { self.problem = problem.string }
+        if let palette = change["palette"]?.string { self.palette = RunSettings.Palette(rawValue: palette) ?? self.palette }
         if let outcome = change["outcome"] { self.outcome = RunOutcome(outcome) }
     }
 }
@@ -151,6 +157,7 @@ extension TextFrame {
         if let palette = change["palette"]?.array?.compactMap(\.integer), palette.count == 16 {
             self.palette = palette.map { UInt32(truncatingIfNeeded: $0) & 0xFF_FFFF }
         }
+        if let name = change["charset"]?.string { codePage = CodePage(rawValue: name) ?? codePage }
         if let blink = change["blink"]?.bool { blinkEnabled = blink }
         if let second = change["second-font"]?.bool { secondFont = second }
         if let font = change["font"]?.array, font.count == 2 {

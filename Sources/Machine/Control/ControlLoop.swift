@@ -17,6 +17,8 @@ final class ControlLoop {
     /// The host has no descriptors left; tried again then.
     private var acceptAfter: UInt64 = 0
     private var machineIsDirty = true
+    /// A Guru Meditation has been told already.
+    private var hasPanicked = false
     /// Mouse buttons that `input-send-event` holds down.
     var mouseButtons: UInt8 = 0
 
@@ -229,7 +231,11 @@ final class ControlLoop {
         let (events, next) = subject.machine.events(from: nextEvent)
         nextEvent = next
         for event in events {
-            if case .ended(.guru(let sentence)) = event.kind { broadcast(MachineEvent(.panicked(sentence), microseconds: event.microseconds).json) }
+            if case .panicked = event.kind { hasPanicked = true }
+            if case .reset = event.kind { hasPanicked = false }
+            if !hasPanicked, case .ended(.guru(let sentence)) = event.kind {
+                broadcast(MachineEvent(.panicked(sentence), microseconds: event.microseconds).json)
+            }
             broadcast(event.json)
         }
     }

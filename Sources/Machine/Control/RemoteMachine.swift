@@ -95,6 +95,7 @@ public final class RemoteMachine: MachineControl {
             "from": .integer(Int64(clamping: first)), "count": .integer(Int64(count)), "cells": true,
         ]
         guard let reply = wait("x-vitrine-scrollback", arguments) else { return result }
+        result.codePage = view().frame.codePage
         result.first = UInt64(max(0, reply["first"]?.integer ?? 0))
         result.end = UInt64(max(0, reply["end"]?.integer ?? 0))
         result.lines = (reply["lines"]?.array ?? []).map { $0.string.flatMap { ViewEncoder.decode($0, limit: 512) } ?? [] }

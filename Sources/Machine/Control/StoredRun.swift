@@ -14,7 +14,7 @@ public final class StoredRun: Sendable {
     /// Takes the machine and sets it up; it runs after `start`.
     /// - Throws: `.wrongPlace` when there is none or somebody runs it; what `RunSession` throws. Nothing is left behind.
     public init(
-        _ name: String, in store: MachineStore, headless: Bool = true, diagnose: @escaping @Sendable (String) -> Void,
+        _ name: String, in store: MachineStore, headless: Bool = true, keepsStuck: Bool = false, diagnose: @escaping @Sendable (String) -> Void,
         adjust: (inout RunSettings) -> Void = { _ in }
     ) throws(MachineError) {
         self.name = name
@@ -35,7 +35,7 @@ public final class StoredRun: Sendable {
         let log = try MachineLog(folder: folder)
         self.log = log
         do throws(MachineError) {
-            session = try RunSession(settings, keptLog: log, served: true, savedState: savedState) { sentence in
+            session = try RunSession(settings, keptLog: log, served: true, savedState: savedState, keepsStuck: keepsStuck) { sentence in
                 log.write(.warn, "VM", sentence)
                 diagnose(sentence)
             }

@@ -95,7 +95,7 @@ extension QMPCommands {
             let lines = call.machine.scrolledLines(from: UInt64(max(0, first)), count: Int(clamping: max(0, min(count, 10_000))))
             return .now([
                 "first": .integer(Int64(lines.first)), "end": .integer(Int64(lines.end)),
-                "lines": .array(lines.lines.map { .string(cells ? ViewEncoder.encode($0) : ScrolledLines.text($0)) }),
+                "lines": .array(lines.lines.map { .string(cells ? ViewEncoder.encode($0) : ScrolledLines.text($0, lines.codePage)) }),
             ])
         },
         QMPCommand("x-vitrine-search") { call throws(QMPError) in

@@ -150,7 +150,7 @@ public final class MachineLog: Sendable {
 
     private static func lines(_ ring: TraceRing) -> [LogLine] {
         let now = MachineEvent.wallClock()
-        return ring.events(from: 0).map { LogLine(.trace, $0.component, $0.text, guestTime: $0.time, hostMicroseconds: now) }
+        return ring.events(from: 0).map { LogLine(.trace, $0.component, $0.line, guestTime: $0.time, hostMicroseconds: now) }
     }
 }
 

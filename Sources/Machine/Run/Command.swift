@@ -113,6 +113,10 @@ public struct MachineView: Sendable {
     /// Lines that have scrolled off the top of the text screen since power-on.
     public var scrolled: UInt64 = 0
     public var outcome: RunOutcome?
+    /// Guru Meditation of a machine that stays to be looked at: one sentence.
+    public var problem: String?
+    /// The guest's colours, where the settings have a wish.
+    public var palette = RunSettings.Palette.theme
     public init() {}
 }
 

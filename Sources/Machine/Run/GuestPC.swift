@@ -58,6 +58,8 @@ public protocol GuestPC: AnyObject {
     var savedBoard: BoardState? { get }
     /// - Throws: what does not fit; nothing has changed then.
     func goOn(from state: BoardState) throws(BoardStateError)
+    /// Kinds of events that are wanted beside those that are always told of.
+    func trace(_ categories: TraceCategories)
 }
 
 extension GuestPC {
@@ -66,6 +68,7 @@ extension GuestPC {
     public var registers: String { "" }
     public var savedBoard: BoardState? { nil }
     public func goOn(from state: BoardState) throws(BoardStateError) { throw BoardStateError("it cannot be restored") }
+    public func trace(_ categories: TraceCategories) {}
 }
 
 extension PC: GuestPC {

@@ -14,7 +14,8 @@ extension RunLoop {
                 // Who waits for an answer gets it; for the others it is a message.
                 if let done { done(error) } else { parts.diagnose(error.description) }
             }
-        case .script(let script, let job): jobs.append((job, script))
+        case .script(let script, let job):
+            if stuck == nil { jobs.append((job, script)) } else { job.end(.failed(RunLoop.isStuck.description)) }
         case .callOff(let job): jobs.removeAll { $0.job === job }
         case .registers(let answer): answer(pc.registers)
         case .snapshot(let job): begin(job)
@@ -23,6 +24,17 @@ extension RunLoop {
     }
 
     private func carryOut(_ command: MachineCommand) throws(MachineError) {
+        if let stuck {
+            switch command {
+            case .reset, .powerOff, .eject, .insert: break
+            case .key, .releaseAllKeys, .mouse, .serialInput: return
+            case .acpiPowerButton:
+                // Nobody hears it, and there is nothing left to lose.
+                log(.info, "VM", "Power off was asked for.")
+                return outcome = outcome ?? .guru(stuck)
+            case .type, .pause, .resume, .balloon: throw RunLoop.isStuck
+            }
+        }
         switch command {
         case .key(let key, let down): press(key, down)
         case .releaseAllKeys: for key in keysDown.reversed() { press(key, false) }
@@ -42,8 +54,10 @@ extension RunLoop {
             if !pc.setBalloon(mib: mib) { throw .failed("The machine has no balloon.") }
         case .powerOff:
             log(.info, "VM", "Power off was asked for.")
-            outcome = outcome ?? .poweredOffByUser
-        case .saveState: try saveState()
+            outcome = outcome ?? stuck.map { .guru($0) } ?? .poweredOffByUser
+        case .saveState:
+            if stuck != nil { throw .wrongPlace(RunLoop.isStuck.description) }
+            try saveState()
         case .eject(let bay): change(bay, nil, path: nil)
         case .insert(let bay, let path):
             guard let open = parts.openMedium else { throw .failed("Media cannot be changed here.") }

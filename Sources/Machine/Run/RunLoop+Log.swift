@@ -38,6 +38,7 @@ extension RunLoop {
         trace.next = tap.ring.count
         tap.readUpTo = trace.next
         tap.isFollowed = !categories.isEmpty
+        pc.trace(categories)
         if !categories.isEmpty { log(.info, "Log", "Trace events are on: \(categories.names.joined(separator: ", ")).") }
     }
 
@@ -48,7 +49,7 @@ extension RunLoop {
         if !lines.isEmpty {
             machine.scrollback.append(lines)
             if let transcript = parts.transcript {
-                transcript.write(Array(lines.map { ScrolledLines.text($0) + "\n" }.joined().utf8))
+                transcript.write(Array(lines.map { ScrolledLines.text($0, parts.codePage) + "\n" }.joined().utf8))
             }
         }
         guard tap.isFollowed, tap.ring.count != trace.next else { return }
@@ -57,7 +58,7 @@ extension RunLoop {
         if lost > 0 { log(.warn, "Log", "\(lost) trace events were left out: more came than the ring holds.") }
         for event in events {
             guard let category = TraceCategory(rawValue: event.category), trace.categories.contains(category) else { continue }
-            parts.log?.write(.trace, event.component, event.text, guestTime: event.time)
+            parts.log?.write(.trace, event.component, event.line, guestTime: event.time)
         }
         trace.next = end
         tap.readUpTo = end
@@ -75,6 +76,7 @@ extension RunLoop {
         guard parts.log != nil else { return }
         flushGuestLine()
         switch outcome {
+        case .guru where stuck != nil: break
         case .guru(let sentence):
             logState(.stuck)
             logGuru(sentence)
@@ -95,14 +97,14 @@ extension RunLoop {
         ([first] + numbers.map { "\($0.0) " + String(format: "%.3f", $0.1) }).joined(separator: ", ")
     }
 
-    private func logGuru(_ sentence: String) {
+    func logGuru(_ sentence: String) {
         let rule = String(repeating: "!", count: 70)
         log(.error, "VM", rule)
         log(.error, "VM", "!!         VCPU0: Guru Meditation: \(sentence)")
         log(.error, "VM", "!! {registers}")
         for line in pc.registers.split(separator: "\n") { log(.error, "VM", "!! \(line)") }
         log(.error, "VM", "!! {screen}")
-        for row in pc.textFrame().textRows where !row.isEmpty { log(.error, "VM", "!! \(row)") }
+        for row in screen.textRows where !row.isEmpty { log(.error, "VM", "!! \(row)") }
         log(.error, "VM", "!! {trace}")
         parts.log?.writeRing(guestTime: pc.now())
         log(.error, "VM", rule)

@@ -65,9 +65,16 @@ extension RunLoop {
         if sampled >= 1_000_000_000 { rateSample = (started &+ elapsed, pc.retired) }
     }
 
+    /// What the display shows, its characters as the settings say.
+    var screen: TextFrame {
+        var frame = pc.textFrame()
+        frame.codePage = parts.codePage
+        return frame
+    }
+
     /// True when the screen differs from what it was.
     private func fetchFrame() -> Bool {
-        let new = pc.textFrame()
+        let new = screen
         guard new != frame || frameGeneration == 0 else { return false }
         frame = new
         frameGeneration &+= 1
@@ -109,13 +116,13 @@ extension RunLoop {
             var result: ScriptJob.Result?
             for action in actions where result == nil {
                 switch action {
-                case .fail(let sentence): result = .waitFailed(sentence + "\n" + ScreenText.report(pc.textFrame()))
+                case .fail(let sentence): result = .waitFailed(sentence + "\n" + ScreenText.report(screen))
                 case .stop:
                     outcome = outcome ?? .scriptStopped
                     result = .done
                 case .screen(let path):
                     result = attempt { () throws(MachineError) in
-                        try WholeFile.write(Array(pc.textFrame().text.utf8), to: job.place(path), what: "screen text")
+                        try WholeFile.write(Array(screen.text.utf8), to: job.place(path), what: "screen text")
                     }
                 case .digest(let path): result = attempt { () throws(MachineError) in try noteDigest(job.place(path)) }
                 case .save(let path): result = attempt { () throws(MachineError) in try save(to: job.place(path)) }
@@ -147,15 +154,13 @@ extension RunLoop {
         case .balloon(let mib):
             if !pc.setBalloon(mib: mib) { throw .failed("The script asks for memory with 'balloon', but the machine has no balloon.") }
         case .keys(let chords): for chord in chords { typing.append(chord: chord) }
-        case .screen(let path): try WholeFile.write(Array(pc.textFrame().text.utf8), to: path, what: "screen text")
+        case .screen(let path): try WholeFile.write(Array(screen.text.utf8), to: path, what: "screen text")
         case .screenshot(let path): try ScreenshotFile.write(pc.pixels(), to: path)
         case .digest(let path): try noteDigest(path)
         case .save(let path): try save(to: path)
         case .restore(let path): try restore(from: path)
         case .stop: outcome = .scriptStopped
-        case .fail(let sentence):
-            let screen = ScreenText.report(pc.textFrame())
-            outcome = .scriptFailed(sentence + "\n" + screen)
+        case .fail(let sentence): outcome = .scriptFailed(sentence + "\n" + ScreenText.report(screen))
         }
     }
 }

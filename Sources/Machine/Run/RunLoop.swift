@@ -23,6 +23,8 @@ final class RunLoop {
     let started: Nanoseconds
     var outcome: RunOutcome?
     var paused = false
+    /// Guru Meditation of a machine that is still there to be looked at: why the guest cannot go on.
+    var stuck: String?
     var typing = TypingQueue()
     var keysDown: [PCKey] = []
     /// Bytes that wait for room in the receivers of COM1–COM4 and the virtio console.
@@ -87,7 +89,7 @@ final class RunLoop {
         settleMedia()
         guard outcome == nil else { return }
         pumpCapture()
-        if paused {
+        if paused || stuck != nil {
             refreshView(force: false)
             stepJobs()
             if capture != nil { return }
@@ -140,7 +142,7 @@ final class RunLoop {
         case .powerOff: outcome = .poweredOff
         case .reset:
             if parts.noReboot { outcome = .resetWithNoReboot } else { resetMachine(byGuest: true) }
-        case .shutdown(let sentence): outcome = .guru(sentence)
+        case .shutdown(let sentence): if parts.keepsStuck { keepStuck(sentence) } else { outcome = .guru(sentence) }
         case .debugExit(let status): outcome = .debugExit(status)
         case .bootHook: startKernel()
         }
@@ -161,7 +163,30 @@ final class RunLoop {
         }
     }
 
+    /// The guest cannot go on: time stands, screen and registers stay until somebody resets it or powers it off.
+    private func keepStuck(_ sentence: String) {
+        stuck = sentence
+        parts.hostClock?.pause()
+        refreshView(force: true)
+        machine.publish { ($0.state, $0.problem) = (.stuck, sentence) }
+        machine.note(.panicked(sentence))
+        logState(.stuck)
+        logGuru(sentence)
+        for job in jobs { job.job.end(.failed(RunLoop.isStuck.description)) }
+        jobs = []
+        _ = typing.clear()
+        parts.diagnose("Guru Meditation: \(sentence).")
+    }
+
+    static let isStuck = MachineError(.wrongPlace, "The machine is stuck (Guru Meditation); only a reset helps, or switching it off.")
+
     func resetMachine(byGuest: Bool) {
+        if stuck != nil {
+            stuck = nil
+            if !paused { parts.hostClock?.resume() }
+            machine.publish { [paused] in ($0.state, $0.problem) = (paused ? .paused : .running, nil) }
+            logState(paused ? .paused : .running)
+        }
         pc.reset()
         machine.note(.reset(guest: byGuest))
         log(.info, "VM", byGuest ? "The guest resets the machine." : "The machine is reset.")
@@ -257,7 +282,7 @@ final class RunLoop {
             parts.diagnose(
                 "These characters are not on the \(typing.layout.name) keyboard and were not typed: \(String(typing.untypable)).")
         }
-        let frame = pc.textFrame()
+        let frame = screen
         logEnd(outcome, report, frame)
         return RunningMachine.Ending(outcome: outcome, report: report, frame: frame, pixels: pc.pixels())
     }

@@ -35,10 +35,12 @@ public final class RunSession: Sendable {
     ///   - keptLog: a stored machine's; what the firmware says goes there too.
     ///   - served: a control socket looks at the machine.
     ///   - savedState: a stored machine's; when there is one, the machine goes on from it.
+    ///   - keepsStuck: a Guru Meditation stays to be looked at.
     ///   - checkPlace: asked when all inputs are good and nothing has been written: can the run be shown here?
     /// - Throws: the first thing that is wrong, in the order usage, inputs, place, outputs.
     public init(
-        _ settings: RunSettings, keptLog: MachineLog? = nil, served: Bool = false, savedState: SavedState? = nil, diagnose: @escaping @Sendable (String) -> Void,
+        _ settings: RunSettings, keptLog: MachineLog? = nil, served: Bool = false, savedState: SavedState? = nil, keepsStuck: Bool = false,
+        diagnose: @escaping @Sendable (String) -> Void,
         checkPlace: () throws(MachineError) -> Void = {}
     ) throws(MachineError) {
         try settings.validate()
@@ -113,6 +115,7 @@ public final class RunSession: Sendable {
         parts.wantsDigest = settings.stats != nil
         parts.engineName = RunSettings.Engine.interpreter.rawValue
         parts.memoryMiB = settings.memoryMiB
+        (parts.codePage, parts.palette, parts.keepsStuck) = (settings.codePage, settings.palette, keepsStuck)
         parts.diagnose = diagnose
         ownLog = keptLog == nil ? parts.log : nil
         machine = try RunningMachine(pc: pc, parts: parts)
@@ -169,6 +172,7 @@ public final class RunSession: Sendable {
         board.bootOrder = settings.boot.isEmpty ? "acd" : String(settings.boot.map(\.rawValue))
         board.videoMemoryMiB = settings.videoMemoryMiB
         board.acpi = settings.acpi
+        board.ioapic = settings.ioapic
         board.rtcEpochSeconds = settings.rtcSeconds ?? (clock == nil ? RunSettings.fixedDate : Int64(time(nil)))
         if settings.rtcLocal { board.rtcEpochSeconds += Int64(localOffset(board.rtcEpochSeconds)) }
         if let clock { board.clock = .host { clock.guestTime() } }

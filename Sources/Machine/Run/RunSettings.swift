@@ -40,6 +40,16 @@ public struct RunSettings: Equatable, Sendable {
         /// The image changes.
         var isWritable: Bool { self == .writable || self == .writeThrough }
     }
+    /// The guest's sixteen colours on the terminal.
+    public enum Palette: String, Sendable, CaseIterable {
+        /// As the theme says.
+        case theme
+        /// The VGA's own.
+        case vga
+        /// The terminal's own sixteen.
+        case terminal
+        case amber, green, mono
+    }
     public struct DebugConsole: Equatable, Sendable {
         public var port: Port
         /// nil: standard error.
@@ -80,6 +90,10 @@ public struct RunSettings: Equatable, Sendable {
     public var videoMemoryMiB = 16
     /// Tables through which the guest finds power management and interrupts.
     public var acpi = true
+    /// Without it interrupts go through the 8259s alone.
+    public var ioapic = true
+    public var palette = Palette.theme
+    public var codePage = CodePage.cp437
     public var engine = Engine.auto
     public var clock = Clock.host
     /// Start of the guest's clock, seconds since 1970-01-01 00:00 UTC; nil: the host's time now (virtual clock: a fixed date).
@@ -159,6 +173,7 @@ public struct RunSettings: Equatable, Sendable {
         }
         let missing = model.missingOnHost
         if !missing.isEmpty { throw .usage("--cpu-model '\(cpuModel)' needs \(missing.joined(separator: ", ")), which this computer does not have.") }
+        guard ioapic || cpus == 1 else { throw .usage("--cpus \(cpus) needs the I/O APIC: leave --no-ioapic out.") }
         guard engine != .translator else {
             throw .usage("--engine translator: this version has the interpreter only; use auto or interpreter.")
         }

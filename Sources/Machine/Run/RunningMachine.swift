@@ -47,6 +47,7 @@ public final class RunningMachine: MachineControl {
         get { paths.withLock { $0 } }
         set { paths.withLock { $0 = newValue } }
     }
+    private let codePage: CodePage
     private let ending = Mutex<Ending?>(nil)
     private let ended = DispatchSemaphore(value: 0)
     /// Wakes the machine's thread.
@@ -61,8 +62,12 @@ public final class RunningMachine: MachineControl {
     init(pc: sending any GuestPC, parts: RunParts) throws(MachineError) {
         bell = try WakePipe()
         viewPipe = try WakePipe()
+        codePage = parts.codePage
         loop = Handover(pc: pc, parts: parts)
-        current.withLock { $0.name = parts.name }
+        current.withLock {
+            $0.name = parts.name
+            $0.palette = parts.palette
+        }
     }
 
     /// The parts wait here until the thread takes them; nobody else touches them.
@@ -127,7 +132,11 @@ public final class RunningMachine: MachineControl {
         }
     }
 
-    public func scrolledLines(from first: UInt64, count: Int) -> ScrolledLines { scrollback.lines(from: first, count: count) }
+    public func scrolledLines(from first: UInt64, count: Int) -> ScrolledLines {
+        var result = scrollback.lines(from: first, count: count)
+        result.codePage = codePage
+        return result
+    }
 
     /// Carries a script out beside whatever else goes on; `job` is told how it went.
     func run(_ script: ScriptRunner, job: ScriptJob) {
@@ -252,6 +261,10 @@ struct RunParts {
     var diskBays: [Bay] = []
     /// Where a stored machine's state is saved.
     var savedState: SavedState?
+    /// How the display is shown.
+    var codePage = CodePage.cp437, palette = RunSettings.Palette.theme
+    /// After a Guru Meditation the machine stays to be looked at, until it is reset or powered off.
+    var keepsStuck = false
     /// So many random bytes of the host.
     var entropy: @Sendable (Int) -> [UInt8] = { count in
         var source = SystemRandomNumberGenerator()

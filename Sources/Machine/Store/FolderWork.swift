@@ -87,6 +87,18 @@ enum FolderWork {
         return time(nil) - facts.st_mtim.tv_sec > secondsToLock
     }
 
+    /// Removes what processes that were killed while they wrote a machine's settings have left in its folder.
+    static func sweepTemporaries(in folder: String) {
+        for name in names(folder) where name.hasPrefix(MachineFile.name + ".") && name.hasSuffix(".tmp") {
+            let digits = name.dropFirst(MachineFile.name.utf8.count + 1).dropLast(4)
+            guard let pid = Int32(digits), pid > 0 else { continue }
+            let isAlive = kill(pid, 0) == 0 || errno == EPERM
+            // The number may have gone to another process: who writes has the lock.
+            guard !isAlive || (pid != getpid() && !MachineLock.isHeld(.settings, of: folder)) else { continue }
+            unlink(folder + "/" + name)
+        }
+    }
+
     /// Temporary files that a killed process left beside `path` (`WholeFile.write`). The caller has the lock on it.
     static func removeTemporaries(of path: String) {
         let folder = WholeFile.directory(of: path), file = path.split(separator: "/").last.map(String.init) ?? path

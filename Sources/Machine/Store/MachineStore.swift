@@ -22,7 +22,11 @@ public struct MachineStore: Sendable {
 
     /// Names of all machines, sorted as people count: `vm9` before `vm10`.
     /// - Throws: `.failed` when the home cannot be read; a home that is not there has no machines.
-    public func names() throws(MachineError) -> [String] {
+    public func names() throws(MachineError) -> [String] { MachineStore.sorted(try unsortedNames()) }
+
+    static func sorted(_ names: [String]) -> [String] { names.sorted { $0.localizedStandardCompare($1) == .orderedAscending } }
+
+    func unsortedNames() throws(MachineError) -> [String] {
         guard let directory = opendir(home) else {
             if errno == ENOENT { return [] }
             throw .failed("The folder of the machines '\(home)' cannot be read: \(WholeFile.reason()).")
@@ -33,13 +37,16 @@ public struct MachineStore: Sendable {
             let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
             if !name.hasPrefix("."), access(folder(of: name) + "/" + MachineFile.name, F_OK) == 0 { names.append(name) }
         }
-        return names.sorted { $0.localizedStandardCompare($1) == .orderedAscending }
+        return names
     }
 
     /// - Throws: as `names()`. A machine whose file is bad is listed with its error.
     public func list() throws(MachineError) -> [MachineEntry] {
         sweep()
-        return try names().map(look)
+        return try names().map { name in
+            FolderWork.sweepTemporaries(in: folder(of: name))
+            return look(name)
+        }
     }
 
     /// - Throws: `.wrongPlace` when there is no such machine.
@@ -53,18 +60,23 @@ public struct MachineStore: Sendable {
         return MachineError(.wrongPlace, "There is no machine '\(name)'\(Nearest.suggestion(name, in: names)); 'vitrine list' shows all.")
     }
 
-    private func look(_ name: String) -> MachineEntry {
-        let folder = folder(of: name)
+    func look(_ name: String) -> MachineEntry {
         let settings: Result<MachineSettings, DataError>
         do throws(DataError) {
-            settings = .success(try readFile(folder).settings)
+            settings = .success(try readFile(folder(of: name)).settings)
         } catch {
             settings = .failure(error)
         }
+        return look(name, settings: settings, diskBytes: nil)
+    }
+
+    /// - Parameter diskBytes: nil: they are added up.
+    func look(_ name: String, settings: Result<MachineSettings, DataError>, diskBytes: UInt64?) -> MachineEntry {
+        let folder = folder(of: name)
         let record = RunRecord.read(folder)
         return MachineEntry(
             name: name, folder: folder, settings: settings, state: MachineEntry.state(of: folder, record), run: record,
-            diskBytes: FolderSize.bytes(folder))
+            diskBytes: diskBytes ?? FolderSize.bytes(folder))
     }
 
     func readFile(_ folder: String) throws(DataError) -> MachineFile {

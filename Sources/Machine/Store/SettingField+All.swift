@@ -1,6 +1,7 @@
 import CPU
 import DataFiles
 import Hardware
+import Primitives
 
 extension SettingField {
     /// Every setting, in the order of the form.
@@ -99,6 +100,9 @@ extension SettingField {
                 "system.acpi", "ACPI", option: "--acpi", \.run.acpi,
                 help: "Tables of power management and interrupts; very old systems do without."),
             flag(
+                "system.ioapic", "I/O APIC", option: "--ioapic", \.run.ioapic,
+                help: "Without it interrupts go through the two 8259s alone, as in PCs before 1995. More than one processor needs it."),
+            flag(
                 "system.rtc-local", "Clock in local time", option: "--rtc-local", \.run.rtcLocal,
                 help: "DOS and Windows want the clock in local time, others in UTC."),
             SettingField(
@@ -127,7 +131,16 @@ extension SettingField {
                 "display.video-memory", "Video memory",
                 .choice(RunSettings.videoMemorySizes.map { Choice(String($0), "\($0) MiB") }), option: "--video-memory",
                 help: "Of the VGA, in MiB; it limits the graphics modes.", get: { String($0.run.videoMemoryMiB) },
-                set: { text, settings throws(MachineError) in settings.run.videoMemoryMiB = Int(text) ?? settings.run.videoMemoryMiB })
+                set: { text, settings throws(MachineError) in settings.run.videoMemoryMiB = Int(text) ?? settings.run.videoMemoryMiB }),
+            words(
+                "display.palette", "Colours",
+                [
+                    Choice("theme", "as the theme says"), Choice("vga", "the VGA's"), Choice("terminal", "the terminal's"), Choice("amber", "amber"),
+                    Choice("green", "green"), Choice("mono", "white"),
+                ], option: "--palette", \.run.palette, help: "The guest's sixteen colours on your terminal."),
+            words(
+                "display.charset", "Character set", CodePage.allCases.map { Choice($0.rawValue, $0.title) }, option: "--charset", \.run.codePage,
+                help: "What the guest's text characters are, when it has loaded a font of its own: on the screen, in copies, scripts and transcripts."),
         ]
     }
 

@@ -10,14 +10,17 @@ public struct ScrolledLines: Equatable, Sendable {
     public var lines: [[UInt16]] = []
     /// How many lines have scrolled off so far: the number of the next one.
     public var end: UInt64 = 0
+    /// What the characters are.
+    public var codePage = CodePage.cp437
     public init() {}
 
-    public var texts: [String] { lines.map(ScrolledLines.text) }
+    public var texts: [String] { lines.map { ScrolledLines.text($0, codePage) } }
 
     /// The characters of a line, blanks at the end cut.
-    public static func text(_ cells: [UInt16]) -> String {
+    public static func text(_ cells: [UInt16], _ codePage: CodePage) -> String {
+        let table = codePage.codePoints
         var line = String.UnicodeScalarView()
-        for cell in cells { line.append(CP437.scalar(UInt8(truncatingIfNeeded: cell))) }
+        for cell in cells { line.append(Unicode.Scalar(table[Int(cell & 0xFF)]) ?? " ") }
         while line.last == " " { line.removeLast() }
         return String(line)
     }

@@ -66,6 +66,47 @@ struct SeaBIOSTests {
         #expect(digests[0] == digests[1])
     }
 
+    @Test("with an I/O APIC there is an MP table, without one there is none", arguments: [true, false], [true, false])
+    func withoutIOAPIC(ioapic: Bool, acpi: Bool) throws {
+        let pc = try SeaBIOSTests.board { ($0.ioapic, $0.acpi) = (ioapic, acpi) }
+        let result = SeaBIOSTests.run(pc, limit: 400_000_000) { _, log in log.contains("No bootable device") }
+        #expect(result.reached, "\(result.log)")
+        let low = pc.memory.read(0xF0000, count: 0x10000)
+        let hasTable = stride(from: 0, to: low.count - 16, by: 16).contains { low[$0..<($0 + 4)].elementsEqual("_MP_".utf8) }
+        #expect(hasTable == ioapic)
+        #expect((pc.chip(IOAPIC.self) != nil) == ioapic)
+        // Nobody answers where it would be.
+        #expect((pc.readMMIO(IOAPIC.base, size: 4) == 0xFFFF_FFFF) == !ioapic)
+    }
+
+    @Test("processors tell of what was switched on, with the place; without that, nothing") func trace() throws {
+        func events(_ categories: TraceCategories) throws -> [TraceEvent] {
+            let memory = UnsafeMutableRawPointer.allocate(byteCount: TraceRing.bytes, alignment: 8)
+            defer { memory.deallocate() }
+            memory.initializeMemory(as: UInt8.self, repeating: 0, count: TraceRing.bytes)
+            let pc = try SeaBIOSTests.board(), tap = BoardTap(ring: TraceRing(memory))
+            pc.tap = tap
+            pc.trace(categories)
+            var found: [TraceEvent] = [], next: UInt64 = 0
+            for _ in 0..<400 {
+                _ = pc.run(instructions: 20_000)
+                found += tap.ring.events(from: next)
+                next = tap.ring.count
+            }
+            return found
+        }
+        let own: [TraceCategory] = [.cpu, .mem, .tlb, .bios]
+        let plain = try events([])
+        #expect(!plain.isEmpty && !plain.contains { event in own.contains { $0.rawValue == event.category } })
+        // Most of the firmware runs in a flat segment of its own.
+        #expect(plain.contains { $0.line.contains(/^0008:[0-9a-f]+ write port=0x402/) })
+        let all = try events(TraceCategories(rawValue: own.reduce(0) { $0 | 1 << UInt32($1.rawValue) }))
+        for category in own { #expect(all.contains { $0.category == category.rawValue }, "\(category)") }
+        #expect(all.contains { $0.text.hasPrefix("write cr0 value=0x") })
+        #expect(all.contains { $0.category == TraceCategory.bios.rawValue && $0.text.hasPrefix("int vector=0x10 eax=") })
+        #expect(all.contains { $0.text.hasPrefix("jmp to=") || $0.text.hasPrefix("ret to=") })
+    }
+
     @Test("the boot ROM gets control from the firmware") func bootHook() throws {
         let pc = try SeaBIOSTests.board { $0.bootHook = true }
         let result = SeaBIOSTests.run(pc, limit: 400_000_000) { _, _ in false }
