@@ -102,7 +102,7 @@ public final class RunSession: Sendable {
             try MediaShelf.open(bay, path, disposable: disposable)
         }
         parts.wantsDigest = settings.stats != nil
-        parts.engineName = RunSettings.Engine.interpreter.rawValue
+        parts.engineName = settings.engine == .translator ? RunSettings.Engine.translator.rawValue : RunSettings.Engine.interpreter.rawValue
         parts.memoryMiB = settings.memoryMiB
         parts.diagnose = diagnose
         ownLog = keptLog == nil ? parts.log : nil
@@ -152,6 +152,7 @@ public final class RunSession: Sendable {
         _ settings: RunSettings, bios: [UInt8], vgaBIOS: [UInt8], media: MediaShelf, kernel: Bool, clock: HostClock?
     ) -> BoardSettings {
         var board = BoardSettings(bios: bios, vgaBIOS: vgaBIOS)
+        if settings.engine == .translator { board.translation = TranslationSettings() }
         board.ramMiB = settings.memoryMiB
         board.cpus = settings.cpus
         if let model = CPUModel.named(settings.cpuModel) { board.processor = model }

@@ -154,9 +154,6 @@ public struct RunSettings: Equatable, Sendable {
         }
         let missing = model.missingOnHost
         if !missing.isEmpty { throw .usage("--cpu-model '\(cpuModel)' needs \(missing.joined(separator: ", ")), which this computer does not have.") }
-        guard engine != .translator else {
-            throw .usage("--engine translator: this version has the interpreter only; use auto or interpreter.")
-        }
         guard disks.count <= diskInterface.places else {
             let room = diskInterface == .ide ? "3 disks beside the CD drive (8 with --disk-interface virtio)" : "8 disks"
             throw .usage("--disk is given \(disks.count) times; there is room for \(room).")
