@@ -31,6 +31,7 @@ final class Translator {
         var source: BlockPointer
         /// Only to be linked to a block that sets all flags before anything can see them: the branch does not save them.
         var dropsFlags: Bool
+        var isLinked = false
         /// The next branch to the same target, -1: none.
         var next: Int32 = -1
     }
@@ -103,8 +104,10 @@ final class Translator {
         let user = c.isUserClass
         guard let code = self.code(c, block, user) else { return nil }
         // A translation may have made room by dropping all others.
-        if sites.indices.contains(number), sites[number].source.pointee.code[user] != 0, !sites[number].dropsFlags || dropsFlags(block) {
+        if sites.indices.contains(number), sites[number].source.pointee.code[user] != 0, !sites[number].isLinked,
+            !sites[number].dropsFlags || dropsFlags(block) {
             area.patch(sites[number].place, to: Int(code - area.executable) + CodeArea.entryBytes)
+            sites[number].isLinked = true
             sites[number].next = block.pointee.incoming[user]
             block.pointee.incoming[user] = Int32(truncatingIfNeeded: number)
         }
@@ -162,7 +165,7 @@ final class Translator {
             while number >= 0 {
                 let site = sites[Int(number)]
                 area.patch(site.place, to: site.stub)
-                sites[Int(number)].next = -1
+                sites[Int(number)].isLinked = false
                 number = site.next
             }
             block.pointee.incoming[user] = -1

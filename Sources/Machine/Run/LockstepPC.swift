@@ -14,6 +14,8 @@ final class LockstepPC: GuestPC {
     private var step: Int64 = 4096
     private var close: (first: UInt64, step: Int64)?
     private var nextWhole: UInt64 = 0
+    /// The run loop has put a part of a kernel into the subject's memory.
+    private var memoryGiven = false
 
     /// - Parameters:
     ///   - subject: with the translator; its output is the run's.
@@ -24,6 +26,12 @@ final class LockstepPC: GuestPC {
     }
 
     func run(instructions: Int64) -> GuestStop {
+        if memoryGiven {
+            subject.memory.withBytes(of: subject.memory.ram) {
+                reference.memory.fill(reference.memory.ram, at: 0, with: UnsafeRawBufferPointer($0))
+            }
+            memoryGiven = false
+        }
         var left = instructions
         while true {
             let start = subject.retired
@@ -39,6 +47,7 @@ final class LockstepPC: GuestPC {
                 report(from: start, before, stop, other)
                 exit(1)
             }
+            if case .bootHook = stop { memoryGiven = true }
             left -= Int64(clamping: subject.retired &- start)
             if stop != .sliceDone || left <= 0 || subject.retired == start { return stop }
         }
