@@ -26,16 +26,24 @@ struct Block {
     var nextMask: UInt64 { mode & Mode.long != 0 ? .max : 0xFFFF_FFFF }
     var nextInHash: UnsafeMutablePointer<Block>?
     var nextOnPage: UnsafeMutablePointer<Block>?
+    /// Address of the translation for supervisor and user mode, 0: none.
+    var code = ByClass<UInt>(0)
+    /// First of the translated branches that are linked to it, -1: none. See `Translator.Site`.
+    var incoming = ByClass<Int32>(-1)
+    /// Times the dispatcher has seen it, while it is not translated.
+    var heat: UInt32 = 0
+    /// The interpreter is the better engine for it.
+    var barred = false
 }
 
 typealias BlockPointer = UnsafeMutablePointer<Block>
 
 extension UnsafeMutablePointer where Pointee == Block {
-    static var headerBytes: Int { 64 }
+    static var headerBytes: Int { 128 }
     @inline(__always)
-    var ops: OpPointer { (UnsafeRawPointer(self) + 64).assumingMemoryBound(to: Op.self) }
+    var ops: OpPointer { (UnsafeRawPointer(self) + 128).assumingMemoryBound(to: Op.self) }
     @inline(__always)
-    var mutableOps: UnsafeMutablePointer<Op> { (UnsafeMutableRawPointer(self) + 64).assumingMemoryBound(to: Op.self) }
+    var mutableOps: UnsafeMutablePointer<Op> { (UnsafeMutableRawPointer(self) + 128).assumingMemoryBound(to: Op.self) }
 }
 
 /// What decoding depends on besides the bytes. Part of a block's key; `Core.modeChanged` computes it.
@@ -81,14 +89,16 @@ final class BlockCache {
     private static let restlessWrites: UInt8 = 32
     private let features: CPUFeatures
     private let memory: GuestMemory
+    weak var translator: Translator?
     /// Longest block in operations, micro-operations included; the last page-crossing or ending operation needs room too.
     static let maximumOperations = 64
     /// A single-instruction block outside the cache: code that is not in memory.
     private let scratch: BlockPointer
-    /// Instructions over a page end: block `n` of 320 bytes from `crossingArea` on belongs to entry `n`.
+    var scratchBlock: BlockPointer { scratch }
+    /// Instructions over a page end: block `n` of `crossingBytes` from `crossingArea` on belongs to entry `n`.
     private let crossings: UnsafeMutablePointer<Crossing>
     private let crossingArea: UnsafeMutableRawPointer
-    private static let crossingEntries = 256, crossingBytes = 64 + 8 * 32
+    private static let crossingEntries = 256, crossingBytes = BlockPointer.headerBytes + 8 * 32
 
     /// What an instruction over a page end was decoded from. It is decoded anew when its bytes have changed, whoever changed them.
     private struct Crossing {
@@ -146,7 +156,7 @@ final class BlockCache {
     }
 
     /// Room for one more block of the largest size.
-    var isFull: Bool { areaBytes - used < 64 + (BlockCache.maximumOperations + 8) * 32 }
+    var isFull: Bool { areaBytes - used < BlockPointer.headerBytes + (BlockCache.maximumOperations + 8) * 32 }
 
     /// The block there, decoded now if need be. nil: nothing could be decoded without faulting or crossing the page; the
     /// dispatcher then does it with all checks.
@@ -226,7 +236,7 @@ final class BlockCache {
 
     private func register(_ new: BlockPointer, _ decoder: Decoder, storage: Int, rip: UInt64, mode: UInt32, slot: Int) {
         fillHeader(new, decoder, storage: storage, rip: rip, mode: mode)
-        used += (64 + decoder.operations * 32 + 63) & ~63
+        used += (BlockPointer.headerBytes + decoder.operations * 32 + 63) & ~63
         decoded &+= 1
         let page = storage >> 12
         new.pointee.nextInHash = table[slot]
@@ -300,6 +310,7 @@ final class BlockCache {
     /// A dead block may be running: each of its instructions now leaves for the dispatcher, and no link enters it.
     private func kill(_ block: BlockPointer) {
         dropped &+= 1
+        translator?.drop(block)
         let slot = hash(block.pointee.storage, block.pointee.rip, block.pointee.mode)
         var link = table[slot]
         if link == block {
@@ -323,6 +334,18 @@ final class BlockCache {
             afterAddress = wasAddress
         }
         block.pointee.cost = .max
+    }
+
+    /// Translations are gone, decoded blocks stay.
+    func forgetCode() {
+        for slot in 0..<BlockCache.tableEntries {
+            var link = table[slot]
+            while let block = link {
+                block.pointee.code = ByClass(0)
+                block.pointee.incoming = ByClass(-1)
+                link = block.pointee.nextInHash
+            }
+        }
     }
 
     /// Drops everything. Only between blocks.

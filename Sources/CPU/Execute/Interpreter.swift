@@ -943,7 +943,7 @@ private func arithmeticRight(_ x: UInt64, _ count: UInt64) -> UInt64 { UInt64(bi
 private func arithmeticRight(_ x: UInt32, _ count: UInt32) -> UInt32 { UInt32(bitPattern: Int32(bitPattern: x) &>> Int32(truncatingIfNeeded: count)) }
 
 /// The access of this operation goes through SS: a non-canonical address is #SS(0) there, #GP(0) elsewhere.
-private func usesStack(_ o: OpPointer) -> Bool {
+func usesStack(_ o: OpPointer) -> Bool {
     switch o.pointee.kind {
     case .push_rf, .push_if, .pop_rf, .leave_f, .call_f, .ret_f, .call_rf, .push_r16, .push_i16, .pop_r16, .call16, .ret16: true
     default: o.pointee.seg == 2
@@ -991,6 +991,10 @@ private func takeSlow(_ c: Core, _ block: BlockPointer, _ o: OpPointer) -> Block
     let place = here.storage &+ delta
     if here.storage >= 0 && (place ^ here.storage) & ~0xFFF == 0 && abs(delta) < 4096 && !here.crossesPage {
         guard let next = c.t.pointee.processor.blocks.find(c, storage: place, rip: target, mode: here.mode) else { return nil }
+        if c.t.pointee.translating && !next.pointee.barred {
+            // Not linked: the dispatcher counts it, or enters its translation.
+            return nil
+        }
         UnsafeMutablePointer(mutating: o).pointee.wide = UInt64(UInt(bitPattern: next))
         return c.t.pointee.budget >= next.pointee.cost ? next : nil
     }
@@ -1014,7 +1018,7 @@ private func jumpCached(_ c: Core, _ target: UInt64, _ block: BlockPointer) -> B
     let entry = c.t.pointee.jumpCache + JumpEntry.index(linear)
     let generation = entry.pointee.key ^ (target & 0xFFFF_FFFF)
     guard entry.pointee.linear == linear, generation == c.t.pointee.globalGeneration || generation == c.t.pointee.modeGeneration,
-        let next = entry.pointee.block, c.t.pointee.budget >= next.pointee.cost, !block.pointee.isSingle
+        let next = entry.pointee.block, c.t.pointee.budget >= next.pointee.cost, !block.pointee.isSingle, !c.t.pointee.translating
     else { return nil }
     return next
 }

@@ -25,6 +25,7 @@ public final class Processor {
     /// Initial APIC ID; 0: the bootstrap processor.
     public let apicID: UInt8
     let blocks: BlockCache
+    private var translator: Translator?
     /// PAUSE makes `run` return.
     public var yieldsOnPause = false
     private var paused = false
@@ -38,7 +39,8 @@ public final class Processor {
     private let jumpPages: UnsafeMutablePointer<UInt64>
     private static let jumpPageMask = 4095
 
-    public init(memory: GuestMemory, bus: any CPUBus, model: CPUModel, apicID: UInt8 = 0) {
+    /// - Parameter translation: hot code is translated; nil: all is interpreted.
+    public init(memory: GuestMemory, bus: any CPUBus, model: CPUModel, apicID: UInt8 = 0, translation: TranslationSettings? = nil) {
         self.memory = memory
         self.bus = bus
         self.model = model
@@ -59,7 +61,12 @@ public final class Processor {
         core.v.initialize(to: VCPU())
         core.t.initialize(
             to: Transient(
-                tlb: tlb, userTLB: tlb + TLBEntry.entries, systemTLB: tlb, jumpCache: jumps, missTLB: tlb + 2 * TLBEntry.entries, processor: self))
+                tlb: tlb, userTLB: tlb + TLBEntry.entries, systemTLB: tlb, jumpCache: jumps, missTLB: tlb + 2 * TLBEntry.entries, processor: self,
+                single: blocks.scratchBlock))
+        if let translation {
+            translator = Translator(core, blocks: blocks, threshold: translation.threshold, bytes: translation.codeBytes)
+            blocks.translator = translator
+        }
         memory.attach(self)
         reset()
     }
@@ -265,7 +272,7 @@ public final class Processor {
             if resume { c.v.pointee.systemFlags &= ~EFlags.rf }
             c.v.pointee.shadow = 0
             c.t.pointee.exact = block.pointee.isSingle
-            failure = execute(c, block)
+            failure = alone ? execute(c, block) : runHot(c, block)
             if failure == .repeatExactly {
                 // Rolled back to the instruction that met a device register; now alone.
                 c.v.pointee.shadow = 0
@@ -288,6 +295,17 @@ public final class Processor {
         return nil
     }
 
+    /// Runs the block's translation, or interprets it.
+    @inline(__always)
+    private func runHot(_ c: Core, _ block: BlockPointer) -> Fault? {
+        guard let translator, c.t.pointee.budget >= Int64(Translator.reserve), !c.t.pointee.alignmentChecked, !c.t.pointee.watching,
+            let code = translator.code(c, block, c.isUserClass)
+        else { return execute(c, block) }
+        let entry = c.t.pointee.jumpCache + JumpEntry.index((c.v.pointee.seg[Seg.cs].base &+ c.rip) & c.t.pointee.addressMask)
+        if entry.pointee.block == block { entry.pointee.code = code }
+        return translator.run(c, block)
+    }
+
     /// The block at CS:RIP: translation, limit, cache, decoding. Throws #PF, #GP.
     private func locate(_ c: Core, single: Bool) throws(Fault) -> BlockPointer {
         let cs = c.v.pointee.seg[Seg.cs]
@@ -306,6 +324,7 @@ public final class Processor {
         let storage = try fetchOffset(c, linear)
         if blocks.isFull {
             blocks.flush()
+            translator?.blocksFlushed(c)
             c.flushTLB(keepGlobal: false)
         }
         if storage & 0xFFF > 0xFF0, storage >= 0, blocks.remembersCrossing(storage: storage, rip: rip, mode: mode) {
@@ -315,7 +334,8 @@ public final class Processor {
             if mode & Mode.oddLimit != 0 && rip &+ UInt64(block.pointee.bytes) &- 1 > UInt64(cs.limit) { throw .generalProtection }
             if !single {
                 let key = isGlobal(c, linear) ? c.t.pointee.globalGeneration : c.t.pointee.modeGeneration
-                entry.pointee = JumpEntry(linear: linear, key: key | (rip & 0xFFFF_FFFF), block: block)
+                entry.pointee = JumpEntry(
+                    linear: linear, key: key | (rip & 0xFFFF_FFFF), block: block, code: c.t.pointee.noCode)
                 let page = Int(truncatingIfNeeded: linear &>> 12) & Processor.jumpPageMask
                 jumpPages[page >> 6] |= 1 &<< UInt64(page & 63)
             }

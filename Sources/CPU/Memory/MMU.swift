@@ -429,7 +429,7 @@ extension Core {
         if t.pointee.generation >= 1 &<< 19 || t.pointee.globalFlushes >= 1 &<< 19 {
             t.pointee.generation = 0
             t.pointee.globalFlushes = 0
-            for i in 0..<JumpEntry.entries { t.pointee.jumpCache[i] = JumpEntry(linear: 0, key: .max, block: nil) }
+            for i in 0..<JumpEntry.entries { t.pointee.jumpCache[i] = JumpEntry(linear: 0, key: .max, block: nil, code: t.pointee.noCode) }
         }
         refreshGenerations()
     }

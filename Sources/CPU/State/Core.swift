@@ -56,6 +56,20 @@ struct Transient {
     /// Never filled: selected while every access must go the slow way.
     var missTLB: UnsafeMutablePointer<TLBEntry>
     unowned(unsafe) var processor: Processor
+    // MARK: Translated code
+    /// Taken branches leave the interpreter, so that blocks are counted and translated ones entered.
+    var translating = false
+    /// The arithmetic flags as LAHF and SETO leave them in AX; current while translated code runs.
+    var packedFlags: UInt16 = 0
+    /// A value between two accesses of one instruction.
+    var translatedValue: UInt64 = 0
+    var translatedFault = Fault(0)
+    /// What translated code calls: see `Translator`.
+    var helpers: (UInt, UInt, UInt, UInt) = (0, 0, 0, 0)
+    /// Where a jump-cache entry without code leads.
+    var noCode: UInt = 0
+    /// Room for one operation and its end. Only valid with a translator.
+    var single: UnsafeMutablePointer<Block>
 }
 
 /// One entry of the software TLB, 32 bytes, direct-mapped by linear page number.
@@ -296,5 +310,7 @@ struct JumpEntry {
     /// Offset in CS (low 32 bits) and `Transient.modeGeneration`.
     var key: UInt64
     var block: UnsafeMutablePointer<Block>?
+    /// The translation, or `Transient.noCode`.
+    var code: UInt = 0
     static let entries = 8192
 }

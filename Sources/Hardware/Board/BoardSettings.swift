@@ -23,6 +23,8 @@ public struct BoardSettings: Sendable {
     public var ioapic = true
     public var cpus = 1
     public var processor = CPUModel.pentiumPro
+    /// nil: guest code is only interpreted.
+    public var translation: TranslationSettings?
     /// 64, 128 or 256 KiB.
     public var bios: [UInt8]
     /// Option ROM of the VGA; empty: none.

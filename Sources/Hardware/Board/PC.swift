@@ -140,7 +140,7 @@ public final class PC {
     /// - Throws: as the designated initialiser.
     public convenience init(_ settings: BoardSettings) throws(BoardError) {
         try self.init(settings) { bus, memory, number in
-            let processor = Processor(memory: memory, bus: bus, model: settings.processor, apicID: UInt8(number))
+            let processor = Processor(memory: memory, bus: bus, model: settings.processor, apicID: UInt8(number), translation: settings.translation)
             processor.yieldsOnPause = settings.cpus > 1
             return processor
         }

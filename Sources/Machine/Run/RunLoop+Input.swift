@@ -56,7 +56,7 @@ extension RunLoop {
             log(.info, "VM", "Power off was asked for.")
             outcome = outcome ?? stuck.map { .guru($0) } ?? .poweredOffByUser
         case .saveState:
-            if stuck != nil { throw .wrongPlace(RunLoop.isStuck.description) }
+            if stuck != nil { throw RunLoop.isStuck }
             try saveState()
         case .eject(let bay): change(bay, nil, path: nil)
         case .insert(let bay, let path):

@@ -113,14 +113,32 @@ public final class RunSession: Sendable {
             try MediaShelf.open(bay, path, disposable: disposable)
         }
         parts.wantsDigest = settings.stats != nil
-        parts.engineName = RunSettings.Engine.interpreter.rawValue
+        parts.engineName = (settings.engine == .auto ? .interpreter : settings.engine).rawValue
         parts.memoryMiB = settings.memoryMiB
         (parts.codePage, parts.palette, parts.keepsStuck) = (settings.codePage, settings.palette, keepsStuck)
         parts.diagnose = diagnose
         ownLog = keptLog == nil ? parts.log : nil
-        machine = try RunningMachine(pc: pc, parts: parts)
+        machine = try RunningMachine(pc: settings.engine == .lockstep ? LockstepPC(
+            subject: pc, reference: RunSession.reference(board, settings), diagnose: diagnose) : pc, parts: parts)
         machine.diskPaths = settings.disks
         line.connect(machine)
+    }
+
+    /// The board that is compared with.
+    private static func reference(_ board: BoardSettings, _ settings: RunSettings) throws(MachineError) -> PC {
+        var board = board
+        board.translation = nil
+        do {
+            let pc = try PC(board)
+            pc.media = try MediaShelf(settings).bays
+            return pc
+        } catch let error as MachineError {
+            throw error
+        } catch let error as BoardError {
+            throw .failed(error.sentence)
+        } catch {
+            throw .failed("The second machine cannot be made.")
+        }
     }
 
     // MARK: Parts
@@ -165,6 +183,7 @@ public final class RunSession: Sendable {
         _ settings: RunSettings, bios: [UInt8], vgaBIOS: [UInt8], media: MediaShelf, kernel: Bool, clock: HostClock?
     ) -> BoardSettings {
         var board = BoardSettings(bios: bios, vgaBIOS: vgaBIOS)
+        if settings.engine == .translator || settings.engine == .lockstep { board.translation = TranslationSettings() }
         board.ramMiB = settings.memoryMiB
         board.cpus = settings.cpus
         if let model = CPUModel.named(settings.cpuModel) { board.processor = model }

@@ -10,7 +10,12 @@ public struct RunSettings: Equatable, Sendable {
         case cdrom = "d"
         case network = "n"
     }
-    public enum Engine: String, Sendable, CaseIterable { case auto, translator, interpreter }
+    public enum Engine: String, Sendable, CaseIterable {
+        case auto, translator, interpreter
+        /// Translator and interpreter side by side, for tests of the translator; see `LockstepPC`.
+        case lockstep
+        public static let allCases: [Engine] = [.auto, .translator, .interpreter]
+    }
     public enum Clock: String, Sendable, CaseIterable {
         /// Guest time follows host time.
         case host
@@ -174,8 +179,9 @@ public struct RunSettings: Equatable, Sendable {
         let missing = model.missingOnHost
         if !missing.isEmpty { throw .usage("--cpu-model '\(cpuModel)' needs \(missing.joined(separator: ", ")), which this computer does not have.") }
         guard ioapic || cpus == 1 else { throw .usage("--cpus \(cpus) needs the I/O APIC: leave --no-ioapic out.") }
-        guard engine != .translator else {
-            throw .usage("--engine translator: this version has the interpreter only; use auto or interpreter.")
+        if engine == .lockstep {
+            guard clock == .virtual else { throw .usage("--engine lockstep needs --clock virtual: the engines see the same time.") }
+            guard disposable else { throw .usage("--engine lockstep needs --disposable: each engine writes to its own copy.") }
         }
         guard disks.count <= diskInterface.places else {
             let room = diskInterface == .ide ? "3 disks beside the CD drive (8 with --disk-interface virtio)" : "8 disks"

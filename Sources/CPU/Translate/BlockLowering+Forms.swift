@@ -1,0 +1,624 @@
+/// How each form of `Lowering` is written as host code.
+extension BlockLowering {
+    mutating func lower(_ row: Lowering) {
+        switch row.form {
+        case .call: call(.one)
+        case .bail, .next, .jump, .branch, .callNear, .ret, .jumpR, .jumpM, .callR, .callM, .callStack, .retStack, .loop, .loopCondition, .jcxz,
+            .fusedRR, .fusedRI, .fusedDec:
+            lowerBranch(row)
+        case .segAddr: segmentAddress()
+        case .segBase:
+            offset()
+            if op.seg != 1 {
+                a.load(Host.page, StateField.segmentBase(op.seg), 8)
+                a.rm(0x8D, Host.address, Assembler.Memory(base: Host.address, index: Host.page), 8)
+            }
+            passAddress()
+        case .ripAddr:
+            a.constant(Host.address, op.wide)
+            passAddress()
+        case .aluRR, .aluRI: arithmetic(row)
+        case .aluRM, .aluMR, .aluMI: arithmeticMemory(row)
+        case .moveRR, .moveRM, .moveMR, .moveRI, .moveMI, .moveWide, .extendR, .extendM: move(row)
+        case .lea:
+            if op.base == 136 {
+                a.move(Host.rax, Host.address, 8)
+                a.move(Host.rax, Host.rax, row.size)
+                writeBack(op.a, row.size)
+            } else if isDirect(op.a) {
+                effective(pinned(op.a), row.size)
+            } else {
+                effective(Host.rax, row.size)
+                writeBack(op.a, row.size)
+            }
+        case .leaNarrow:
+            if op.base != 136 { offset() }
+            a.move(Host.rax, Host.address, 8)
+            let size = op.operandBytes
+            if size == 4 { a.move(Host.rax, Host.rax, 4) }
+            writeBack(op.a, size)
+        case .exchangeRR: exchange(row.size)
+        case .exchangeMR: exchangeMemory(row.size)
+        case .unaryR: unary(row)
+        case .unaryM: unaryMemory(row)
+        case .pushR, .pushI, .pushM: push(row)
+        case .popR:
+            stackTop()
+            let code = accessStack(write: false)
+            a.rm(0x8D, Host.pinned[4], Assembler.Memory(base: Host.address, disp: Int32(word)), word)
+            if isDirect(op.a) {
+                a.load(pinned(op.a), memory, word)
+            } else {
+                a.load(Host.rax, memory, word)
+                writeBack(op.a, word)
+            }
+            finish(code)
+        case .leave:
+            a.move(Host.address, Host.rbp, word)
+            let code = accessStack(write: false)
+            a.rm(0x8D, Host.pinned[4], Assembler.Memory(base: Host.address, disp: Int32(word)), word)
+            a.load(Host.rbp, memory, word)
+            finish(code)
+        case .shiftRI, .shiftRC: shift(row)
+        case .multiplyRR, .multiplyRRI, .multiplyRM, .multiplyRMI: multiply(row)
+        case .wideR, .wideM: wide(row)
+        case .nop: break
+        case .widenAL: a.rr(row.from == 4 ? 0x63 : row.from == 2 ? 0x0FBF : 0x0FBE, Host.pinned[0], Host.pinned[0], row.size)
+        case .widenAX:
+            a.move(Host.rax, Host.pinned[0], 8)
+            if row.size == 2 { a.byte(0x66) } else if row.size == 8 { a.byte(0x48) }
+            a.byte(0x99)
+        case .clearCarry, .setCarry, .flipCarry:
+            flagsToMemory()
+            let digit: UInt8 = row.form == .clearCarry ? Lowering.and : row.form == .setCarry ? Lowering.or : Lowering.xor
+            a.aluImmediate(digit, StateField.packedHigh, row.form == .clearCarry ? ~1 : 1, 1)
+        case .direction:
+            clobber()
+            a.aluImmediate(row.operation == 0 ? Lowering.and : Lowering.or, StateField.systemFlags, row.operation == 0 ? ~0x400 : 0x400, 4)
+        case .setR:
+            let code = condition(op.sub8)
+            if isDirect(op.a) {
+                a.rr(0x0F90 | Int(code), 0, pinned(op.a), 1, byteRM: true)
+            } else {
+                a.rr(0x0F90 | Int(code), 0, Host.rax, 1)
+                writeBack(op.a, 1)
+            }
+        case .setM:
+            flagsToMemory()
+            let code = access(1, write: true)
+            a.rm(0x0F90 | Int(condition(op.sub8)), 0, memory, 1)
+            finish(code)
+        case .conditionalRR:
+            let code = condition(op.sub8)
+            let right = source(op.b, row.size, Host.page)
+            if isDirect(op.a) {
+                a.rr(0x0F40 | Int(code), pinned(op.a), right, row.size)
+            } else {
+                let left = source(op.a, row.size, Host.rax)
+                a.rr(0x0F40 | Int(code), left, right, row.size)
+                writeBack(op.a, row.size)
+            }
+        case .conditionalRM:
+            flagsToMemory()
+            let code = access(row.size, write: false)
+            let tested = condition(op.sub8)
+            if isDirect(op.a) {
+                a.rm(0x0F40 | Int(tested), pinned(op.a), memory, row.size)
+            } else {
+                let left = source(op.a, row.size, Host.rax)
+                a.rm(0x0F40 | Int(tested), left, memory, row.size)
+                writeBack(op.a, row.size)
+            }
+            finish(code)
+        case .bitRR, .bitRI:
+            guard flagsNeeded else { return }
+            flagsToMemory()
+            let left = source(op.a, row.size, Host.page)
+            if row.form == .bitRR {
+                a.rr(0x0FA3, source(op.b, row.size, Host.rax), left, row.size)
+            } else {
+                a.rr(0x0FBA, 4, left, row.size)
+                a.byte(UInt8(truncatingIfNeeded: op.imm) & UInt8(row.size * 8 - 1))
+            }
+            a.rr(0x0F92, 0, Host.rax, 1)  // SETC AL
+            a.aluImmediate(Lowering.and, StateField.packedHigh, ~1, 1)
+            a.rm(0x08, Host.rax, StateField.packedHigh, 1)
+        }
+    }
+
+    /// The interpreter's handler for the whole operation, or a helper for a part of it.
+    mutating func call(_ kind: ColdCode.Kind) {
+        flagsToMemory()
+        helper(kind, now)
+        if ops[now].kind == .slowEnd {
+            let place = a.jump()
+            a.patch(place, to: area.exit - area.used)
+            return
+        }
+        a.bytes(0x85, 0xC0)  // TEST EAX, EAX
+        let place = a.jump(Condition.notZero)
+        a.patch(place, to: area.exit - area.used)
+    }
+
+    /// Calls a helper; its answer is in EAX.
+    mutating func helper(_ kind: ColdCode.Kind, _ n: Int) {
+        let number = kind == .one ? 0 : kind == .push ? 1 : kind == .target ? 2 : 3
+        a.constant(Host.rax, UInt64(UInt(bitPattern: ops + n)))
+        a.constant(Host.page, UInt64(UInt(bitPattern: block)))
+        let place = a.call()
+        a.patch(place, to: area.calls[number] - area.used)
+    }
+
+    /// An address operation has its result in R10; a handler that comes next wants it in memory.
+    private mutating func passAddress() {
+        if now + 1 < count, row(now + 1).form == .call || row(now + 1).form == .lea || row(now + 1).form == .leaNarrow {
+            a.store(StateField.scratchAddress, Host.address, 8)
+        }
+    }
+
+    /// Offset, limit and type check, base: what `Core.linear` does for the usual segments.
+    private mutating func segmentAddress() {
+        clobber()
+        offset()
+        var code = ColdCode(kind: .one, op: now, flags: flags, reloadsAddress: true)
+        let bytes = Int32(op.sub & 0xFF)
+        a.load(Host.rax, StateField.segmentLimit(op.seg), 4)
+        if bytes > 1 {
+            a.rm(0x8D, Host.page, Assembler.Memory(base: Host.address, disp: bytes - 1), 8)
+            a.rr(0x3B, Host.page, Host.rax, 8)
+        } else {
+            a.rr(0x3B, Host.address, Host.rax, 8)
+        }
+        code.from.0 = a.jump(Condition.above)
+        a.rm(0x0FB7, Host.rax, StateField.segmentAttributes(op.seg), 4)
+        a.byte(0x25)  // AND EAX, 9E
+        a.word32(0x9E)
+        a.byte(0x3D)  // CMP EAX, 92
+        a.word32(0x92)
+        code.from.1 = a.jump(Condition.notZero)
+        a.load(Host.page, StateField.segmentBase(op.seg), 8)
+        a.rm(0x8D, Host.address, Assembler.Memory(base: Host.address, index: Host.page), 4)
+        finish(code)
+        passAddress()
+    }
+
+    // MARK: Arithmetic
+
+    private mutating func carryIn() {
+        switch flags.place {
+        case .again: redo(flags.producer)
+        case .memory: restoreCarry()
+        case .host, .dead: break
+        }
+    }
+
+    private mutating func arithmetic(_ row: Lowering) {
+        let withCarry = row.operation == Lowering.adc || row.operation == Lowering.sbb
+        if withCarry { carryIn() }
+        let right = row.form == .aluRR ? source(op.b, row.size, Host.page) : Host.none
+        let result = row.operation != Lowering.cmp && row.operation != Lowering.test
+        if isDirect(op.a) {
+            alu(row.operation, pinned(op.a), right, op.imm, row.size)
+        } else {
+            let left = source(op.a, row.size, Host.rax)
+            alu(row.operation, left, right, op.imm, row.size)
+            if result { writeBack(op.a, row.size) }
+        }
+        // ADD of a register to itself cannot be undone.
+        let again = !withCarry && !(row.form == .aluRR && op.a == op.b && row.operation == Lowering.add) && !overlaps(row)
+        produced(again: again)
+    }
+
+    /// The result overwrites part of the other operand (ADD AL, AH).
+    private func overlaps(_ row: Lowering) -> Bool { row.form == .aluRR && op.a != op.b && op.a >> 3 == op.b >> 3 }
+
+    private mutating func arithmeticMemory(_ row: Lowering) {
+        let withCarry = row.operation == Lowering.adc || row.operation == Lowering.sbb
+        if withCarry { flagsToMemory() }
+        let result = row.operation != Lowering.cmp && row.operation != Lowering.test
+        let code = access(row.size, write: result && row.form != .aluRM)
+        switch row.form {
+        case .aluRM:
+            if isDirect(op.a) {
+                if withCarry { restoreCarry() }
+                a.rm(Int(row.operation) * 8 + (row.size == 1 ? 2 : 3), pinned(op.a), memory, row.size, byteReg: row.size == 1)
+            } else {
+                let left = source(op.a, row.size, Host.rax)
+                if withCarry { restoreCarry() }
+                a.rm(Int(row.operation) * 8 + (row.size == 1 ? 2 : 3), left, memory, row.size, byteReg: row.size == 1)
+                if result { writeBack(op.a, row.size) }
+            }
+        case .aluMR:
+            let right = source(op.a, row.size, Host.rax)
+            if withCarry { restoreCarry() }
+            if row.operation == Lowering.test {
+                a.rm(row.size == 1 ? 0x84 : 0x85, right, memory, row.size, byteReg: row.size == 1)
+            } else {
+                a.rm(Int(row.operation) * 8 + (row.size == 1 ? 0 : 1), right, memory, row.size, byteReg: row.size == 1)
+            }
+        default:
+            if withCarry { restoreCarry() }
+            if row.operation == Lowering.test {
+                a.rm(row.size == 1 ? 0xF6 : 0xF7, 0, memory, row.size)
+                a.immediate(op.imm, row.size)
+            } else {
+                a.aluImmediate(row.operation, memory, op.imm, row.size)
+            }
+        }
+        produced()
+        finish(code)
+    }
+
+    private mutating func unary(_ row: Lowering) {
+        let (opcode, digit): (Int, UInt8) =
+            row.operation < 2 ? (row.size == 1 ? 0xFE : 0xFF, row.operation) : (row.size == 1 ? 0xF6 : 0xF7, row.operation == 2 ? 3 : 2)
+        var again = false
+        if row.operation < 2 && flagsNeeded { again = keepCarry() }
+        if isDirect(op.a) {
+            a.rr(opcode, digit, pinned(op.a), row.size, byteRM: row.size == 1)
+        } else {
+            let value = source(op.a, row.size, Host.rax)
+            a.rr(opcode, digit, value, row.size, byteRM: row.size == 1)
+            writeBack(op.a, row.size)
+        }
+        if row.operation < 3 { produced(again: again) }
+    }
+
+    /// CF survives in the host's flags. True: CF is also in memory, so that INC or DEC can be done again.
+    mutating func keepCarry() -> Bool {
+        switch flags.place {
+        case .host: return false
+        case .again:
+            redo(flags.producer)
+            return false
+        case .dead: return true
+        case .memory:
+            restoreCarry()
+            return true
+        }
+    }
+
+    private mutating func unaryMemory(_ row: Lowering) {
+        let keeps = row.operation < 2 && flagsNeeded
+        if keeps { flagsToMemory() }
+        let code = access(row.size, write: true)
+        if keeps { restoreCarry() }
+        let (opcode, digit): (Int, UInt8) =
+            row.operation < 2 ? (row.size == 1 ? 0xFE : 0xFF, row.operation) : (row.size == 1 ? 0xF6 : 0xF7, row.operation == 2 ? 3 : 2)
+        a.rm(opcode, digit, memory, row.size)
+        if row.operation < 3 { produced() }
+        finish(code)
+    }
+
+    // MARK: Moves
+
+    private mutating func move(_ row: Lowering) {
+        let size = row.size
+        switch row.form {
+        case .moveRR:
+            let from = source(op.b, size, Host.rax)
+            if isDirect(op.a) {
+                a.rr(size == 1 ? 0x8A : 0x8B, pinned(op.a), from, size, byteReg: size == 1, byteRM: size == 1)
+            } else {
+                a.move(Host.rax, from, size == 8 ? 8 : 4)
+                writeBack(op.a, size)
+            }
+        case .moveRI:
+            if isDirect(op.a) {
+                if size >= 4 {
+                    a.constant(pinned(op.a), size == 4 ? UInt64(UInt32(bitPattern: op.imm)) : UInt64(bitPattern: Int64(op.imm)))
+                } else {
+                    a.rr(size == 1 ? 0xC6 : 0xC7, 0, pinned(op.a), size, byteRM: size == 1)
+                    a.immediate(op.imm, size)
+                }
+            } else {
+                a.constant(Host.rax, size == 8 ? UInt64(bitPattern: Int64(op.imm)) : UInt64(UInt32(bitPattern: op.imm)))
+                writeBack(op.a, size)
+            }
+        case .moveWide:
+            if isDirect(op.a) {
+                a.constant(pinned(op.a), op.wide)
+            } else {
+                a.constant(Host.rax, op.wide)
+                writeBack(op.a, 8)
+            }
+        case .moveRM:
+            let code = access(size, write: false)
+            if isDirect(op.a) {
+                a.load(pinned(op.a), memory, size)
+            } else {
+                a.load(Host.rax, memory, size)
+                writeBack(op.a, size)
+            }
+            finish(code)
+        case .moveMR:
+            let code = access(size, write: true)
+            a.store(memory, source(op.a, size, Host.rax), size)
+            finish(code)
+        case .moveMI:
+            let code = access(size, write: true)
+            a.rm(size == 1 ? 0xC6 : 0xC7, 0, memory, size)
+            a.immediate(op.imm, size)
+            finish(code)
+        case .extendR:
+            let from = source(op.b, row.from, Host.rax)
+            let to = isDirect(op.a) ? pinned(op.a) : Host.rax
+            a.rr(extending(row), to, from, size, byteRM: row.from == 1)
+            if to == Host.rax { writeBack(op.a, size) }
+        default:
+            let code = access(row.from, write: false)
+            let to = isDirect(op.a) ? pinned(op.a) : Host.rax
+            a.rm(extending(row), to, memory, size)
+            if to == Host.rax { writeBack(op.a, size) }
+            finish(code)
+        }
+    }
+
+    private func extending(_ row: Lowering) -> Int {
+        row.from == 4 ? 0x63 : (row.operation == 0 ? 0x0FB6 : 0x0FBE) + (row.from == 2 ? 1 : 0)
+    }
+
+    private mutating func exchange(_ size: Int) {
+        if isDirect(op.a) && isDirect(op.b) {
+            a.rr(size == 1 ? 0x86 : 0x87, pinned(op.a), pinned(op.b), size, byteReg: size == 1, byteRM: size == 1)
+            return
+        }
+        let right = source(op.b, size, Host.page)
+        if right != Host.page { a.move(Host.page, right, 8) }
+        let left = source(op.a, size, Host.rax)
+        a.move(Host.rax, left, size == 8 ? 8 : 4)
+        writeBack(op.b, size)
+        a.move(Host.rax, Host.page, size == 8 ? 8 : 4)
+        writeBack(op.a, size)
+    }
+
+    private mutating func exchangeMemory(_ size: Int) {
+        let code = access(size, write: true)
+        if isDirect(op.a) {
+            a.load(Host.rax, memory, size)
+            a.store(memory, pinned(op.a), size)
+            if size == 4 { a.move(Host.rax, Host.rax, 4) }
+            writeBack(op.a, size)
+        } else {
+            a.rm(0x8D, Host.address, memory, 8)
+            let value = source(op.a, size, Host.page)
+            if value != Host.page { a.move(Host.page, value, 8) }
+            let place = Assembler.Memory(base: Host.address)
+            a.load(Host.rax, place, size)
+            a.store(place, Host.page, size)
+            if size == 4 { a.move(Host.rax, Host.rax, 4) }
+            writeBack(op.a, size)
+        }
+        finish(code)
+    }
+
+    // MARK: Stack
+
+    /// R10 = the stack pointer.
+    mutating func stackTop() { a.move(Host.address, Host.pinned[4], word) }
+
+    /// R10 = where the next push goes.
+    mutating func stackBelow() { a.rm(0x8D, Host.address, Assembler.Memory(base: Host.pinned[4], disp: -Int32(word)), word) }
+
+    mutating func accessStack(write: Bool) -> ColdCode {
+        clobber()
+        var code = ColdCode(kind: .one, op: now, flags: flags)
+        code.from.0 = lookUp(word, write: write)
+        return code
+    }
+
+    private mutating func push(_ row: Lowering) {
+        switch row.form {
+        case .pushR:
+            stackBelow()
+            let code = accessStack(write: true)
+            a.store(memory, source(op.a, word, Host.rax), word)
+            a.move(Host.pinned[4], Host.address, word)
+            finish(code)
+        case .pushI:
+            stackBelow()
+            let code = accessStack(write: true)
+            a.rm(0xC7, 0, memory, word)
+            a.word32(op.imm)
+            a.move(Host.pinned[4], Host.address, word)
+            finish(code)
+        default:
+            linear()
+            clobber()
+            // The slow way wants the address even when only the second access is slow.
+            if op.base == 136 { a.store(StateField.scratchAddress, Host.address, 8) }
+            var code = ColdCode(kind: .one, op: now, flags: flags)
+            code.from.0 = lookUp(word, write: false)
+            a.load(Host.rax, memory, word)
+            a.store(StateField.scratch, Host.rax, 8)
+            stackBelow()
+            code.from.1 = lookUp(word, write: true)
+            a.load(Host.rax, StateField.scratch, 8)
+            a.store(memory, Host.rax, word)
+            a.move(Host.pinned[4], Host.address, word)
+            finish(code)
+        }
+    }
+
+    // MARK: Shifts, products
+
+    private mutating func shift(_ row: Lowering) {
+        let byCL = row.form == .shiftRC
+        let needed = flagsNeeded
+        if byCL && needed { flagsToMemory() }
+        let register = isDirect(op.a) ? pinned(op.a) : source(op.a, row.size, Host.page)
+        var skip = -1
+        if byCL {
+            if needed {
+                if is64 && row.size == 4 { a.move(register, register, 4) }
+                a.bytes(0xF6, 0xC1, row.size == 8 ? 63 : 31)  // TEST CL, 31
+                skip = a.jump(Condition.zero)
+            } else {
+                clobber()
+            }
+            a.rr(0xD3, row.operation, register, row.size)
+        } else {
+            a.rr(0xC1, row.operation, register, row.size)
+            a.byte(UInt8(truncatingIfNeeded: op.imm))
+        }
+        guard needed else {
+            if register == Host.page { keep(Host.page, row.size) }
+            flags = FlagState(place: .dead)
+            return
+        }
+        // AF is 0, OF as if the last step were a shift by 1: see `ShiftRotate`.
+        a.bytes(0x9F, 0x80, 0xE4, 0xEF)  // LAHF; AND AH, EF
+        switch row.operation {
+        case 4: a.bytes(0x88, 0xE0, 0xC0, 0xE8, 0x07, 0x30, 0xE0, 0x24, 0x01)  // MOV AL, AH; SHR AL, 7; XOR AL, AH; AND AL, 1
+        case 5:
+            a.rr(0x8B, Host.address, register, row.size)
+            a.rr(0xC1, 5, Host.address, row.size)
+            a.byte(UInt8(row.size * 8 - 2))  // the two top bits
+            a.rm(0x8D, Host.address, Assembler.Memory(base: Host.address, disp: 1), 4)
+            a.rr(0xC1, 5, Host.address, 4)
+            a.byte(1)
+            a.rr(0x88, Host.address, Host.rax, 1, byteReg: true, byteRM: true)
+            a.bytes(0x24, 0x01)
+        default: a.bytes(0xB0, 0x00)  // MOV AL, 0
+        }
+        a.store(StateField.packedFlags, Host.rax, 2)
+        if skip >= 0 { a.patch(skip, to: a.count) }
+        if register == Host.page { keep(Host.page, row.size) }
+        flags = FlagState(place: .memory)
+    }
+
+    /// Writes a working register to the guest's.
+    private mutating func keep(_ register: UInt8, _ size: Int) {
+        a.move(Host.rax, register, 8)
+        writeBack(op.a, size)
+    }
+
+    private mutating func multiply(_ row: Lowering) {
+        let size = row.size
+        let memoryForm = row.form == .multiplyRM || row.form == .multiplyRMI
+        var code: ColdCode?
+        if memoryForm { code = access(size, write: false) }
+        let immediate = row.form == .multiplyRRI || row.form == .multiplyRMI
+        let to = isDirect(op.a) ? pinned(op.a) : Host.rax
+        if immediate {
+            if memoryForm {
+                a.rm(0x69, to, memory, size)
+            } else {
+                a.rr(0x69, to, source(op.b, size, Host.page), size)
+            }
+            a.word32(op.imm)
+        } else {
+            let right = memoryForm ? Host.none : source(op.b, size, Host.page)
+            if to == Host.rax { _ = source(op.a, size, Host.rax) }
+            if memoryForm { a.rm(0x0FAF, to, memory, size) } else { a.rr(0x0FAF, to, right, size) }
+        }
+        if flagsNeeded {
+            a.rr(0x0F90, 0, Host.address, 1, byteRM: true)  // SETO R10B
+            a.rr(0x85, to, to, size)
+            if to == Host.rax {
+                a.move(Host.page, Host.rax, 8)
+                productFlags()
+                a.move(Host.rax, Host.page, 8)
+            } else {
+                productFlags()
+            }
+            flags = FlagState(place: .memory)
+        } else {
+            flags = FlagState(place: .dead)
+        }
+        if to == Host.rax { writeBack(op.a, size) }
+        if let code { finish(code) }
+    }
+
+    /// SF ZF PF are the host's, CF and OF in R10B.
+    private mutating func productFlags() {
+        a.byte(0x9F)  // LAHF
+        a.rr(0x8A, Host.rax, Host.address, 1, byteReg: true, byteRM: true)  // MOV AL, R10B
+        a.bytes(0x08, 0xC4)  // OR AH, AL
+        a.store(StateField.packedFlags, Host.rax, 2)
+    }
+
+    /// MUL, IMUL, DIV, IDIV of the accumulator.
+    private mutating func wide(_ row: Lowering) {
+        let size = row.size
+        let (accumulator, divides) = (Host.pinned[0], row.operation >= 6)
+        var code: ColdCode
+        var operand = Host.none
+        if row.form == .wideM {
+            code = access(size, write: false)
+            if divides {
+                a.load(Host.page, memory, size)
+                operand = Host.page
+            }
+        } else {
+            clobberFor(row)
+            code = ColdCode(kind: .one, op: now, flags: flags)
+            operand = source(op.b, size, Host.page)
+            if divides && operand != Host.page {
+                a.move(Host.page, operand, size)
+                operand = Host.page
+            }
+        }
+        guard divides else {
+            a.move(Host.rax, accumulator, size)
+            if operand == Host.none { a.rm(0xF7, row.operation, memory, size) } else { a.rr(0xF7, row.operation, operand, size) }
+            a.move(accumulator, Host.rax, size)
+            if flagsNeeded {
+                a.rr(0x0F90, 0, Host.address, 1, byteRM: true)
+                a.rr(0x85, accumulator, accumulator, size)
+                productFlags()
+                flags = FlagState(place: .memory)
+            } else {
+                flags = FlagState(place: .dead)
+            }
+            if row.form == .wideM { finish(code) }
+            return
+        }
+        // The quotient must fit: else the handler does it, and the fault.
+        if row.operation == 6 {
+            a.rr(0x3B, Host.rdx, operand, size)
+            code.from.1 = a.jump(Condition.notCarry)
+            a.move(Host.rax, accumulator, size)
+            a.rr(0xF7, 6, operand, size)
+        } else {
+            // 0 and -1
+            a.rm(0x8D, Host.rax, Assembler.Memory(base: operand, disp: 1), size)
+            a.aluImmediate(Lowering.cmp, Host.rax, 1, size)
+            code.from.1 = a.jump(6)  // JBE
+            if size == 4 {
+                a.rr(0x63, Host.page, operand, 8)
+                a.move(Host.rax, Host.rdx, 8)
+                a.rr(0xC1, 4, Host.rax, 8)
+                a.byte(32)
+                a.move(Host.address, accumulator, 4)
+                a.rr(0x0B, Host.rax, Host.address, 8)
+                a.move(Host.address, Host.rdx, 8)
+                a.bytes(0x48, 0x99)  // CQO
+                a.rr(0xF7, 7, Host.page, 8)
+                a.rr(0x63, Host.page, Host.rax, 8)
+                a.rr(0x3B, Host.page, Host.rax, 8)
+                code.from.2 = a.jump(Condition.notZero)
+                code.restoresRDX = true
+                a.move(Host.rdx, Host.rdx, 4)
+            } else {
+                a.move(Host.rax, accumulator, 8)
+                a.rr(0xC1, 7, Host.rax, 8)
+                a.byte(63)
+                a.rr(0x3B, Host.rax, Host.rdx, 8)
+                code.from.2 = a.jump(Condition.notZero)
+                a.move(Host.rax, accumulator, 8)
+                a.rr(0xF7, 7, operand, 8)
+            }
+        }
+        a.move(accumulator, Host.rax, size)
+        finish(code)
+    }
+
+    /// A division keeps the guest's flags and destroys the host's; a product makes new ones.
+    private mutating func clobberFor(_ row: Lowering) { if row.operation >= 6 { clobber() } }
+}
+
+extension Op {
+    /// The condition of SETcc and CMOVcc.
+    var sub8: UInt8 { UInt8(truncatingIfNeeded: sub) & 15 }
+}

@@ -1,0 +1,444 @@
+/// Code that is off the usual way of a block, written behind it.
+struct ColdCode {
+    enum Kind: Equatable {
+        /// The interpreter's handler does the operation.
+        case one
+        /// Only the push of a CALL, the load of a target, a RET.
+        case push, target, ret
+        /// The way out of a branch; `site` counts from the block's first one, -1: not linkable, looked up.
+        case exit
+    }
+    var kind: Kind
+    /// Index of the operation.
+    var op: Int
+    /// rel32 fields that lead here; -1: none.
+    var from: (Int, Int, Int) = (-1, -1, -1)
+    var resume = 0
+    /// Where the flags from before the operation are.
+    var flags = FlagState()
+    /// The usual way leaves flags in the host's flags.
+    var restoresFlags = false
+    /// R10 holds the address that the handler finds in `scratchAddress`, and is loaded from there again.
+    var savesAddress = false
+    var reloadsAddress = false
+    /// R10 holds RDX from before a division.
+    var restoresRDX = false
+    var target: UInt64 = 0
+    var count = 0
+    var site = -1
+    /// The exit is jumped to by a condition: it counts and goes on here.
+    var isTaken = false
+    var dropsFlags = false
+}
+
+/// Where the guest's flags are at a point of the code.
+struct FlagState {
+    enum Place { case dead, memory, host, again }
+    var place = Place.memory
+    /// The operation that made them, when it can be done again (`again`, and `host`); -1: none.
+    var producer = -1
+}
+
+/// Translates one block.
+struct BlockLowering {
+    let area: CodeArea
+    let block: BlockPointer
+    let ops: OpPointer
+    let count: Int
+    let user: Bool
+    let is64: Bool
+    /// 4 or 8: addresses, near branches, flat stack.
+    let word: Int
+    let firstSite: Int
+    var a: Assembler
+    var flags = FlagState()
+    var cold: [ColdCode]
+    var sites: [Translator.Site] = []
+    /// Bit 0: flags are needed behind the operation, bit 1: before it.
+    private let needs: UnsafeMutablePointer<UInt8>
+    private let tlb: Int32
+    private let base: Int
+    /// Whether the block at an arena offset and CS offset sets all flags before anything can see them.
+    private(set) var targetDropsFlags: (Int, UInt64) -> Bool = { _, _ in false }
+    var now = 0
+
+    init(area: CodeArea, block: BlockPointer, user: Bool, needs: UnsafeMutablePointer<UInt8>, firstSite: Int, cold: [ColdCode]) {
+        self.area = area
+        self.block = block
+        self.user = user
+        self.needs = needs
+        self.firstSite = firstSite
+        self.cold = cold
+        self.cold.removeAll(keepingCapacity: true)
+        ops = block.ops
+        count = Int(block.pointee.operations)
+        is64 = block.pointee.mode & Mode.long != 0
+        word = is64 ? 8 : 4
+        base = area.used
+        a = area.assembler()
+        tlb = Int32(Core.tlbOffset + (user ? TLBEntry.entries * 32 : 0))
+    }
+
+    func row(_ n: Int) -> Lowering { Lowering.table[Int(ops[n].kind.rawValue)] }
+    var op: Op { ops[now] }
+    private func neededAfter(_ n: Int) -> Bool { needs[n] & 1 != 0 }
+    private func neededBefore(_ n: Int) -> Bool { needs[n] & 2 != 0 }
+    var flagsNeeded: Bool { neededAfter(now) }
+
+    /// False: the block is better interpreted.
+    mutating func run(_ targetDropsFlags: @escaping (Int, UInt64) -> Bool) -> Bool {
+        self.targetDropsFlags = targetDropsFlags
+        guard isWorthwhile else { return false }
+        findNeeds()
+        a.bytes(0x0F, 0x1F, 0x44, 0x00, 0x00)  // NOP, `CodeArea.entryBytes`
+        while now < count {
+            lower(row(now))
+            now += 1
+        }
+        var n = 0
+        while n < cold.count {
+            writeCold(n)
+            n += 1
+        }
+        return !a.overflowed
+    }
+
+    private var isWorthwhile: Bool {
+        var calls = 0
+        for n in 0..<count {
+            if row(n).form == .call && ops[n].kind != .slowEnd { calls += 1 }
+            // The push would move the target.
+            if row(n).form == .callR && ops[n].a >> 3 == 4 { return false }
+        }
+        return calls * 3 <= count
+    }
+
+    // MARK: Flags
+
+    private func findNeeds() {
+        var after = true
+        var n = count - 1
+        while n >= 0 {
+            let row = row(n)
+            let before = row.readsFlags || row.mayFault || (!row.killsFlags && after)
+            needs[n] = (after ? 1 : 0) | (before ? 2 : 0)
+            after = before
+            n -= 1
+        }
+        // A fused branch may leave with its own flags.
+        for n in 0..<count {
+            switch row(n).form {
+            case .fusedRR, .fusedRI, .fusedDec: needs[n] |= 1
+            default: break
+            }
+        }
+    }
+
+    /// The six flags are in the host's flags, made by this operation. `again`: it can be done again from registers.
+    mutating func produced(again: Bool = false) {
+        guard neededAfter(now) else {
+            flags = FlagState(place: .dead)
+            return
+        }
+        flags = FlagState(place: .host, producer: again && survives(now) ? now : -1)
+    }
+
+    /// The host's flags are about to be overwritten.
+    mutating func clobber() {
+        guard flags.place == .host else { return }
+        if !neededBefore(now) {
+            flags = FlagState(place: .dead)
+        } else if flags.producer >= 0 {
+            flags.place = .again
+        } else {
+            saveFlags()
+            flags = FlagState(place: .memory)
+        }
+    }
+
+    /// Flags as the word in memory, for whoever reads or changes them there.
+    mutating func flagsToMemory() {
+        switch flags.place {
+        case .host: saveFlags()
+        case .again:
+            redo(flags.producer)
+            saveFlags()
+        case .memory, .dead: break
+        }
+        flags = FlagState(place: .memory)
+    }
+
+    /// LAHF; SETO AL; MOV [packed], AX.
+    mutating func saveFlags() {
+        a.bytes(0x9F, 0x0F, 0x90, 0xC0)
+        a.store(StateField.packedFlags, Host.rax, 2)
+    }
+
+    /// MOVZX EAX, [packed]; ADD AL, 127; SAHF.
+    mutating func restoreFlags() {
+        a.rm(0x0FB7, Host.rax, StateField.packedFlags, 4)
+        a.bytes(0x04, 0x7F, 0x9E)
+    }
+
+    /// CF from the word in memory.
+    mutating func restoreCarry() {
+        a.rm(0x0FBA, 4, StateField.packedFlags, 2)  // BT [packed], 8
+        a.byte(8)
+    }
+
+    /// Prepares a condition of the guest's flags; returns the condition to test on the host's.
+    mutating func condition(_ code: UInt8) -> UInt8 {
+        switch flags.place {
+        case .host: return code
+        case .again:
+            redo(flags.producer)
+            flags.place = .host
+            return code
+        case .memory, .dead:
+            let mask: UInt8
+            switch code >> 1 {
+            case 0:
+                a.rm(0xF6, 0, StateField.packedFlags, 1)
+                a.byte(1)
+                return Condition.notZero ^ (code & 1)
+            case 1: mask = 0x01
+            case 2: mask = 0x40
+            case 3: mask = 0x41
+            case 4: mask = 0x80
+            case 5: mask = 0x04
+            default:
+                restoreFlags()
+                return code
+            }
+            a.rm(0xF6, 0, StateField.packedHigh, 1)
+            a.byte(mask)
+            return Condition.notZero ^ (code & 1)
+        }
+    }
+
+    /// Registers by number that an operation writes.
+    private func written(_ n: Int) -> UInt32 {
+        let (row, op) = (row(n), ops[n])
+        let own: UInt32 = row.writesA ? 1 << UInt32(op.a >> 3) : 0
+        switch row.form {
+        case .exchangeRR: return own | 1 << UInt32(op.b >> 3)
+        case .pushR, .pushI, .pushM, .callNear, .callR, .callM, .ret: return 1 << 4
+        case .popR: return own | 1 << 4
+        case .leave: return 1 << 4 | 1 << 5
+        case .wideR, .wideM: return 1 | 1 << 2
+        case .widenAL: return 1
+        case .widenAX: return 1 << 2
+        case .loop, .loopCondition: return 1 << 1
+        case .call, .callStack, .retStack: return .max
+        default: return own
+        }
+    }
+
+    /// The registers that would be needed to make the flags of operation `n` again keep their values as long as somebody may want them.
+    private func survives(_ n: Int) -> Bool {
+        var inputs: UInt32 = 1 << UInt32(ops[n].a >> 3)
+        switch row(n).form {
+        case .aluRR, .fusedRR: inputs |= 1 << UInt32(ops[n].b >> 3)
+        default: break
+        }
+        var lost = false
+        var j = n + 1
+        while j < count {
+            let row = row(j)
+            if lost && (row.readsFlags || row.mayFault) { return false }
+            if row.killsFlags { return true }
+            switch row.form {
+            // They read flags and leave them where they are.
+            case .branch, .setR, .conditionalRR, .loop, .jcxz: break
+            // The flags are wanted behind what these write too.
+            case .callNear, .callR, .callM, .ret: return written(j) & inputs == 0
+            default: if row.readsFlags { return true }
+            }
+            if written(j) & inputs != 0 { lost = true }
+            j += 1
+        }
+        return !lost
+    }
+
+    /// Does operation `n` again for its flags, in RAX.
+    mutating func redo(_ n: Int) {
+        let (row, o) = (row(n), ops[n])
+        let size = row.size
+        switch (row.form, row.operation) {
+        case (.unaryR, _), (.fusedDec, _):
+            // CF from before is in memory; LEA leaves it alone.
+            a.load(Host.rax, StateField.packedFlags, 2)
+            a.bytes(0x0F, 0xBA, 0xE0, 0x08)  // BT EAX, 8
+            let down = row.form == .fusedDec || row.operation == 1
+            let register = source(o.a, size, Host.page)
+            a.rm(0x8D, Host.rax, Assembler.Memory(base: register, disp: down ? 1 : -1), 8)
+            a.rr(size == 1 ? 0xFE : 0xFF, down ? 1 : 0, Host.rax, size)
+        case (_, Lowering.add), (_, Lowering.sub):
+            let right = rightOperand(n)
+            if row.form == .aluRR && o.a == o.b {
+                // SUB of a register from itself left 0.
+                let register = source(o.a, size, Host.rax)
+                a.rr(size == 1 ? 0x84 : 0x85, register, register, size, byteReg: size == 1, byteRM: size == 1)
+                return
+            }
+            let first = source(o.a, size, Host.rax)
+            a.move(Host.rax, first, 8)
+            let back: UInt8 = row.operation == Lowering.add ? Lowering.sub : Lowering.add
+            alu(back, Host.rax, right, o.imm, size)
+            alu(row.operation, Host.rax, right, o.imm, size)
+        case (_, Lowering.and), (_, Lowering.or), (_, Lowering.xor):
+            let register = source(o.a, size, Host.rax)
+            a.rr(size == 1 ? 0x84 : 0x85, register, register, size, byteReg: size == 1, byteRM: size == 1)
+        default:
+            // CMP and TEST
+            let right = rightOperand(n)
+            let first = source(o.a, size, Host.rax)
+            alu(row.operation, first, right, o.imm, size)
+        }
+    }
+
+    /// The second operand of a two-operand form: a register, or `Host.none` for the immediate.
+    private mutating func rightOperand(_ n: Int) -> UInt8 {
+        switch row(n).form {
+        case .aluRR, .fusedRR: source(ops[n].b, row(n).size, Host.page)
+        default: Host.none
+        }
+    }
+
+    /// ADD … CMP, TEST with a register or the immediate.
+    mutating func alu(_ operation: UInt8, _ left: UInt8, _ right: UInt8, _ immediate: Int32, _ size: Int) {
+        if right == Host.none {
+            if operation == Lowering.test {
+                a.rr(size == 1 ? 0xF6 : 0xF7, 0, left, size, byteRM: size == 1)
+                a.immediate(immediate, size)
+            } else {
+                a.aluImmediate(operation, left, immediate, size)
+            }
+        } else if operation == Lowering.test {
+            a.rr(size == 1 ? 0x84 : 0x85, right, left, size, byteReg: size == 1, byteRM: size == 1)
+        } else {
+            a.rr(Int(operation) * 8 + (size == 1 ? 2 : 3), left, right, size, byteReg: size == 1, byteRM: size == 1)
+        }
+    }
+
+    // MARK: Registers
+
+    func pinned(_ displacement: UInt8) -> UInt8 { displacement >= 128 ? Host.none : Host.pinned[Int(displacement >> 3)] }
+
+    /// The operand is a whole register, or its low part, of the host.
+    func isDirect(_ displacement: UInt8) -> Bool { pinned(displacement) != Host.none && displacement & 7 == 0 }
+
+    /// A host register with the value of a guest one; `scratch` (RAX or R11) where it is not pinned. AH CH DH BH pass through RAX. Leaves flags alone.
+    mutating func source(_ displacement: UInt8, _ size: Int, _ scratch: UInt8) -> UInt8 {
+        let host = pinned(displacement)
+        if displacement & 7 == 0 {
+            if host != Host.none { return host }
+            a.load(scratch, StateField.register(displacement), 8)
+            return scratch
+        }
+        let number = displacement >> 3
+        if number == 0 {
+            a.move(Host.rax, host, 4)
+            a.bytes(0x0F, 0xB6, 0xC4)  // MOVZX EAX, AH
+        } else {
+            a.bytes(0x0F, 0xB6, 0xC0 | (4 + number))  // MOVZX EAX, CH DH BH
+        }
+        if scratch != Host.rax { a.move(scratch, Host.rax, 4) }
+        return scratch
+    }
+
+    /// Writes RAX's low part to a guest register. Leaves flags alone.
+    mutating func writeBack(_ displacement: UInt8, _ size: Int) {
+        let host = pinned(displacement)
+        if displacement & 7 != 0 {
+            let number = displacement >> 3
+            if number == 0 {
+                a.rr(0x87, host, Host.rbx, 8)  // XCHG: RBX is RAX for a moment
+                a.bytes(0x88, 0xC7)  // MOV BH, AL
+                a.rr(0x87, host, Host.rbx, 8)
+            } else {
+                a.bytes(0x88, 0xC0 | (4 + number))  // MOV CH DH BH, AL
+            }
+        } else if host == Host.none {
+            a.store(StateField.register(displacement), Host.rax, size == 4 ? 8 : size)
+        } else {
+            a.rr(size == 1 ? 0x8A : 0x8B, host, Host.rax, size, byteReg: size == 1, byteRM: size == 1)
+        }
+    }
+
+    // MARK: Addresses
+
+    /// Base plus index plus displacement into `to`, `size` 4 or 8. Leaves flags alone.
+    mutating func effective(_ to: UInt8, _ size: Int) {
+        let o = op
+        var base = Host.none, index = Host.none
+        if o.base == 136 {
+            a.load(Host.address, StateField.scratchAddress, 8)
+            base = Host.address
+        } else if o.base != 128 {
+            base = source(o.base, 8, Host.address)
+        }
+        if o.index != 128 { index = source(o.index, 8, Host.page) }
+        if base == Host.none && index == Host.none {
+            a.constant(to, size == 4 ? UInt64(UInt32(bitPattern: o.disp)) : UInt64(bitPattern: Int64(o.disp)))
+        } else if index == Host.none && o.disp == 0 {
+            a.move(to, base, size)
+        } else if base == Host.none {
+            a.leaIndex(to, index, o.scale, o.disp, size)
+        } else {
+            a.rm(0x8D, to, Assembler.Memory(base: base, index: index, scale: o.scale, disp: o.disp), size)
+        }
+    }
+
+    /// Offset in the segment, wrapped to the address size, into R10.
+    mutating func offset() {
+        let mask = op.addressMask
+        effective(Host.address, mask == .max ? 8 : 4)
+        if mask == 0xFFFF { a.rr(0x0FB7, Host.address, Host.address, 4) }
+    }
+
+    /// The linear address of the memory operand into R10: it is there already when an address operation came before.
+    mutating func linear() {
+        if op.base != 136 { effective(Host.address, word) }
+    }
+
+    /// Looks up the page of R10: R11 gets host minus linear address. Returns the branch for what is not plain. Clobbers RAX and flags.
+    mutating func lookUp(_ size: Int, write: Bool) -> Int {
+        a.move(Host.rax, Host.address, 4)
+        a.bytes(0xC1, 0xE8, 0x07)  // SHR EAX, 7
+        a.byte(0x25)  // AND EAX, entries * 32 - 32
+        a.word32(Int32((TLBEntry.entries - 1) * 32))
+        if size == 1 {
+            a.move(Host.page, Host.address, 8)
+        } else {
+            a.rm(0x8D, Host.page, Assembler.Memory(base: Host.address, disp: Int32(size - 1)), 8)
+        }
+        a.aluImmediate(Lowering.and, Host.page, -4096, 8)
+        var entry = Assembler.Memory(base: Host.state, index: Host.rax, disp: tlb + (write ? 8 : 0))
+        a.rm(0x3B, Host.page, entry, 8)
+        let miss = a.jump(Condition.notZero)
+        entry.disp = tlb + 24
+        a.load(Host.page, entry, 8)
+        return miss
+    }
+
+    /// What the address of the last look-up leads to.
+    var memory: Assembler.Memory { Assembler.Memory(base: Host.page, index: Host.address) }
+
+    /// Address, clobbered flags and look-up of the memory operand; the slow way does the whole operation and goes on at `finish`.
+    mutating func access(_ size: Int, write: Bool) -> ColdCode {
+        linear()
+        clobber()
+        var code = ColdCode(kind: .one, op: now, flags: flags, savesAddress: op.base == 136)
+        code.from.0 = lookUp(size, write: write)
+        return code
+    }
+
+    /// The end of what `access` began.
+    mutating func finish(_ code: ColdCode) {
+        var code = code
+        code.resume = a.count
+        code.restoresFlags = flags.place == .host
+        cold.append(code)
+    }
+}

@@ -1,0 +1,350 @@
+import Primitives
+
+/// How code is translated.
+public struct TranslationSettings: Sendable {
+    /// Executions after which a block is translated.
+    public var threshold: UInt32
+    /// Room for code; when it is full all is dropped.
+    public var codeBytes: Int
+    public init(threshold: UInt32 = 24, codeBytes: Int = 64 << 20) { (self.threshold, self.codeBytes) = (threshold, codeBytes) }
+}
+
+/// Turns decoded blocks into host code and runs it.
+///
+/// Most of the guest's registers live in the host's while translated code runs (`Host.pinned`), flags in the host's flags, or as the word that LAHF
+/// and SETO make (`Transient.packedFlags`), or nowhere while the operation that made them can be done again. A memory access looks
+/// into the software TLB inline; whatever is not plain goes to the interpreter's handler for that one operation, so that faults,
+/// device registers and self-modifying code have one implementation. Blocks of a page jump to each other directly; other branches look
+/// into the jump cache inline.
+///
+/// Instructions are counted at every exit of a block. Where fewer than `reserve` are left the interpreter does the rest, so that a budget
+/// is met exactly.
+final class Translator {
+    /// No block has more instructions.
+    static let reserve = 128
+
+    /// A direct branch within a page that can be linked to its target.
+    struct Site {
+        /// Offset of its rel32, and of the code that it leads to while it is not linked.
+        var place: Int
+        var stub: Int
+        var source: BlockPointer
+        /// Only to be linked to a block that sets all flags before anything can see them: the branch does not save them.
+        var dropsFlags: Bool
+        var isLinked = false
+        /// The next branch to the same target, -1: none.
+        var next: Int32 = -1
+    }
+
+    let area: CodeArea
+    private var sites: [Site] = []
+    /// Executions after which a block is translated.
+    var threshold: UInt32
+    private unowned let blocks: BlockCache
+    /// Statistics.
+    private(set) var translated: UInt64 = 0, refused: UInt64 = 0, flushes: UInt64 = 0
+    var retired: UInt64 = 0
+    private let single: BlockPointer
+    private var cold: [ColdCode] = []
+    private let needs: UnsafeMutablePointer<UInt8>
+
+    /// nil: the host gives no executable memory.
+    init?(_ c: Core, blocks: BlockCache, threshold: UInt32, bytes: Int) {
+        guard let area = CodeArea(bytes: bytes) else { return nil }
+        self.area = area
+        self.blocks = blocks
+        self.threshold = threshold
+        single = UnsafeMutableRawPointer.allocate(byteCount: BlockPointer.headerBytes + 2 * 32, alignment: 64).assumingMemoryBound(to: Block.self)
+        single.initialize(to: Block(rip: 0, storage: -1, cost: 1, mode: 0, bytes: 0, operations: 2, crossesPage: false))
+        single.mutableOps[1] = Op(.bail)
+        needs = .allocate(capacity: BlockCache.maximumOperations + 16)
+        needs.initialize(repeating: 0, count: BlockCache.maximumOperations + 16)
+        c.t.pointee.noCode = area.executable + UInt(area.lookUp)
+        c.t.pointee.helpers = (
+            address(of: translatedOne), address(of: translatedPush), address(of: translatedTarget), address(of: translatedReturn))
+        for n in 0..<JumpEntry.entries { c.t.pointee.jumpCache[n].code = c.t.pointee.noCode }
+        c.t.pointee.single = single
+        c.t.pointee.translating = true
+    }
+
+    deinit {
+        UnsafeMutableRawPointer(single).deallocate()
+        needs.deallocate()
+    }
+
+    // MARK: Running
+
+    private typealias Enter = @convention(c) (UnsafeMutableRawPointer, UInt) -> Int32
+
+    /// Runs from `first`, which has code for the current privilege class. As `execute`: nil when the dispatcher is to look up.
+    func run(_ c: Core, _ first: BlockPointer) -> Fault? {
+        let enter = unsafeBitCast(area.executable + UInt(area.enter), to: Enter.self)
+        var code = first.pointee.code[c.isUserClass]
+        let before = c.t.pointee.budget
+        defer { retired &+= UInt64(bitPattern: before &- c.t.pointee.budget) }
+        while true {
+            c.packFlags()
+            let result = enter(c.base, code)
+            c.unpackFlags()
+            if result == TranslatedExit.lookUp { return nil }
+            if result == TranslatedExit.fault { return c.t.pointee.translatedFault }
+            guard let next = link(c, Int(result &- TranslatedExit.firstSite)) else { return nil }
+            code = next
+        }
+    }
+
+    /// A branch reached its unlinked end; `c.rip` is the target. Its code, when the branch may go there at once.
+    private func link(_ c: Core, _ number: Int) -> UInt? {
+        guard sites.indices.contains(number) else { return nil }
+        let source = sites[number].source.pointee
+        let target = c.rip
+        guard source.cost != .max, c.t.pointee.budget > 0, target <= source.ripMask else { return nil }
+        let place = source.storage &+ Int(truncatingIfNeeded: Int64(bitPattern: target &- source.rip))
+        guard let block = blocks.find(c, storage: place, rip: target, mode: source.mode) else { return nil }
+        let user = c.isUserClass
+        guard let code = self.code(c, block, user) else { return nil }
+        // A translation may have made room by dropping all others.
+        if sites.indices.contains(number), sites[number].source.pointee.code[user] != 0, !sites[number].isLinked,
+            !sites[number].dropsFlags || dropsFlags(block) {
+            area.patch(sites[number].place, to: Int(code - area.executable) + CodeArea.entryBytes)
+            sites[number].isLinked = true
+            sites[number].next = block.pointee.incoming[user]
+            block.pointee.incoming[user] = Int32(truncatingIfNeeded: number)
+        }
+        return c.t.pointee.budget >= Int64(Translator.reserve) ? code : nil
+    }
+
+    /// The code of a block, made when it has been executed often enough.
+    func code(_ c: Core, _ block: BlockPointer, _ user: Bool) -> UInt? {
+        let present = block.pointee.code[user]
+        if present != 0 { return present }
+        if block.pointee.barred || block.pointee.isSingle || block.pointee.crossesPage { return nil }
+        block.pointee.heat &+= 1
+        return block.pointee.heat >= threshold ? translate(c, block, user) : nil
+    }
+
+    // MARK: Making and dropping
+
+    private func translate(_ c: Core, _ block: BlockPointer, _ user: Bool) -> UInt? {
+        if area.left < 64 << 10 || sites.count > 1 << 20 { flush(c) }
+        var work = BlockLowering(area: area, block: block, user: user, needs: needs, firstSite: sites.count, cold: cold)
+        let usable = work.run { [unowned self] place, rip in
+            guard let target = self.blocks.find(c, storage: place, rip: rip, mode: block.pointee.mode) else { return false }
+            return self.dropsFlags(target)
+        }
+        cold = work.cold
+        guard usable else {
+            refused &+= 1
+            block.pointee.barred = true
+            return nil
+        }
+        sites.append(contentsOf: work.sites)
+        let entry = area.executable + UInt(area.used)
+        area.commit(work.a.count)
+        block.pointee.code[user] = entry
+        translated &+= 1
+        return entry
+    }
+
+    /// Nothing can see the flags that are there when this block is entered.
+    private func dropsFlags(_ block: BlockPointer) -> Bool {
+        let ops = block.ops
+        for n in 0..<Int(block.pointee.operations) {
+            let row = Lowering.table[Int(ops[n].kind.rawValue)]
+            if row.readsFlags || row.mayFault { return false }
+            if row.killsFlags { return true }
+        }
+        return false
+    }
+
+    /// The block's bytes have changed: no branch leads there any more.
+    func drop(_ block: BlockPointer) {
+        for user in [false, true] where block.pointee.code[user] != 0 {
+            area.redirect(Int(block.pointee.code[user] - area.executable), to: area.lookUp)
+            var number = block.pointee.incoming[user]
+            while number >= 0 {
+                let site = sites[Int(number)]
+                area.patch(site.place, to: site.stub)
+                sites[Int(number)].isLinked = false
+                number = site.next
+            }
+            block.pointee.incoming[user] = -1
+            block.pointee.code[user] = 0
+        }
+    }
+
+    /// Drops all code. Only between blocks.
+    func flush(_ c: Core) {
+        flushes &+= 1
+        area.clear()
+        sites.removeAll(keepingCapacity: true)
+        blocks.forgetCode()
+        for n in 0..<JumpEntry.entries { c.t.pointee.jumpCache[n].code = c.t.pointee.noCode }
+    }
+
+    /// The decoded blocks are gone.
+    func blocksFlushed(_ c: Core) {
+        area.clear()
+        sites.removeAll(keepingCapacity: true)
+        for n in 0..<JumpEntry.entries { c.t.pointee.jumpCache[n].code = c.t.pointee.noCode }
+    }
+}
+
+extension CodeArea {
+    /// A NOP that becomes a jump when the block dies; direct branches go behind it.
+    static let entryBytes = 5
+}
+
+/// A value for supervisor and one for user mode.
+struct ByClass<Value> {
+    private var system: Value, user: Value
+    init(_ value: Value) { (system, user) = (value, value) }
+    @inline(__always)
+    subscript(_ isUser: Bool) -> Value {
+        get { isUser ? user : system }
+        set { if isUser { user = newValue } else { system = newValue } }
+    }
+}
+
+// MARK: Helpers
+
+private typealias Helper = @convention(c) (UnsafeMutableRawPointer, UnsafeRawPointer, UnsafeMutableRawPointer) -> Int32
+
+private func address(of helper: Helper) -> UInt { UInt(bitPattern: unsafeBitCast(helper, to: UnsafeRawPointer.self)) }
+
+/// One operation by the interpreter. 0: go on behind it; else a `TranslatedExit`.
+private let translatedOne: Helper = { state, op, block in
+    Core(base: state).translatedOne(op.assumingMemoryBound(to: Op.self), block.assumingMemoryBound(to: Block.self))
+}
+
+/// The push of a CALL.
+private let translatedPush: Helper = { state, op, block in
+    let c = Core(base: state)
+    return c.translatedPart(op.assumingMemoryBound(to: Op.self), block.assumingMemoryBound(to: Block.self)) { (o, b) throws(Fault) in
+        let back = b.pointee.rip &+ UInt64(o.pointee.ipOffset) &+ UInt64(o.pointee.length)
+        switch o.pointee.kind {
+        case .call16: try c.push(UInt16(truncatingIfNeeded: back))
+        case .call32: try c.push(UInt32(truncatingIfNeeded: back))
+        default:
+            if b.pointee.mode & Mode.long != 0 {
+                let sp = c.rsp &- 8
+                try c.store(sp, back)
+                c.rsp = sp
+            } else {
+                let sp = c.reg(32, UInt32.self) &- 4
+                try c.store(UInt64(sp), UInt32(truncatingIfNeeded: back))
+                c.setReg(32, sp)
+            }
+        }
+    }
+}
+
+/// The target of an indirect branch from the memory at `scratchAddress`, into `rip`.
+private let translatedTarget: Helper = { state, op, block in
+    let c = Core(base: state)
+    return c.translatedPart(op.assumingMemoryBound(to: Op.self), block.assumingMemoryBound(to: Block.self)) { (o, b) throws(Fault) in
+        let linear = c.v.pointee.scratchAddress
+        c.rip = b.pointee.mode & Mode.long != 0 ? try c.load(linear, UInt64.self) : UInt64(try c.load(linear, UInt32.self))
+    }
+}
+
+/// RET, its target into `rip`.
+private let translatedReturn: Helper = { state, op, block in
+    let c = Core(base: state)
+    return c.translatedPart(op.assumingMemoryBound(to: Op.self), block.assumingMemoryBound(to: Block.self)) { (o, b) throws(Fault) in
+        switch o.pointee.kind {
+        case .ret16: c.rip = UInt64(try c.pop(UInt16.self))
+        case .ret32: c.rip = UInt64(try c.pop(UInt32.self))
+        default:
+            if b.pointee.mode & Mode.long != 0 {
+                let target = try c.load(c.rsp, UInt64.self)
+                c.rsp = c.rsp &+ 8
+                c.rip = target
+            } else {
+                let target = try c.load(UInt64(c.reg(32, UInt32.self)), UInt32.self)
+                c.setReg(32, c.reg(32, UInt32.self) &+ 4)
+                c.rip = UInt64(target)
+            }
+        }
+    }
+}
+
+extension Core {
+    /// The code that is translated and the TLB that it looks into are those of user mode.
+    @inline(__always) var isUserClass: Bool { v.pointee.cpl == 3 }
+
+    fileprivate func translatedOne(_ op: OpPointer, _ block: BlockPointer) -> Int32 {
+        unpackFlags()
+        defer { packFlags() }
+        let single = t.pointee.single
+        single.pointee.rip = block.pointee.rip
+        single.pointee.storage = block.pointee.storage
+        single.pointee.mode = block.pointee.mode
+        single.mutableOps[0] = op.pointee
+        let n = Int64(op.pointee.n)
+        if op.pointee.kind == .bail {
+            rip = block.pointee.rip &+ UInt64(op.pointee.ipOffset)
+            t.pointee.budget &-= n
+            return TranslatedExit.lookUp
+        }
+        let budget = t.pointee.budget
+        if let fault = execute(self, single) {
+            t.pointee.translatedFault = fault
+            return TranslatedExit.fault
+        }
+        if t.pointee.budget != budget { return TranslatedExit.lookUp }
+        // The operation wrote over the code that it is in.
+        if block.pointee.cost == .max && op.pointee.kind != .segAddr {
+            rip = (block.pointee.rip &+ UInt64(op.pointee.ipOffset) &+ UInt64(op.pointee.length)) & block.pointee.nextMask
+            t.pointee.budget &-= n &+ 1
+            return TranslatedExit.lookUp
+        }
+        return 0
+    }
+
+    /// Part of a branch; a fault is that of the whole instruction.
+    @inline(__always)
+    fileprivate func translatedPart(
+        _ op: OpPointer, _ block: BlockPointer, _ body: (OpPointer, BlockPointer) throws(Fault) -> Void
+    ) -> Int32 {
+        do throws(Fault) {
+            try body(op, block)
+            return 0
+        } catch {
+            rip = block.pointee.rip &+ UInt64(op.pointee.ipOffset)
+            t.pointee.instructionRIP = rip
+            t.pointee.budget &-= Int64(op.pointee.n)
+            t.pointee.exact = false
+            if error == .nonCanonical {
+                t.pointee.translatedFault = usesStack(op) ? .stackFault : .generalProtection
+            } else {
+                t.pointee.translatedFault = error
+            }
+            return TranslatedExit.fault
+        }
+    }
+
+    // MARK: Flags as LAHF and SETO leave them in AX
+
+    func packFlags() {
+        var value: UInt16 = 2 << 8
+        if cf { value |= 0x100 }
+        if pf { value |= 0x400 }
+        if af { value |= 0x1000 }
+        if zf { value |= 0x4000 }
+        if sf { value |= 0x8000 }
+        if of { value |= 1 }
+        t.pointee.packedFlags = value
+    }
+
+    func unpackFlags() {
+        let value = UInt64(t.pointee.packedFlags)
+        let (carry, overflow) = ((value &>> 8) & 1, value & 1)
+        let zero = (value &>> 14) & 1
+        let result = 1 &- zero
+        // The result's parity is odd when it is 1.
+        let odd = ((value &>> 10) & 1) ^ 1
+        v.pointee.lazyResult = result
+        v.pointee.lazyAux = carry &<< 63 | (carry ^ overflow) &<< 62 | (value &>> 9) & 8 | (value &>> 15) & 1 | (odd ^ result) &<< 8
+    }
+}
