@@ -114,7 +114,8 @@ extension SettingField {
                 option: "--clock",
                 \.run.clock, help: "Following instructions, two runs are identical."),
             words(
-                "system.engine", "Engine", [Choice("auto", "automatic"), Choice("interpreter", "interpreter")], option: "--engine",
+                "system.engine", "Engine", [Choice("auto", "automatic"), Choice("translator", "translator"), Choice("interpreter", "interpreter")],
+                option: "--engine",
                 \.run.engine,
                 help: "What carries out the guest's instructions."),
             optional(
