@@ -9,7 +9,7 @@ import Testing
 /// number); a mismatch names its own, which with VITRINE_DIFF64_COUNT=1 runs it alone.
 @Suite("64-bit integers against the host", .serialized, .enabled(if: VectorHost.isAble, "skipped: the host lacks instructions of x86-64-v3"))
 struct Integer64Tests {
-    @Test func `random 64-bit instructions end as on the host's processor`() throws {
+    @Test(arguments: [false, true]) func `random 64-bit instructions end as on the host's processor`(translated: Bool) throws {
         let environment = ProcessInfo.processInfo.environment
         let wanted = environment["VITRINE_DIFF64_COUNT"].flatMap { Int($0) } ?? 100_000
         let seed = environment["VITRINE_DIFF64_SEED"].flatMap { UInt64($0) } ?? 1
@@ -17,7 +17,7 @@ struct Integer64Tests {
             print("64-bit integers against the host left out: the addresses of the test are in use.")
             return
         }
-        let rig = try VectorRig()
+        let rig = try VectorRig(translation: translated ? TranslationSettings(threshold: 1, codeBytes: 4 << 20) : nil)
         var mismatches = 0
         var ends = [Int: Int]()
         for n in 0..<wanted {
@@ -26,7 +26,7 @@ struct Integer64Tests {
             let test = generator.next()
             var expected = host.run(test.bytes, test.start)
             let text = { (found: VectorState?) in Integer64Tests.text(seed &+ UInt64(n), test, expected, found) }
-            guard var found = rig.runPlaced(test.bytes, test.start, whole: (seed &+ UInt64(n)) % 2 == 0) else {
+            guard var found = rig.runPlaced(test.bytes, test.start, whole: translated || (seed &+ UInt64(n)) % 2 == 0) else {
                 mismatches += 1
                 if mismatches <= 12 { Issue.record(Comment(rawValue: text(nil))) }
                 continue

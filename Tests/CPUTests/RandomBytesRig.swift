@@ -43,13 +43,17 @@ final class RandomBytesRig {
     let bus: RandomBus
     var random: ProtectedRandomTests.Random
 
-    init(model: CPUModel, mode: Mode, seed: UInt64) throws {
+    /// Least budget of a slice: the translator wants some.
+    private let slice: Int
+
+    init(model: CPUModel, mode: Mode, seed: UInt64, slice: Int = 0, translation: TranslationSettings? = nil) throws {
+        self.slice = slice
         self.mode = mode
         memory = try GuestMemory(ramBytes: RandomBytesRig.ram, extraBytes: 4096)
         // RAM to 3 MiB, then 1 MiB that is read-only, then the bus.
         memory.setMap([.init(base: 0, bytes: 3 << 20, read: 0, write: 0), .init(base: 3 << 20, bytes: 1 << 20, read: 3 << 20, write: nil)])
         bus = RandomBus(seed: ~seed)
-        processor = Processor(memory: memory, bus: bus, model: model)
+        processor = Processor(memory: memory, bus: bus, model: model, translation: translation)
         processor.yieldsOnPause = seed & 1 == 0
         random = .init(state: seed)
     }
@@ -65,9 +69,9 @@ final class RandomBytesRig {
         while result.retired < wanted && result.rounds < 10_000 + Int(wanted) {
             result.rounds += 1
             prepare()
-            var left: Int64 = 60
+            var left = Int64(60 + 4 * slice)
             for _ in 0..<24 where left > 0 {
-                let slice = Int64(1 + below(30))
+                let slice = Int64(slice + 1 + below(30))
                 let before = processor.retired
                 let exit = processor.run(budget: slice)
                 let done = Int64(bitPattern: processor.retired &- before)

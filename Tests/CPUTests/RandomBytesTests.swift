@@ -39,4 +39,27 @@ struct RandomBytesTests {
         print("Random bytes: \(total) instructions (\(blocks) blocks decoded) from seed \(seed)\n" + lines.joined(separator: "\n"))
         #expect(total >= wanted)
     }
+
+    @Test(.timeLimit(.minutes(30))) func `translated, random bytes end as interpreted`() throws {
+        let environment = ProcessInfo.processInfo.environment
+        let wanted = environment["VITRINE_RANDOM_COUNT"].flatMap { UInt64($0) } ?? 100_000
+        let seed = environment["VITRINE_RANDOM_SEED"].flatMap { UInt64($0) } ?? 1
+        for (m, model) in CPUModel.all.enumerated() {
+            let modes = RandomBytesRig.Mode.allCases.filter { !$0.isLong || model.features.contains(.lm) }
+            for mode in modes {
+                let own = seed &* 1000 &+ UInt64(m * 100) &+ UInt64(mode.rawValue)
+                var parts = wanted / UInt64(CPUModel.all.count * modes.count * 500) + 1
+                while parts > 0 {
+                    parts -= 1
+                    let (start, settings) = (own &+ parts &* 1_000_003, TranslationSettings(threshold: 1, codeBytes: 1 << 20))
+                    let interpreted = try RandomBytesRig(model: model, mode: mode, seed: start, slice: 130).run(500)
+                    let translated = try RandomBytesRig(model: model, mode: mode, seed: start, slice: 130, translation: settings).run(500)
+                    #expect(interpreted.broken == nil && translated.broken == nil, "\(model.name), \(mode): \(translated.broken ?? "")")
+                    #expect(
+                        interpreted.digest == translated.digest && interpreted.retired == translated.retired,
+                        "\(model.name), \(mode): seed \(start) differs")
+                }
+            }
+        }
+    }
 }

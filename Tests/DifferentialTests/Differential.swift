@@ -21,9 +21,9 @@ final class Differential {
 
     static let maximumLength = 20
 
-    init(host: HostProcessor) throws {
+    init(host: HostProcessor, translation: TranslationSettings? = nil) throws {
         self.host = host
-        guest = try GuestProcessor(hasLow: host.hasLow, has16: host.has16)
+        guest = try GuestProcessor(hasLow: host.hasLow, has16: host.has16, translation: translation)
         generator = Generator(guest: guest, hasLow: host.hasLow, has16: host.has16)
         var chance = Chance(0x5649_5452_494E_4521)
         pools = (0..<16).map { _ in chance.dataWindow() }

@@ -67,12 +67,12 @@ struct DifferentialTests {
         }
     }
 
-    @Test func `a million random instructions end as on the host's processor`() throws {
+    @Test(arguments: [false, true]) func `a million random instructions end as on the host's processor`(translated: Bool) throws {
         let environment = ProcessInfo.processInfo.environment
         let wanted = environment["VITRINE_DIFF_COUNT"].flatMap { Int($0) } ?? 1_000_000
         let seed = environment["VITRINE_DIFF_SEED"].flatMap { UInt64($0) } ?? 1
         guard let host = try DifferentialTests.host() else { return }
-        let differential = try Differential(host: host)
+        let differential = try Differential(host: host, translation: translated ? TranslationSettings(threshold: 1, codeBytes: 4 << 20) : nil)
         print("Differential test: seed \(seed), 16-bit addresses \(differential.host.hasLow), 16-bit segments \(differential.host.has16)")
         let most = environment["VITRINE_DIFF_MOST"].flatMap { Int($0) } ?? 10
         let begin = Date()

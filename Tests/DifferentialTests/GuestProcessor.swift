@@ -35,10 +35,10 @@ final class GuestProcessor {
     }
     static let dataPhysical = Place.data
 
-    init(hasLow: Bool, has16: Bool) throws(HostMemoryError) {
+    init(hasLow: Bool, has16: Bool, translation: TranslationSettings?) throws(HostMemoryError) {
         memory = try GuestMemory(ramBytes: 1 << 20, extraBytes: 4096)
         memory.setMap([.init(base: 0, bytes: 1 << 20, read: 0, write: 0)])
-        processor = Processor(memory: memory, bus: bus, model: .pentiumPro)
+        processor = Processor(memory: memory, bus: bus, model: .pentiumPro, translation: translation)
         c = processor.core
         mapPages(hasLow: hasLow)
         makeTables(has16: has16)

@@ -545,8 +545,11 @@ extension BlockLowering {
         var code: ColdCode
         var operand = Host.none
         if row.form == .wideM {
+            // A division uses R10 before it is known to be plain.
+            if divides && op.base == 136 { a.store(StateField.scratchAddress, Host.address, 8) }
             code = access(size, write: false)
             if divides {
+                code.savesAddress = false
                 a.load(Host.page, memory, size)
                 operand = Host.page
             }
