@@ -27,6 +27,9 @@ public struct Vitrine: Verb {
     /// Verbs about screens and words.
     private static let screenVerbs: [any ParsableCommand.Type] = [Manager.self, Theme.self, Man.self]
     static let themeVerbs: [any ParsableCommand.Type] = [ThemeList.self, ThemeCheck.self]
+    static let snapshotVerbs: [any ParsableCommand.Type] = [
+        SnapshotTake.self, SnapshotList.self, SnapshotShow.self, SnapshotRestore.self, SnapshotDelete.self,
+    ]
     static let diskVerbs: [any ParsableCommand.Type] = [DiskCreate.self, DiskInfo.self]
     /// Verbs on machines that run.
     private static let runningVerbs: [any ParsableCommand.Type] = [

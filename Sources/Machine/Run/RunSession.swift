@@ -38,7 +38,8 @@ public final class RunSession: Sendable {
     ///   - checkPlace: asked when all inputs are good and nothing has been written: can the run be shown here?
     /// - Throws: the first thing that is wrong, in the order usage, inputs, place, outputs.
     public init(
-        _ settings: RunSettings, keptLog: MachineLog? = nil, served: Bool = false, savedState: SavedState? = nil, diagnose: @escaping @Sendable (String) -> Void,
+        _ settings: RunSettings, keptLog: MachineLog? = nil, served: Bool = false, savedState: SavedState? = nil,
+        diagnose: @escaping @Sendable (String) -> Void,
         checkPlace: () throws(MachineError) -> Void = {}
     ) throws(MachineError) {
         try settings.validate()
