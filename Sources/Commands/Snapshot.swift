@@ -7,7 +7,7 @@ struct Snapshot: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Take, list, restore and delete snapshots of a machine.",
         discussion: "A snapshot has the settings, the disks and, of a running machine, memory and devices. It may be taken at any time.",
-        subcommands: [SnapshotTake.self, SnapshotList.self, SnapshotShow.self, SnapshotRestore.self, SnapshotDelete.self])
+        subcommands: Vitrine.snapshotVerbs)
 }
 
 /// `vitrine snapshot take NAME SNAP`

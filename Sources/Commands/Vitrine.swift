@@ -31,6 +31,9 @@ public struct Vitrine: Verb {
         DiskCreate.self, DiskInfo.self, DiskConvert.self, DiskResizeVerb.self, DiskCompact.self, DiskCheckVerb.self, DiskCompare.self,
         DiskMap.self, DiskMergeVerb.self,
     ]
+    static let snapshotVerbs: [any ParsableCommand.Type] = [
+        SnapshotTake.self, SnapshotList.self, SnapshotShow.self, SnapshotRestore.self, SnapshotDelete.self,
+    ]
     /// Verbs on machines that run.
     private static let runningVerbs: [any ParsableCommand.Type] = [
         Start.self, Attach.self, Stop.self, Pause.self, Resume.self, Reset.self, TypeText.self, Keys.self, WaitFor.self, Screen.self,

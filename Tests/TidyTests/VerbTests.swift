@@ -14,6 +14,9 @@ import Testing
         "vbox": "the words of another program", "resume": "the same command as pause",
         "theme list": "the list of themes", "theme check": "for authors of themes",
         "man": "help is in the program",
+        "save-state": "has no panel yet", "discard-state": "has no panel yet", "snapshot take": "has no panel yet",
+        "snapshot list": "has no panel yet", "snapshot show": "has no panel yet", "snapshot restore": "has no panel yet",
+        "snapshot delete": "has no panel yet",
     ]
 
     @Test("what a menu does, a verb does") func menus() {

@@ -55,8 +55,9 @@ extension Processor {
         else { throw ProcessorStateError(field: "translations") }
         for n in 0..<count {
             let (slot, linear, arena) = (Int(saved.slots[n]), saved.linear[n], saved.arena[n])
-            guard slot < 2 * TLBEntry.entries, linear & 0xFFF == 0, Int(truncatingIfNeeded: linear >> 12) & (TLBEntry.entries - 1) == slot & (TLBEntry.entries - 1),
-                arena & 0xFFF == 0, arena < UInt64(memory.arenaBytes)
+            let mask = TLBEntry.entries - 1
+            guard slot < 2 * TLBEntry.entries, linear & 0xFFF == 0, Int(truncatingIfNeeded: linear >> 12) & mask == slot & mask, arena & 0xFFF == 0,
+                arena < UInt64(memory.arenaBytes)
             else { throw ProcessorStateError(field: "translations") }
         }
     }

@@ -130,7 +130,9 @@ public struct SnapshotTree: Codable, Equatable, Sendable {
     public func find(_ name: String, of machine: String) throws(MachineError) -> Node {
         if let node = nodes.first(where: { $0.name == name }) ?? nodes.first(where: { $0.id == name }) { return node }
         throw MachineError(
-            .wrongPlace, "'\(machine)' has no snapshot '\(name)'\(Nearest.suggestion(name, in: nodes.map(\.name))); 'vitrine snapshot list \(machine)' shows all.")
+            .wrongPlace,
+            "'\(machine)' has no snapshot '\(name)'\(Nearest.suggestion(name, in: nodes.map(\.name))); "
+                + "'vitrine snapshot list \(machine)' shows all.")
     }
 
     func checkName(_ name: String) throws(MachineError) {

@@ -120,6 +120,9 @@ struct SnapshotWork {
         let before = file.settings, id = SnapshotTree.freshID()
         var after = before
         let isSaved = SavedState.exists(in: folder)
+        guard mkdir(SnapshotTree.folder(folder), 0o700) == 0 || errno == EEXIST else {
+            throw .failed("The folder of the snapshots cannot be made: \(WholeFile.reason()).")
+        }
         after.run.disks = try SnapshotWork.overlays(before, over: before.run.disks, folder: folder, id: id)
         try MachineFileText.change(&file, after)
         var screen: [String] = [], bytes: UInt64 = 0
@@ -131,7 +134,6 @@ struct SnapshotWork {
             var facts = stat()
             if stat(folder + "/" + SnapshotTree.memoryPath(id), &facts) == 0 { bytes = UInt64(max(0, facts.st_size)) }
         }
-        if mkdir(SnapshotTree.folder(folder), 0o700) != 0, errno != EEXIST { throw .failed("The folder of the snapshots cannot be made: \(WholeFile.reason()).") }
         try SnapshotTree.write(.init(settings: text, screen: screen), of: id, folder)
         tree.nodes.append(
             .init(

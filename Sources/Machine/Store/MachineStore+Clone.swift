@@ -55,7 +55,9 @@ private struct CloneWork {
     var copy = FileCopy(total: 0) { _, _ in true }
 
     /// Of one run, or of this folder alone.
-    private static let left: Set<String> = [MachineLock.fileName, RunRecord.fileName, MachineFile.name, "control.sock", "Logs", SavedState.fileName, SavedState.recordName]
+    private static let left: Set<String> = [
+        MachineLock.fileName, RunRecord.fileName, MachineFile.name, "control.sock", "Logs", SavedState.fileName, SavedState.recordName,
+    ]
 
     /// - Parameter file: what it says of disks outside becomes names of their copies.
     init(_ folder: String, _ file: inout MachineFile) throws(MachineError) {

@@ -27,7 +27,9 @@ import Testing
         return store
     }
 
-    @Test("each snapshot has the disk and the settings of its time, and deleting one in the middle changes no other", arguments: [NewDisk.Format.dynamic, .raw])
+    @Test(
+        "each snapshot has the disk and the settings of its time, and deleting one in the middle changes no other",
+        arguments: [NewDisk.Format.dynamic, .raw])
     func chain(format: NewDisk.Format) throws {
         try withTemporaryFolder { folder in
             let store = try machine(folder, format)
@@ -105,7 +107,9 @@ import Testing
             let path = store.folder(of: "m") + "/snapshots/tree.json"
             let text = try String(contentsOfFile: path, encoding: .utf8)
             let id = try store.snapshots("m").nodes[0].id
-            for bad in ["", "{", text.replacing("\"version\":1", with: "\"version\":9"), text.replacing("\"name\":\"one\"", with: "\"name\":\"one\",\"parent\":\"\(id)\"")] {
+            let newer = text.replacing("\"version\":1", with: "\"version\":9")
+            let loop = text.replacing("\"name\":\"one\"", with: "\"name\":\"one\",\"parent\":\"\(id)\"")
+            for bad in ["", "{", newer, loop] {
                 try bad.write(toFile: path, atomically: true, encoding: .utf8)
                 #expect(throws: MachineError.self) { try store.snapshots("m") }
             }
