@@ -52,10 +52,13 @@ enum MetalBench {
     }
 
     /// Runs until the image writes to the exit port or the machine stops.
-    static func run(_ image: [UInt8], cpus: Int = 1, slice: Int64 = 1_000_000, instructions limit: UInt64 = 50_000_000) throws -> MetalReport {
+    static func run(
+        _ image: [UInt8], cpus: Int = 1, slice: Int64 = 1_000_000, instructions limit: UInt64 = 50_000_000, translated: Bool = false
+    ) throws -> MetalReport {
         var settings = BoardSettings(bios: image)
         settings.ramMiB = 64
         settings.cpus = cpus
+        if translated { settings.translation = TranslationSettings(threshold: 1, codeBytes: 4 << 20) }
         settings.debugConsolePorts = [0xE9]
         settings.debugExitPort = 0xF4
         let pc = try PC(settings)

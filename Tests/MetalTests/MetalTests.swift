@@ -14,8 +14,9 @@ struct MetalTests {
         ("code", 131), ("system", 82), ("real", 113), ("precise", 131), ("strings", 146),
     ]
 
-    @Test("every check of the image holds", arguments: images.map(\.name)) func checks(_ name: String) throws {
-        let report = try MetalBench.run(try MetalBench.assemble(name))
+    @Test("every check of the image holds, interpreted and translated", arguments: images.map(\.name), [false, true])
+    func checks(_ name: String, translated: Bool) throws {
+        let report = try MetalBench.run(try MetalBench.assemble(name), translated: translated)
         for complaint in report.complaints { Issue.record("\(name): \(complaint)") }
         let expected = MetalTests.images.first { $0.name == name }?.checks
         #expect(report.total == expected, "end marker of \(name); last line: \(report.lines.last ?? "none"); \(report.stop)")
@@ -47,7 +48,7 @@ struct MetalTests {
         let image = try MetalBench.assemble("smp")
         var digests: Set<String> = []
         for slice: Int64 in [1_000_000, 777, 1_000_000] {
-            let report = try MetalBench.run(image, cpus: 4, slice: slice)
+            let report = try MetalBench.run(image, cpus: 4, slice: slice, translated: digests.count == 1)
             for complaint in report.complaints { Issue.record("smp: \(complaint)") }
             #expect(report.total == 36 && report.passed.count == 36 && report.stop == .debugExit(1), "\(report.lines.last ?? "nothing"); \(report.stop)")
             digests.insert(report.digest)
