@@ -96,6 +96,7 @@ final class LockstepPC: GuestPC {
         get { subject.media }
         set {}
     }
+    func replace(_ bay: Bay, with medium: (any Medium)?) {}
     func drainOutput() -> [(HostStream, [UInt8])] { both { $0.drainOutput() } }
     func textFrame() -> TextFrame { both { $0.textFrame() } }
     func pixels() -> PixelFrame? { both { $0.pixels() } }

@@ -32,7 +32,7 @@ extension RunLoop {
                 // Nobody hears it, and there is nothing left to lose.
                 log(.info, "VM", "Power off was asked for.")
                 return outcome = outcome ?? .guru(stuck)
-            case .type, .pause, .resume, .balloon: throw RunLoop.isStuck
+            case .type, .pause, .resume, .balloon, .saveState: throw RunLoop.isStuck
             }
         }
         switch command {
@@ -56,7 +56,6 @@ extension RunLoop {
             log(.info, "VM", "Power off was asked for.")
             outcome = outcome ?? stuck.map { .guru($0) } ?? .poweredOffByUser
         case .saveState:
-            if stuck != nil { throw RunLoop.isStuck }
             try saveState()
         case .eject(let bay): change(bay, nil, path: nil)
         case .insert(let bay, let path):
