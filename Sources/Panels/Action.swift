@@ -90,7 +90,7 @@ public struct Action: Sendable {
         add(.fold, .machines, "Fold the group", "Fold", "Hides the machines of a group behind its heading."),
         add(.unfold, .machines, "Unfold the group", "Unfold", "Shows the machines of a group again."),
         add(.groups, .machines, "Groups as headings", "Groups", "Machines under the headings of their groups, or all in one list."),
-        add(.sort, .machines, "Sort…", "Sort", "By name, state, system, memory, load or group."),
+        add(.sort, .machines, "Sort…", "Sort", "By name, state, system, memory, uptime, load, group or tag."),
         add(.nextPanel, [.machines, .managed], "Next panel", "Panel", "The keyboard goes to the next panel."),
         add(.previousPanel, [.machines, .managed], "Previous panel", "Panel", "The keyboard goes to the panel before."),
         add(.panel1, .machines, "Panel 1, machines", "Machines", "The list of machines."),

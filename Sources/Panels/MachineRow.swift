@@ -88,7 +88,7 @@ public struct MachineRow: Equatable, Sendable {
 
 /// Columns that the list can be sorted by.
 public enum MachineOrder: String, CaseIterable, Sendable {
-    case name, state, system, memory, uptime, load, group
+    case name, state, system, memory, uptime, load, group, tag
 
     func precedes(_ a: MachineRow, _ b: MachineRow) -> Bool {
         switch self {
@@ -102,6 +102,11 @@ public enum MachineOrder: String, CaseIterable, Sendable {
         case .load:
             let (x, y) = (a.load ?? -1, b.load ?? -1)
             return x == y ? Self.byName(a, b) : x > y
+        case .tag:
+            // Without one last.
+            let (x, y) = (a.tags.first, b.tags.first)
+            if x == y { return Self.byName(a, b) }
+            return x == nil ? false : y == nil ? true : (x ?? "") < (y ?? "")
         case .group:
             // Without a group last.
             if a.group == b.group { return Self.byName(a, b) }

@@ -333,6 +333,7 @@ public struct MachinesPanel: Equatable, Sendable {
         case .uptime: row.uptimeSeconds.map { Amount.uptime($0) } ?? ""
         case .load: row.load.map { "\($0)%" } ?? ""
         case .group: row.group
+        case .tag: row.tags.joined(separator: " ")
         }
     }
 }

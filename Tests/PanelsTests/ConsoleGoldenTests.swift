@@ -15,10 +15,9 @@ enum ConsoleScene: String, CaseIterable, Sendable {
     private var screen: CannedMachine.Scene { CannedMachine.Scene(rawValue: rawValue) ?? .prompt }
 
     func model(_ size: Size, theme: String) throws -> ConsoleModel {
-        let vocabulary = Keymap.Vocabulary(actions: Set(ActionID.allCases.map(\.rawValue)), contexts: Set(Action.contexts))
-        let keymap = try shipped.keymap("default", vocabulary: vocabulary)
+        let keymap = try Shipped.keymap("default")
         var settings = ConsoleModel.Settings(
-            theme: try shipped.theme(theme), keymap: keymap, layout: try shipped.layout(keymap.guestLayout, positions: KeyPositions.names),
+            theme: try Shipped.theme(theme), keymap: keymap, layout: try Shipped.layout(keymap.guestLayout),
             themeNames: ["borland", "dark", "light", "mono"])
         settings.capturesAtStart = self != .released
         settings.readOnly = self == .readOnly

@@ -400,6 +400,37 @@ private struct Bench {
         #expect(bench.bar.contains("rows 3-25/25") && bench.keys.contains("+x"))
     }
 
+    @Test("a machine's own colours and characters are shown; the theme's come back with another machine") func wishes() throws {
+        var model = try sampleModel()
+        var view = CannedMachine(scene: .prompt).view()
+        (view.palette, view.frame.codePage) = (.green, .cp866)
+        view.frame.cells[0] = 0x0780
+        _ = model.update(view, at: 1)
+        #expect(model.shownTheme.guest.palette == .green && model.theme.guest.palette == .vga)
+        #expect(model.draw(at: 1)[0, 0].scalar == 0x0410, "CP866 80: А")
+        #expect(model.draw(at: 1).reduced(to: .ascii)[0, 0].scalar == 0x41)
+        #expect(ScreenPanel.text(view.frame).hasPrefix("А"))
+        view.palette = .theme
+        _ = model.update(view, at: 2)
+        #expect(model.shownTheme.guest.palette == .vga)
+    }
+
+    @Test("the detach key leaves a machine that another process runs, and explains itself elsewhere", arguments: [true, false])
+    func detach(attached: Bool) throws {
+        let keymap = try sampleModel().keymap
+        var settings = ConsoleModel.Settings(
+            theme: try shipped.theme("dark"), keymap: keymap, layout: try shipped.layout("us", positions: KeyPositions.names))
+        settings.attached = attached
+        var model = ConsoleModel(settings)
+        _ = model.update(CannedMachine().view(), at: 0)
+        var left = false
+        for key in [KeyEvent(.character("]"), .ctrl), KeyEvent(.character("x"))] {
+            for effect in model.handle(.key(key), at: 10) { if case .detach = effect { left = true } }
+        }
+        #expect(left == attached)
+        if !attached { #expect(model.draw(at: 11).text.contains("runs in this terminal and ends with it")) }
+    }
+
     @Test("graphics and a dark display are explained")
     func notices() throws {
         #expect(try Bench(scene: .graphics).screen.contains("The guest has left text mode"))

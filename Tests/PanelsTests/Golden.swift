@@ -3,18 +3,42 @@ import Foundation
 import Machine
 import Panels
 import Terminal
+import Synchronization
 import Testing
 
 let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
 let shipped = DataFolders(folders: [repository])
 
+/// Files that are read once: reading them takes longer than any test of a panel.
+enum Shipped {
+    private static let themes = Mutex<[String: Theme]>([:])
+    private static let keymaps = Mutex<[String: Keymap]>([:])
+    private static let layouts = Mutex<[String: KeyLayout]>([:])
+
+    private static func kept<T: Sendable>(_ all: borrowing Mutex<[String: T]>, _ name: String, _ read: () throws -> T) throws -> T {
+        if let known = all.withLock({ $0[name] }) { return known }
+        let new = try read()
+        all.withLock { $0[name] = new }
+        return new
+    }
+
+    static func theme(_ name: String) throws -> Theme { try kept(themes, name) { try shipped.theme(name) } }
+
+    static func keymap(_ name: String) throws -> Keymap {
+        try kept(keymaps, name) {
+            let vocabulary = Keymap.Vocabulary(actions: Set(ActionID.allCases.map(\.rawValue)), contexts: Set(Action.contexts))
+            return try shipped.keymap(name, vocabulary: vocabulary)
+        }
+    }
+
+    static func layout(_ name: String) throws -> KeyLayout { try kept(layouts, name) { try shipped.layout(name, positions: KeyPositions.names) } }
+}
+
 /// The shipped keymap and theme, a canned machine's view.
 func sampleModel(scene: CannedMachine.Scene = .prompt, captured: Bool = true, keymap name: String = "default") throws -> ConsoleModel {
-    let vocabulary = Keymap.Vocabulary(actions: Set(ActionID.allCases.map(\.rawValue)), contexts: Set(Action.contexts))
-    let keymap = try shipped.keymap(name, vocabulary: vocabulary)
+    let keymap = try Shipped.keymap(name)
     var settings = ConsoleModel.Settings(
-        theme: try shipped.theme("borland"), keymap: keymap,
-        layout: try shipped.layout(keymap.guestLayout, positions: KeyPositions.names), themeNames: ["borland", "dark", "light", "mono"])
+        theme: try Shipped.theme("borland"), keymap: keymap, layout: try Shipped.layout(keymap.guestLayout), themeNames: ["borland", "dark", "light", "mono"])
     settings.capturesAtStart = captured
     settings.listFolder = { CannedLibrary().listFolder($0, machine: $1) }
     var model = ConsoleModel(settings)

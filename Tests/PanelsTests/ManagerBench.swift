@@ -22,10 +22,9 @@ struct ManagerBench {
         _ rows: [MachineRow] = CannedLibrary.sample, size: Size = Size(width: 80, height: 24), theme: String = "borland",
         linear: Bool = false, asksHostKey: Bool = false
     ) throws {
-        let vocabulary = Keymap.Vocabulary(actions: Set(ActionID.allCases.map(\.rawValue)), contexts: Set(Action.contexts))
-        let keymap = try shipped.keymap("default", vocabulary: vocabulary)
+        let keymap = try Shipped.keymap("default")
         var settings = ManagerModel.Settings(
-            theme: try shipped.theme(theme), keymap: keymap, layout: try shipped.layout(keymap.guestLayout, positions: KeyPositions.names))
+            theme: try Shipped.theme(theme), keymap: keymap, layout: try Shipped.layout(keymap.guestLayout))
         settings.themeNames = ["borland", "dark", "light", "mono"]
         settings.keymapNames = ["classic", "default", "vi"]
         settings.isLinear = linear

@@ -178,12 +178,14 @@ let goldenSizes = [Size(width: 80, height: 24), Size(width: 160, height: 50)]
         try expectGolden(planes(surface), "manager/\(scene.rawValue)-reader")
     }
 
-    @Test("no scene draws outside a screen of any size", arguments: [1, 40, 64, 79, 100, 200], [1, 10, 16, 24, 60])
-    func anySize(width: Int, height: Int) throws {
-        for scene in ManagerScene.allCases {
-            var bench = try scene.bench(Size(width: 80, height: 24), theme: "dark")
-            bench.model.resize(Size(width: width, height: height), at: bench.now)
-            #expect(bench.model.draw(at: bench.now).cells.count == width * height)
+    @Test("no scene draws outside a screen of any size", arguments: ManagerScene.allCases) func anySize(scene: ManagerScene) throws {
+        let bench = try scene.bench(Size(width: 80, height: 24), theme: "dark")
+        for width in [1, 40, 64, 79, 100, 200] {
+            for height in [1, 10, 16, 24, 60] {
+                var model = bench.model
+                model.resize(Size(width: width, height: height), at: bench.now)
+                #expect(model.draw(at: bench.now).cells.count == width * height)
+            }
         }
     }
 }

@@ -36,6 +36,26 @@ import Testing
         }
     }
 
+    @Test("a machine's wishes for its display and a Guru Meditation reach the viewer, and go again") func wishes() throws {
+        var view = MachineView()
+        view.frame.cells = [UInt16](repeating: 0x0720, count: 2000)
+        var encoder = ViewEncoder(), remote = MachineView()
+        func send() { if let change = encoder.update(view) { remote.apply(change) } }
+        send()
+        #expect(remote.palette == .theme && remote.frame.codePage == .cp437 && remote.problem == nil)
+        (view.palette, view.frame.codePage, view.state, view.problem) = (.amber, .cp866, .stuck, "triple fault")
+        send()
+        #expect(remote.palette == .amber && remote.frame.codePage == .cp866 && remote.state == .stuck && remote.problem == "triple fault")
+        (view.palette, view.state, view.problem) = (.theme, .running, nil)
+        send()
+        #expect(remote.palette == .theme && remote.problem == nil && remote.frame == view.frame)
+        // A viewer that comes late gets it all.
+        view.problem = "late"
+        var late = ViewEncoder(), other = MachineView()
+        if let whole = late.update(view) { other.apply(whole) }
+        #expect(other.problem == "late" && other.frame.codePage == .cp866)
+    }
+
     @Test("keys, text and commands go in, and answers come out") func input() throws {
         let served = try ServedMachine()
         let remote = try RemoteMachine(path: served.path, name: "served", readOnly: false)
