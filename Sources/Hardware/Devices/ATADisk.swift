@@ -225,7 +225,7 @@ extension IDEDrive {
     /// Bytes that one step moves at most.
     static let dmaStepBytes = 128 << 10
 
-    static func dmaTime(_ bytes: Int) -> Nanoseconds { Time.dma &+ Nanoseconds(min(bytes, dmaStepBytes)) &* Time.dmaByte }
+    static func dmaTime(_ bytes: Int) -> Nanoseconds { Time.dma &+ Nanoseconds(min(bytes, dmaStepBytes)) / Time.dmaBytes }
 
     mutating func diskDMA(_ busMaster: inout BusMaster, _ wires: inout Wires) {
         guard busMaster.active else { return }  // it starts again at `busMasterStarted`

@@ -17,10 +17,10 @@ from speed import Best, fail, geometric, run, say, watch
 
 # Name, title, arguments of the program, bytes moved.
 WORK = [
-    ("seqwrite", "sequential write", "w s 262144 512 1", 128 << 20),
-    ("seqread", "sequential read", "r s 262144 512 1", 128 << 20),
-    ("randwrite", "random write, 4 KiB", "w r 4096 4000 32768", 4000 << 12),
-    ("randread", "random read, 4 KiB", "r r 4096 8000 32768", 8000 << 12),
+    ("seqwrite", "sequential write", "w s 262144 256 1", 64 << 20),
+    ("seqread", "sequential read", "r s 262144 256 1", 64 << 20),
+    ("randwrite", "random write, 4 KiB", "w r 4096 1000 16384", 1000 << 12),
+    ("randread", "random read, 4 KiB", "r r 4096 2000 16384", 2000 << 12),
 ]
 NAMES = {"raw": "raw", "vdi": "vdi", "qcow2": "qcow2", "vmdk": "vmdk", "vhd": "vpc"}
 

@@ -69,4 +69,26 @@ private enum Guest {
         let list = run(pc, until: drive, millions: 1000)
         #expect(list.contains(drive), "\(list)")
     }
+
+    @Test(
+        "GRUB comes up from images that qemu-img has made", .enabled(if: Guest.present && Reference.tool != nil, Reference.missing),
+        arguments: ["vdi", "qcow2", "qcow2 -c", "vmdk", "vmdk -o subformat=streamOptimized", "vpc", "qcow2 child"])
+    func reference(format: String) throws {
+        try withTemporaryFolder { folder in
+            var path = folder + "/disk"
+            let words = format.split(separator: " ").map(String.init)
+            let options = words.dropFirst().filter { $0 != "child" }
+            let source = Guest.grub + "grub-rescue-usb.img"
+            try #require(try Reference.run(["convert", "-f", "raw", "-O", words[0]] + options + [source, path]).status == 0)
+            if format.hasSuffix("child") {
+                let made = try Reference.run("create", "-f", "qcow2", "-b", "disk", "-F", "qcow2", folder + "/child")
+                try #require(made.status == 0, "\(made.output)")
+                path = folder + "/child"
+            }
+            let pc = try PC(BoardSettings(bios: try load(Guest.firmware + "bios-256k.bin"), vgaBIOS: try load(Guest.firmware + "vgabios-stdvga.bin")))
+            pc.media[.ide0Master] = try DiskImage.open(path: path, access: format.contains("stream") ? .readOnly : .readWrite)
+            let menu = run(pc, until: "automatically in", millions: 3000)
+            #expect(menu.contains("GNU GRUB"), "\(menu)")
+        }
+    }
 }

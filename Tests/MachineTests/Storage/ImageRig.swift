@@ -64,7 +64,9 @@ enum Reference {
     static let missing: Comment = "qemu-img (Debian: qemu-utils) is not installed"
 
     @discardableResult
-    static func run(_ arguments: String...) throws -> (status: Int32, output: String) {
+    static func run(_ arguments: String...) throws -> (status: Int32, output: String) { try run(arguments) }
+
+    static func run(_ arguments: [String]) throws -> (status: Int32, output: String) {
         let process = Process()
         let pipe = Pipe()
         process.executableURL = URL(fileURLWithPath: try #require(tool))
