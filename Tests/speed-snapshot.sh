@@ -48,7 +48,7 @@ done
 echo "Vitrine: pause at take $(median <"$work/pauses") ms, whole $(median <"$work/wholes") s, $(median <"$work/bytes") bytes, restore to running $(median <"$work/restores") ms"
 
 command -v qemu-system-i386 >/dev/null || { echo "speed-snapshot: no qemu-system-i386 here"; exit 0; }
-qemu-img convert -O qcow2 "$disk" "$work/q.qcow2"
+qemu-img convert -O qcow2 "$work/debian.img" "$work/q.qcow2"
 qemu-system-i386 -m 512 -drive file="$work/q.qcow2",if=ide -display none -serial none -monitor unix:"$work/mon",server=on,wait=off -accel tcg &
 qemu=$!
 python3 - "$work/mon" "$work/q.qcow2" "$rounds" <<'PY'
