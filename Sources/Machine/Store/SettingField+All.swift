@@ -148,7 +148,8 @@ extension SettingField {
     private static var storage: [SettingField] {
         let disks = (1...Bay.virtioDisks.count).map { "Disk \($0)" }
         let access = [
-            Choice("writable", "writable"), Choice("write-through", "each write is waited for"), Choice("disposable", "writes are thrown away"), Choice("read-only", "read-only"),
+            Choice("writable", "writable"), Choice("write-through", "each write is waited for"),
+            Choice("disposable", "writes are thrown away"), Choice("read-only", "read-only"),
         ]
         return [
             words(

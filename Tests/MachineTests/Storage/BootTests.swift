@@ -79,7 +79,7 @@ private enum Guest {
             let words = format.split(separator: " ").map(String.init)
             let options = words.dropFirst().filter { $0 != "child" }
             let source = Guest.grub + "grub-rescue-usb.img"
-            try #require(try Reference.run(["convert", "-f", "raw", "-O", words[0]] + options + [source, path]).status == 0)
+            try #require(try Reference.run(["convert", "-U", "-f", "raw", "-O", words[0]] + options + [source, path]).status == 0)
             if format.hasSuffix("child") {
                 let made = try Reference.run("create", "-f", "qcow2", "-b", "disk", "-F", "qcow2", folder + "/child")
                 try #require(made.status == 0, "\(made.output)")
