@@ -261,7 +261,9 @@ public final class Processor {
             let hits = c.instructionBreakpoint((c.v.pointee.seg[Seg.cs].base &+ c.rip) & c.t.pointee.addressMask)
             if hits != 0 { return raiseDebug(c, hits, fault: true) }
         }
-        let alone = careful || resume || c.v.pointee.shadow != 0
+        // INTR that is still up here (behind a trap gate) is taken after the next instruction, however the code is cut into blocks.
+        let asked = c.t.pointee.intr && c.v.pointee.systemFlags & EFlags.if != 0
+        let alone = careful || resume || c.v.pointee.shadow != 0 || asked
         var failure: Fault?
         do throws(Fault) {
             var block = try locate(c, single: alone)
