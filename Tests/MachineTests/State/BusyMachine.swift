@@ -26,7 +26,8 @@ enum BusyMachine {
     /// The image and a disk of 1 MiB in a folder.
     static func prepare(_ folder: String) throws {
         try Data(image()).write(to: URL(fileURLWithPath: folder + "/busy.bin"))
-        FileManager.default.createFile(atPath: folder + "/disk.img", contents: Data((0..<(1 << 20)).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ $0 >> 9) }))
+        let bytes = (0..<(1 << 20)).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ ($0 >> 9)) }
+        try Data(bytes).write(to: URL(fileURLWithPath: folder + "/disk.img"))
     }
 
     static func settings(_ folder: String, cpus: Int, interface: RunSettings.DiskInterface = .ide) -> RunSettings {
