@@ -126,7 +126,7 @@ def bochs(work, extra):
 def kernel_command(name, image, work, tools):
     if name == "vitrine":
         stats = os.path.join(work, "stats.json")
-        return [tools.vitrine, "run", "--headless", "--memory", "128", "--floppy", image, "--boot", "a", "--disposable", "--debug-console", "0xE9",
+        return [tools.vitrine, "run", "--engine", tools.engine, "--headless", "--memory", "128", "--floppy", image, "--boot", "a", "--disposable", "--debug-console", "0xE9",
                 "--debug-exit", "0x501", "--stats", stats], "stderr"
     if name == "qemu":
         return ["qemu-system-i386", "-accel", "tcg", "-m", "128", "-display", "none", "-nodefaults", "-drive", f"if=floppy,format=raw,readonly=on,file={image}",
@@ -136,7 +136,7 @@ def kernel_command(name, image, work, tools):
 
 def linux_command(name, iso, work, tools, fifo):
     if name == "vitrine":
-        return [tools.vitrine, "run", "--headless", "--memory", "128", "--cdrom", iso, "--boot", "d", "--serial", f"file:{fifo}"]
+        return [tools.vitrine, "run", "--engine", tools.engine, "--headless", "--memory", "128", "--cdrom", iso, "--boot", "d", "--serial", f"file:{fifo}"]
     if name == "qemu":
         return ["qemu-system-i386", "-accel", "tcg", "-m", "128", "-display", "none", "-nodefaults", "-vga", "std", "-cdrom", iso, "-boot", "d",
                 "-serial", f"file:{fifo}"]
@@ -149,7 +149,7 @@ def direct_command(name, tools, fifo):
     guest = [os.path.join(tools.guests, f) for f in ("vmlinuz", "initrd.img")]
     append = "quiet console=ttyS0,115200"
     if name == "vitrine":
-        return [tools.vitrine, "run", "--headless", "--memory", "128", "--kernel", guest[0], "--initrd", guest[1], "--append", append, "--serial",
+        return [tools.vitrine, "run", "--engine", tools.engine, "--headless", "--memory", "128", "--kernel", guest[0], "--initrd", guest[1], "--append", append, "--serial",
                 f"file:{fifo}"]
     return ["qemu-system-i386", "-accel", "tcg", "-m", "128", "-display", "none", "-nodefaults", "-vga", "std", "-kernel", guest[0], "-initrd", guest[1],
             "-append", append, "-serial", f"file:{fifo}"]
@@ -299,6 +299,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--timeout", type=float, default=900, help="seconds for one run")
     parser.add_argument("--kernels", default=",".join(KERNELS), help="comma-separated; empty for none")
+    parser.add_argument("--engine", default="auto", help="Vitrine's engine")
     parser.add_argument("--emulators", default="vitrine,qemu,bochs")
     parser.add_argument("--no-linux", action="store_true")
     tools = parser.parse_args()
