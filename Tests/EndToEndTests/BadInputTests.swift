@@ -17,7 +17,7 @@ import Testing
         ("--bios %/odd", 66), ("--script %/missing", 66), ("--script %/dir", 66),
         // Contradictions and nonsense.
         ("--initrd %/noise", 64), ("--append x", 64), ("--kernel %/short --boot c", 64), ("--disk %/blank --floppy %/blank", 64),
-        ("--memory 0", 64), ("--memory x", 64), ("--cpus 9", 64), ("--engine translator", 64), ("--clock sundial", 64), ("--boot x", 64),
+        ("--memory 0", 64), ("--memory x", 64), ("--cpus 9", 64), ("--engine warp", 64), ("--clock sundial", 64), ("--boot x", 64),
         ("--serial modem", 64), ("--serial stdio --serial stdio", 64), ("--serial stdio --script -", 64), ("--debug-exit 70000", 64),
         ("--debug-exit 1 --debug-console 1", 64), ("--timeout 0", 64), ("--max-instructions -1", 64), ("--rtc yesterday", 64), ("--frobnicate", 64),
         // Places that cannot be written.

@@ -1026,7 +1026,7 @@ private func jumpCached(_ c: Core, _ target: UInt64, _ block: BlockPointer) -> B
 // MARK: Slow handlers
 
 @inline(__always)
-private func enterSlow(_ c: Core, _ block: BlockPointer, _ o: OpPointer) {
+func enterSlow(_ c: Core, _ block: BlockPointer, _ o: OpPointer) {
     let start = block.pointee.rip &+ UInt64(o.pointee.ipOffset)
     c.t.pointee.instructionRIP = start
     c.rip = (start &+ UInt64(o.pointee.length)) & block.pointee.nextMask

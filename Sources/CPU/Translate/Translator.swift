@@ -273,7 +273,40 @@ extension Core {
     /// The code that is translated and the TLB that it looks into are those of user mode.
     @inline(__always) var isUserClass: Bool { v.pointee.cpl == 3 }
 
+    /// Handlers that are functions of their own are called with the operation itself, which some keep an address in.
+    private func translatedHandler(_ op: OpPointer, _ block: BlockPointer) -> Int32 {
+        let touchesFlags = op.pointee.touchesFlags
+        if touchesFlags { unpackFlags() }
+        defer { if touchesFlags { packFlags() } }
+        enterSlow(self, block, op)
+        do throws(Fault) {
+            switch op.pointee.kind {
+            case .fpu: try executeFPU(self, op)
+            case .mmx: try executeMMX(self, op)
+            case .vector: try executeVector(self, op)
+            default: try executeSlow(self, op)
+            }
+        } catch {
+            rip = t.pointee.taskSwitched ? t.pointee.instructionRIP : block.pointee.rip &+ UInt64(op.pointee.ipOffset)
+            t.pointee.taskSwitched = false
+            t.pointee.instructionRIP = rip
+            t.pointee.budget &-= Int64(op.pointee.n)
+            t.pointee.exact = false
+            t.pointee.translatedFault = error == .nonCanonical ? (usesStack(op) ? .stackFault : .generalProtection) : error
+            return TranslatedExit.fault
+        }
+        t.pointee.exact = false
+        // The last: the operation wrote over the code that it is in.
+        guard op.pointee.kind == .slowEnd || t.pointee.leaveBlock || block.pointee.cost == .max else { return 0 }
+        t.pointee.budget &-= Int64(op.pointee.n) &+ 1
+        return TranslatedExit.lookUp
+    }
+
     fileprivate func translatedOne(_ op: OpPointer, _ block: BlockPointer) -> Int32 {
+        switch op.pointee.kind {
+        case .fpu, .mmx, .vector, .slow, .slowEnd: return translatedHandler(op, block)
+        default: break
+        }
         unpackFlags()
         defer { packFlags() }
         let single = t.pointee.single
@@ -346,5 +379,28 @@ extension Core {
         let odd = ((value &>> 10) & 1) ^ 1
         v.pointee.lazyResult = result
         v.pointee.lazyAux = carry &<< 63 | (carry ^ overflow) &<< 62 | (value &>> 9) & 8 | (value &>> 15) & 1 | (odd ^ result) &<< 8
+    }
+}
+
+extension Op {
+    /// Its handler reads or writes arithmetic flags, or may.
+    fileprivate var touchesFlags: Bool {
+        switch kind {
+        case .mmx: return false
+        // FCMOVcc, FCOMI and their kin.
+        case .fpu: return isRegisterForm && (sub == 0xDA || sub == 0xDB || sub == 0xDF)
+        case .vector:
+            guard wide != 0 else { return true }
+            switch VectorWord(raw: wide).action {
+            case .flags, .stringMask, .stringIndex, .popcnt, .tzcnt, .lzcnt, .rdrand, .andNot, .blsr, .blsmsk, .blsi, .bzhi, .bextr: return true
+            default: return false
+            }
+        case .slow:
+            switch unsafeBitCast(UInt8(truncatingIfNeeded: sub), to: Mnemonic.self) {
+            case .bswap, .movs, .stos, .lods, .movFromSeg, .xlat, .pusha, .push, .pop: return false
+            default: return true
+            }
+        default: return true
+        }
     }
 }

@@ -42,7 +42,7 @@ import Testing
             ("[storage]\ndisks = [\"a\\nb\"]", "m.toml:2:1 'disks' must not have line ends in its parts"),
             (
                 "[storage]\ndisk-access = [\"writeable\"]",
-                "m.toml:2:1 Access 'writeable' is not known (did you mean 'writable'?); use one of writable, disposable, read-only"
+                "m.toml:2:1 Access 'writeable' is not known (did you mean 'writable'?); use one of writable, write-through, disposable, read-only"
             ),
             (
                 "[system]\nboot = \"cx\"",
