@@ -40,7 +40,10 @@ enum BoardCodec {
 
     /// Fields that an older version did not know have what a chip has after power-on.
     private static func decode<D: Device>(like chip: D, _ saved: StateValue) throws(StateDecoder.Mismatch) -> any Device {
-        guard let own = try? StateEncoder.encode(chip) else { throw StateDecoder.Mismatch(reason: "it cannot be compared") }
+        // As after power-on: this one may have run, and its queues be full.
+        var fresh = chip
+        fresh.reset()
+        guard let own = try? StateEncoder.encode(fresh) else { throw StateDecoder.Mismatch(reason: "it cannot be compared") }
         if let path = misshapen(saved, own, "") { throw StateDecoder.Mismatch(reason: "\(path) has another size") }
         do throws(StateDecoder.Mismatch) {
             return try StateDecoder.decode(D.self, from: saved)

@@ -78,8 +78,11 @@ private enum Guest {
             var path = folder + "/disk"
             let words = format.split(separator: " ").map(String.init)
             let options = words.dropFirst().filter { $0 != "child" }
-            let source = Guest.grub + "grub-rescue-usb.img"
-            try #require(try Reference.run(["convert", "-U", "-f", "raw", "-O", words[0]] + options + [source, path]).status == 0)
+            // A copy: another test may hold the file.
+            let source = folder + "/source"
+            try FileManager.default.copyItem(atPath: Guest.grub + "grub-rescue-usb.img", toPath: source)
+            let converted = try Reference.run(["convert", "-f", "raw", "-O", words[0]] + options + [source, path])
+            try #require(converted.status == 0, "\(converted.output)")
             if format.hasSuffix("child") {
                 let made = try Reference.run("create", "-f", "qcow2", "-b", "disk", "-F", "qcow2", folder + "/child")
                 try #require(made.status == 0, "\(made.output)")
