@@ -113,7 +113,7 @@ public final class RunSession: Sendable {
             try MediaShelf.open(bay, path, disposable: disposable)
         }
         parts.wantsDigest = settings.stats != nil
-        parts.engineName = (settings.engine == .auto ? .interpreter : settings.engine).rawValue
+        parts.engineName = (settings.engine == .auto ? .translator : settings.engine).rawValue
         parts.memoryMiB = settings.memoryMiB
         (parts.codePage, parts.palette, parts.keepsStuck) = (settings.codePage, settings.palette, keepsStuck)
         parts.diagnose = diagnose
@@ -183,7 +183,7 @@ public final class RunSession: Sendable {
         _ settings: RunSettings, bios: [UInt8], vgaBIOS: [UInt8], media: MediaShelf, kernel: Bool, clock: HostClock?
     ) -> BoardSettings {
         var board = BoardSettings(bios: bios, vgaBIOS: vgaBIOS)
-        if settings.engine == .translator || settings.engine == .lockstep { board.translation = TranslationSettings() }
+        if settings.engine != .interpreter { board.translation = TranslationSettings() }
         board.ramMiB = settings.memoryMiB
         board.cpus = settings.cpus
         if let model = CPUModel.named(settings.cpuModel) { board.processor = model }

@@ -1,3 +1,4 @@
+import Foundation
 import CPU
 import Glibc
 import Hardware
