@@ -81,7 +81,7 @@ private enum Guest {
             let options = words.dropFirst().filter { $0 != "child" }
             // A copy: another test may hold the file.
             let source = folder + "/source"
-            try FileManager.default.copyItem(atPath: Guest.grub + "grub-rescue-usb.img", toPath: source)
+            try Data(contentsOf: URL(fileURLWithPath: Guest.grub + "grub-rescue-usb.img")).write(to: URL(fileURLWithPath: source))
             let converted = try Reference.run(["convert", "-f", "raw", "-O", words[0]] + options + [source, path])
             try #require(converted.status == 0, "\(converted.output)")
             if format.hasSuffix("child") {
