@@ -14,7 +14,7 @@ import Testing
         ("run --frobnicate", 64), ("run stray", 64), ("frobnicate", 64), ("run --headless --memory", 64), ("run --headless --memory x", 64),
         ("run --headless --memory 0", 64), ("run --headless --memory -5", 64), ("run --headless --memory 99999999", 64),
         ("run --headless --memory 99999999999999999999", 64), ("run --headless --cpus 0", 64), ("run --headless --cpus 9", 64),
-        ("run --headless --engine warp", 64), ("run --headless --engine translator", 64), ("run --headless --clock sundial", 64),
+        ("run --headless --engine warp", 64), ("run --headless --clock sundial", 64),
         ("run --headless --rtc yesterday", 64), ("run --headless --rtc 2001-02-29", 64), ("run --headless --rtc 2001-02-03T25:00:00", 64),
         ("run --headless --rtc 1066-10-14", 64), ("run --headless --boot x", 64), ("run --headless --boot aa", 64),
         ("run --headless --boot=", 64), ("run --headless --serial modem", 64), ("run --headless --serial file:", 64),
