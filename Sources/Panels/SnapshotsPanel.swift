@@ -258,11 +258,14 @@ public struct SnapshotsPanel: Equatable, Sendable {
         if let row {
             pairs = [
                 ("Name", row.name), ("Taken", row.taken), ("Was", "\(row.state), \(row.hasMemory ? "with memory" : "disks only")"),
-                ("Size", Amount.bytes(row.bytes)),
             ]
+            // The tree says it too, where there is no room.
+            let isTall = area.height >= 11
+            if isTall { pairs.append(("Size", Amount.bytes(row.bytes))) }
             if let parent = list.rows.first(where: { $0.id == row.parent }) { pairs.append(("After", parent.name)) }
             if !row.description.isEmpty { pairs += wrapped("About", row.description, width) }
-            if area.height >= 9 || row.description.isEmpty { pairs += [("", "")] + wrapped("", "A restore loses: " + lossWords, width) }
+            if isTall { pairs.append(("", "")) }
+            pairs += wrapped("Loses", lossWords, width)
         } else {
             pairs = [("State", (machine?.state.word ?? "Off"))]
             if let last { pairs.append(("After", last.name)) }
@@ -277,9 +280,9 @@ public struct SnapshotsPanel: Equatable, Sendable {
     }
 
     private var lossWords: String {
-        guard let last else { return "the present state, which is in no snapshot." }
+        guard let last else { return "the present state" }
         let changed = list?.changedBytes ?? 0
-        return "what happened since '\(last.name)'" + (changed > 0 ? ", \(Amount.bytes(changed)) on the disks." : ".")
+        return "all since '\(last.name)'" + (changed > 0 ? ", \(Amount.bytes(changed)) on the disks" : "")
     }
 
     /// A text beside its label, further lines under it.

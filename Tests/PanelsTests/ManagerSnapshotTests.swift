@@ -165,7 +165,9 @@ import Testing
 
     @Test("300 snapshots, in a line and in forks: drawn in under 300 ms") func many() throws {
         for fork in [1, 2, 7] {
-            let rows = (0..<300).map { SnapshotRow(id: "\($0)", name: "snapshot \($0)", parent: $0 == 0 ? nil : "\(($0 - 1) / fork)", taken: "2026-11-26 10:05") }
+            let rows = (0..<300).map { i in
+                SnapshotRow(id: "\(i)", name: "snapshot \(i)", parent: i == 0 ? nil : "\((i - 1) / fork)", taken: "2026-11-26 10:05")
+            }
             var bench = try bench(size: Size(width: 160, height: 50))
             bench.library.setSnapshots(SnapshotList(rows, current: "299"), of: "debian")
             let time = ContinuousClock().measure {
