@@ -5,7 +5,7 @@ import Synchronization
 
 /// The user's stored machines for the manager: a thread looks at their folders, another does what takes its time.
 public final class StoreLibrary: MachineLibrary {
-    private struct State: Sendable {
+    struct State: Sendable {
         var rows: [MachineRow] = []
         var events: [LibraryEvent] = []
         var queue: [LibraryRequest] = []
@@ -17,11 +17,18 @@ public final class StoreLibrary: MachineLibrary {
         /// Processor time of the processes that run machines, for their load: clock ticks and when they were read.
         var samples: [Int32: (ticks: UInt64, at: Double)] = [:]
         var isClosed = false
+        /// The machine whose snapshots are shown, and what has been told of them.
+        var tree: String?
+        var toldTree: SnapshotList?
+        var treeProblem = ""
+        /// Snapshots whose screens are wanted.
+        var screens: [(name: String, id: String)] = []
+        var snapshotStops = false
     }
 
-    private let store: MachineStore
-    private let environment: [String: String]
-    private let state = Mutex(State())
+    let store: MachineStore
+    let environment: [String: String]
+    let state = Mutex(State())
     /// The machines as they were seen last; two threads look.
     private let glancing: Mutex<StoreGlance>
     private let ends: (read: Int32, write: Int32)
@@ -42,6 +49,8 @@ public final class StoreLibrary: MachineLibrary {
         start("machines") { library in
             library.look()
             library.readLog()
+            library.readSnapshots()
+            library.readScreens()
         }
         start("machine work") { library in library.carryOutNext() }
     }
@@ -72,7 +81,7 @@ public final class StoreLibrary: MachineLibrary {
         _ = write(ends.write, &byte, 1)
     }
 
-    private func tell(_ event: LibraryEvent) {
+    func tell(_ event: LibraryEvent) {
         state.withLock { $0.events.append(event) }
         wake()
     }
@@ -94,7 +103,20 @@ public final class StoreLibrary: MachineLibrary {
         case .log(let name, let run):
             state.withLock { ($0.log, $0.logIsNew) = ((name, run), true) }
             glance.signal()
-        case .command, .trace:
+        case .snapshots(let name):
+            state.withLock { ($0.tree, $0.toldTree, $0.treeProblem, $0.screens) = (name, nil, "", []) }
+            if name != nil { glance.signal() }
+        case .snapshotScreen(let name, let id):
+            state.withLock { $0.screens.append((name, id)) }
+            glance.signal()
+        case .stopSnapshot: state.withLock { $0.snapshotStops = true }
+        case .takeSnapshot, .restoreSnapshot, .deleteSnapshot, .linkedClone:
+            // They may take minutes; other machines do not wait for them.
+            state.withLock { $0.snapshotStops = false }
+            let thread = Thread { [self] in finish(request) }
+            thread.stackSize = 8 << 20
+            thread.start()
+        case .command, .trace, .saveState:
             // They wait for the machine's process, which may hang: nobody else waits with them.
             let thread = Thread { [self] in finish(request) }
             thread.stackSize = 8 << 20
@@ -222,9 +244,11 @@ public final class StoreLibrary: MachineLibrary {
         do throws(MachineError) {
             try carryOut(request)
             look()
+            readSnapshots()
             tell(.done(request))
         } catch {
             look()
+            readSnapshots()
             tell(.failed(request, error.description))
         }
     }
@@ -256,11 +280,14 @@ public final class StoreLibrary: MachineLibrary {
         case .trace(let name, let categories):
             let client = try ControlClient(path: try store.entry(name).run?.socket ?? "", name: name)
             _ = try client.ask("x-vitrine-trace", ["categories": .array(categories.map { .string($0) })])
-        case .log, .cancel: break
+        case .saveState(let name): try saveState(name)
+        case .discardState(let names): for name in names { try store.discardState(name) }
+        case .takeSnapshot, .restoreSnapshot, .deleteSnapshot, .linkedClone: try workOnSnapshots(request)
+        case .log, .cancel, .snapshots, .snapshotScreen, .stopSnapshot: break
         }
     }
 
-    private func startMachine(_ name: String) throws(MachineError) {
+    func startMachine(_ name: String) throws(MachineError) {
         try DetachedStart.start(name, environment: environment)
     }
 

@@ -15,9 +15,10 @@ public struct Action: Sendable {
         public static let wizard = Scope(rawValue: 16)
         public static let log = Scope(rawValue: 32)
         public static let scrollback = Scope(rawValue: 64)
+        public static let snapshots = Scope(rawValue: 128)
         static let forms: Scope = [.form, .wizard]
         static let texts: Scope = [.log, .scrollback]
-        static let anywhere: Scope = [.console, .managed, .machines, .form, .wizard, .log, .scrollback]
+        static let anywhere: Scope = [.console, .managed, .machines, .form, .wizard, .log, .scrollback, .snapshots]
     }
 
     public let id: ActionID
@@ -58,6 +59,18 @@ public struct Action: Sendable {
             "Presses the power button; the guest shuts itself down if it knows how.", verb: "stop"),
         add(
             .powerOff, [.console, .machines], "Power off…", "Power off", "Pulls the plug. Unsaved guest data is lost.", verb: "stop"),
+        add(
+            .saveState, [.console, .machines], "Save state", "Save state", "Keeps the machine as it is and ends it; the next start goes on there.",
+            verb: "save-state"),
+        add(
+            .discardState, .machines, "Discard state…", "Discard", "Gives a saved state up, as if the power had been cut then.",
+            verb: "discard-state"),
+        add(
+            .snapshots, [.machines, .managed], "Snapshots", "Snapshots", "The tree of the machine's earlier states: take, restore, delete, clone.",
+            verb: "snapshot list"),
+        add(
+            .takeSnapshot, [.machines, .managed, .snapshots], "Take snapshot…", "Take",
+            "Keeps settings, disks and, of a running machine, memory; it goes on at once.", verb: "snapshot take"),
         add(.newMachine, .machines, "New machine…", "New", "Makes a machine in a few steps, with defaults that fit its system.", verb: "create"),
         add(
             .settings, [.machines, .managed], "Settings…", "Settings", "Everything that a machine can be told, checked as you type.",
@@ -81,7 +94,7 @@ public struct Action: Sendable {
         add(.panLeft, .console, "Pan left", "Left", "Shows what is to the left."),
         add(.panRight, .console, "Pan right", "Right", "Shows what is to the right."),
         add(.panFollow, .console, "Follow the cursor", "Follow", "The view goes with the guest's cursor again."),
-        add(.machines, [.managed, .log, .forms, .scrollback], "Machines", "Machines", "Goes to the list of machines; those that run go on."),
+        add(.machines, [.managed, .log, .forms, .scrollback, .snapshots], "Machines", "Machines", "Goes to the list of machines; those that run go on."),
         add(.nextConsole, [.managed, .machines], "Next console", "Next", "The screen of the next running machine."),
         add(.split, [.managed, .machines], "Split view", "Split", "The console beside the list of machines; the same key undoes it."),
         add(.mark, .machines, "Mark", "Mark", "Marks a machine; commands then act on all marked ones."),
@@ -126,13 +139,21 @@ public struct Action: Sendable {
         add(.component, .log, "Component…", "Component", "Shows the lines of one part of the machine only."),
         add(.trace, .log, "Trace…", "Trace", "Events of parts of the running machine into its log, switched on and off at once.", verb: "log"),
         add(.run, .log, "Run…", "Run", "The log of this run or of an earlier one."),
+        add(
+            .restoreSnapshot, .snapshots, "Restore…", "Restore", "Brings the machine back to the snapshot; asks what becomes of its present state.",
+            verb: "snapshot restore"),
+        add(
+            .deleteSnapshot, .snapshots, "Delete…", "Delete", "Deletes the snapshot; what stands on its disks is merged with them.",
+            verb: "snapshot delete"),
+        add(.cloneSnapshot, .snapshots, "Linked clone…", "Clone", "Makes a machine that stands on the snapshot's disks.", verb: "clone"),
+        add(.stopSnapshot, .snapshots, "Stop the work", "Stop", "Stops what is under way; everything stays as it was."),
         add(.search, .texts, "Search", "Search", "Goes to the next line that has a text."),
         add(.searchNext, .texts, "Search on", "Next", "The next line that has it."),
         add(.searchPrevious, .texts, "Search back", "Previous", "The line before that has it."),
         add(.select, .texts, "Select lines", "Select", "Begins a selection of lines, or ends it."),
         add(.copyText, .texts, "Copy lines", "Copy", "The selected lines to the clipboard, all lines in view without a selection."),
         add(.saveText, .texts, "Save as a file", "Save", "The selected lines, or all, as a text file where vitrine was started."),
-        add(.back, [.log, .scrollback, .forms], "Back", "Back", "One level back."),
+        add(.back, [.log, .scrollback, .forms, .snapshots], "Back", "Back", "One level back."),
     ]
 
     private static func steer(_ id: ActionID, _ title: String) -> Action {
@@ -155,6 +176,6 @@ public struct Action: Sendable {
 
     /// Contexts of keys, as keymaps name them.
     public static let contexts = [
-        "global", "console", "host", "machines", "form", "wizard", "log", "scrollback", "menu", "list", "dialog",
+        "global", "console", "host", "machines", "form", "wizard", "log", "scrollback", "snapshots", "menu", "list", "dialog",
     ]
 }

@@ -13,6 +13,8 @@ public enum ActionID: String, CaseIterable, Sendable {
     case reset = "machine.reset"
     case acpiOff = "machine.acpi-off"
     case powerOff = "machine.power-off"
+    case saveState = "machine.save-state"
+    case discardState = "machine.discard-state"
     case drives = "drives.menu"
     case panUp = "pan.up"
     case panDown = "pan.down"
@@ -40,6 +42,13 @@ public enum ActionID: String, CaseIterable, Sendable {
     case groups = "list.groups"
     case chooseKeymap = "keymap.choose"
     case chooseHostKey = "host-key.choose"
+    // Snapshots of a machine.
+    case snapshots = "snapshots.open"
+    case takeSnapshot = "snapshot.take"
+    case restoreSnapshot = "snapshot.restore"
+    case deleteSnapshot = "snapshot.delete"
+    case cloneSnapshot = "snapshot.clone"
+    case stopSnapshot = "snapshot.stop"
     // Panels and screens.
     case nextPanel = "panel.next"
     case previousPanel = "panel.prev"

@@ -135,6 +135,7 @@ extension ConsoleModel {
                 releaseKeys(immediately: true)
                 post(.pause)
             }
+        case .saveState where !isManaged: confirmed(.saveState)
         case .reset: ask("Reset \(view.name)? Unsaved guest data is lost.", .reset)
         case .powerOff: ask("Power off \(view.name)? Unsaved guest data is lost.", .powerOff)
         case .acpiOff: confirmed(.acpiOff)
@@ -146,7 +147,8 @@ extension ConsoleModel {
                     title: "Quit",
                     lines: ["\(view.name) is \(view.state.rawValue) and can go on without this screen.", "Powering off loses unsaved guest data."],
                     buttons: [
-                        .init("Keep running", .detach), .init("ACPI shutdown", .confirmed(.acpiOff)), .init("Power off", .confirmed(.powerOff)),
+                        .init("Keep running", .detach), .init("Save state", .confirmed(.saveState)), .init("ACPI off", .confirmed(.acpiOff)),
+                        .init("Power off", .confirmed(.powerOff)),
                         .init("Cancel"),
                     ]))
         case .quit:
@@ -203,6 +205,12 @@ extension ConsoleModel {
             typing = nil
             post(.powerOff)
             finishAt = now + 3000
+        case .saveState:
+            guard isAttached else { return say("Only a stored machine has a place for its state.") }
+            releaseKeys(immediately: true)
+            typing = nil
+            post(.saveState)
+            say("Saving the state…", milliseconds: 30_000)
         case .acpiOff:
             post(.acpiPowerButton)
             say("Power button pressed; the guest decides.")
@@ -316,7 +324,7 @@ extension ConsoleModel {
 
     /// What a console that only looks may not.
     private static let changing: Set<ActionID> = [
-        .capture, .sendHostKey, .guestMouse, .sendKeys, .typeText, .drives, .pause, .reset, .powerOff, .acpiOff,
+        .capture, .sendHostKey, .guestMouse, .sendKeys, .typeText, .drives, .pause, .reset, .powerOff, .acpiOff, .saveState,
     ]
 
     func isEnabled(_ id: ActionID) -> Bool {
@@ -329,6 +337,7 @@ extension ConsoleModel {
         case .panUp, .panDown, .panLeft, .panRight, .panFollow: viewNote != nil
         case .reset, .powerOff: view.state == .running || view.state == .paused || view.state == .stuck
         case .detach: isManaged || isAttached || isReadOnly
+        case .saveState: (isManaged || isAttached) && (view.state == .running || view.state == .paused)
         case .pause, .acpiOff, .drives, .sendKeys, .typeText: view.state == .running || view.state == .paused
         default: true
         }
@@ -347,9 +356,9 @@ extension ConsoleModel {
                 id.map { MenuPanel.Item($0, title: title($0), key: keyLabel($0), enabled: isEnabled($0)) } ?? MenuPanel.Item(nil)
             }
         }
-        let managed: [ActionID?] = isManaged ? [.settings, .log, nil, .nextConsole, .split, nil] : []
+        let managed: [ActionID?] = isManaged ? [.snapshots, .takeSnapshot, .settings, .log, nil, .nextConsole, .split, nil] : []
         return [
-            .init("Machine", items([.pause, .reset, .acpiOff, .powerOff, nil, .drives, nil] + managed + [.detach, .suspend, .quit])),
+            .init("Machine", items([.pause, .reset, .saveState, .acpiOff, .powerOff, nil, .drives, nil] + managed + [.detach, .suspend, .quit])),
             .init("Input", items([isCaptured ? .release : .capture, .sendKeys, .sendHostKey, .typeText, .guestMouse])),
             .init("View", items([.scrollback, .copyScreen, .savePicture, .chooseTheme, .redraw, nil, .panUp, .panDown, .panLeft, .panRight, .panFollow])),
             .init("Help", items([.help, .palette])),

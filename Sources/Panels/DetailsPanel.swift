@@ -63,9 +63,10 @@ struct ThumbnailPanel {
     /// What stands there without a picture.
     let note: String
     let theme: Theme
+    var title = "3 Screen"
 
     func draw(in area: Rect, look: PanelLook, focused: Bool, on surface: inout Surface) {
-        look.frame(area, title: "3 Screen", focused: focused, on: &surface)
+        look.frame(area, title: title, focused: focused, on: &surface)
         let inside = area.inset(1)
         guard let frame, case .text = frame.mode, frame.columns > 0, frame.rows > 0, frame.cells.count >= frame.columns * frame.rows else {
             for (y, line) in PanelLook.wrap(note, inside.width - 2).enumerated() where y < inside.height {

@@ -16,6 +16,19 @@ public enum LibraryRequest: Equatable, Sendable {
     case log(String, run: Int)
     /// Only these events go into the log of a running machine.
     case trace(String, [String])
+    /// The machine's state into its folder, and its end.
+    case saveState(String)
+    case discardState([String])
+    /// The tree of this machine is told now and whenever it changes; nil: no longer.
+    case snapshots(String?)
+    case snapshotScreen(String, id: String)
+    case takeSnapshot(String, name: String, description: String)
+    /// - Parameter keepingAs: the present state becomes a snapshot of that name first; nil: it is lost.
+    case restoreSnapshot(String, name: String, keepingAs: String?)
+    case deleteSnapshot(String, name: String)
+    case linkedClone(String, of: String, to: String)
+    /// Stops the work on snapshots.
+    case stopSnapshot
     /// Stops what is under way.
     case cancel
 }
@@ -40,6 +53,11 @@ public enum LibraryEvent: Sendable {
     case done(LibraryRequest)
     case failed(LibraryRequest, String)
     case progress(done: Int, total: Int)
+    case snapshots(String, SnapshotList)
+    /// Rows of a snapshot's text screen.
+    case snapshotScreen(String, id: String, [String])
+    /// Of the work on snapshots; it has one answer later, beside other work.
+    case snapshotProgress(done: Int, total: Int)
     /// The lines of a log, oldest first, and again when there are more: `isMore`.
     case log(String, run: Int, runs: Int, lines: [String], isMore: Bool)
 }

@@ -13,6 +13,10 @@ extension ManagerModel {
         case .pause: pause(list.chosen)
         case .acpiOff: each(.acpiOff, list.chosen.filter(\.state.takesCommands))
         case .reset, .powerOff: askEach(id)
+        case .saveState: saveState()
+        case .discardState: askDiscard()
+        case .snapshots, .takeSnapshot: openSnapshots(takes: id == .takeSnapshot)
+        case .restoreSnapshot, .deleteSnapshot, .cloneSnapshot, .stopSnapshot: runSnapshot(id)
         case .newMachine:
             wizard = WizardPanel(taken: Set(list.rows.map(\.name)))
             screen = .wizard
@@ -116,6 +120,11 @@ extension ManagerModel {
                 say("Copied \(Amount.count(text.filter(\.isNewline).count, "line", "lines")).")
             case .save(let text): effects.append(.saveText(text, prefix: "vitrine-\(logPanel?.name ?? "log")-log"))
             }
+            return true
+        case .snapshots:
+            snapshotsPanel?.setPage(area)
+            guard snapshotsPanel?.command(id) == true else { return false }
+            askScreen()
             return true
         case .console: return false
         }
@@ -261,7 +270,7 @@ extension ManagerModel {
     }
 
     /// `NAME 2`, `NAME 3`, …
-    private func freeName(_ name: String) -> String {
+    func freeName(_ name: String) -> String {
         let taken = Set(list.rows.map(\.name))
         var n = 2
         while taken.contains("\(name) \(n)") { n += 1 }
@@ -367,7 +376,7 @@ extension ManagerModel {
 
     // MARK: Screens
 
-    private mutating func remember() {
+    mutating func remember() {
         if screen == .console { console { $0.releaseAll(at: $1) } }
         origin = screen == .console ? .console : .machines
     }
@@ -404,6 +413,7 @@ extension ManagerModel {
         guard screen != .form || form?.isChanged != true else { return back() }
         if screen == .console { return leaveConsole() }
         (form, wizard, logPanel) = (nil, nil, nil)
+        if snapshotsPanel != nil { closeSnapshots() }
         screen = .machines
     }
 
@@ -445,6 +455,9 @@ extension ManagerModel {
         case .log:
             logPanel = nil
             returnToOrigin()
+        case .snapshots:
+            closeSnapshots()
+            returnToOrigin()
         }
     }
 
@@ -469,6 +482,7 @@ extension ManagerModel {
 
     private mutating func quit() {
         if screen == .console { return leaveConsole() }
+        if let job { return say("\(job.title): still under way; wait for its end, or stop it first.") }
         let alive = list.rows.filter { $0.state.isAlive }
         guard !alive.isEmpty else { return effects.append(.finish) }
         let which = alive.count == 1 ? "\(alive[0].name) is running." : "\(alive.count) machines are running."
@@ -476,7 +490,8 @@ extension ManagerModel {
             DialogPanel(
                 title: "Quit", lines: [which, "Kept running, \(alive.count == 1 ? "it is" : "they are") here again the next time."],
                 buttons: [
-                    .init("Keep running", .manager(.quit(.keepRunning))), .init("ACPI off", .manager(.quit(.acpiOff))),
+                    .init("Keep running", .manager(.quit(.keepRunning))), .init("Save state", .manager(.quit(.saveState))),
+                    .init("ACPI off", .manager(.quit(.acpiOff))),
                     .init("Power off", .manager(.quit(.powerOff))), .init("Cancel"),
                 ]))
     }

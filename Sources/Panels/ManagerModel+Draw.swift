@@ -72,6 +72,11 @@ extension ManagerModel {
         case .machines, .console: drawMachines(on: &surface)
         case .form: form?.draw(in: area, look: look, on: &surface)
         case .wizard: wizard?.draw(in: area, look: look, on: &surface)
+        case .snapshots:
+            let row = snapshotMachine, view = row.flatMap { $0.state.isAlive ? views[$0.name] : nil }
+            snapshotsPanel?.draw(
+                in: area, look: look, machine: row,
+                thumbnail: ThumbnailPanel(name: row?.name, frame: view?.frame, note: stateNote(row, view), theme: theme, title: "Screen"), on: &surface)
         case .log:
             if let logPanel { logPanel.text.draw(in: area, title: logPanel.title, look: look, on: &surface) }
         }
@@ -96,10 +101,11 @@ extension ManagerModel {
         case .form: crumbs += " > \(form?.name ?? "") > Settings"
         case .wizard: crumbs += " > New machine"
         case .log: crumbs += " > \(logPanel?.name ?? "") > Log"
+        case .snapshots: crumbs += " > \(snapshotsPanel?.name ?? "") > Snapshots"
         }
         surface.put(crumbs, .menu, column: 1, row: 0, limit: listWidth - 2)
         let alive = list.rows.filter { $0.state.isAlive }.count
-        let counts = Amount.count(list.rows.count, "machine", "machines") + (alive > 0 ? ", \(alive) running" : "")
+        let counts = job?.words(at: now) ?? Amount.count(list.rows.count, "machine", "machines") + (alive > 0 ? ", \(alive) running" : "")
         if Width.of(crumbs) + Width.of(counts) + 3 < listWidth { surface.put(counts, .menu, column: listWidth - 1 - Width.of(counts), row: 0) }
     }
 
@@ -153,6 +159,12 @@ extension ManagerModel {
         }
     }
 
+    /// In the snapshots' panel nothing is started by Enter.
+    private func stateNote(_ row: MachineRow?, _ view: MachineView?) -> String {
+        if row?.state.isAlive == true { return note(row, view) }
+        return row?.state == .saved ? "The machine is saved; the next start goes on from its state." : "The machine is off."
+    }
+
     /// A title that says what the command would do now.
     func title(_ id: ActionID) -> String {
         let rows = list.chosen
@@ -176,7 +188,12 @@ extension ManagerModel {
     /// Whether the command would do something now.
     func isEnabled(_ id: ActionID) -> Bool {
         let rows = list.chosen
+        guard isSnapshotEnabled(id) else { return false }
         switch id {
+        case .saveState: return rows.contains { $0.state.takesCommands }
+        case .discardState: return rows.contains { $0.state == .saved }
+        case .snapshots: return list.selected.map { $0.problem == nil } ?? false
+        case .takeSnapshot where screen != .snapshots: return list.selected.map { $0.problem == nil } ?? false
         case .open: return list.selectedGroup != nil || list.selected.map { $0.problem == nil } ?? false
         case .start: return rows.contains { $0.state.canStart }
         case .pause, .acpiOff: return rows.contains { $0.state.takesCommands }
@@ -201,6 +218,7 @@ extension ManagerModel {
         case .form: .form
         case .wizard: .wizard
         case .log: .log
+        case .snapshots: .snapshots
         }
     }
 
@@ -225,6 +243,7 @@ extension ManagerModel {
             }
         case .form: ids = [.save, .back] + (form?.panel.current?.isFile == true ? [.browse] : []) + [.nextSection, .showCommand, .help, .menu]
         case .wizard: ids = [.nextStep, .previousStep] + (wizard?.panel.current?.isFile == true ? [.browse] : []) + [.showCommand, .help, .back]
+        case .snapshots: ids = [.stopSnapshot, .takeSnapshot, .restoreSnapshot, .deleteSnapshot, .cloneSnapshot, .back, .help, .palette, .menu]
         case .log: ids = [.back, .follow, .level, .component, .search, .searchNext, .copyText, .help]
         }
         let context = screen == .console ? "machines" : context
@@ -252,6 +271,7 @@ extension ManagerModel {
                             .newMachine, nil, .open, .start, .pause, .reset, .acpiOff, .powerOff, nil, .settings, .clone, .rename, .group, .delete,
                             nil, .log, .showCommand,
                         ])),
+                    .init("State", items([.saveState, .discardState, nil, .snapshots, .takeSnapshot])),
                     .init("List", items([.mark, .markAll, .filter, .sort, nil, .groups, .fold, .unfold, nil, .undo])),
                     .init("View", items([.panel1, .panel2, .panel3, .panel4, nil, .nextConsole, .split, nil, .chooseTheme, .chooseKeymap, .redraw])),
                     .init("Program", items([.help, .palette, .chooseHostKey, nil, .suspend, .quit])),
@@ -268,6 +288,13 @@ extension ManagerModel {
             case .wizard:
                 [
                     .init("Wizard", items([.nextStep, .previousStep, .back, nil, .moveUp, .moveDown, nil, .complete, .browse, nil, .showCommand])),
+                    .init("Program", items([.help, .palette, .chooseTheme, .redraw, .suspend])),
+                ]
+            case .snapshots:
+                [
+                    .init(
+                        "Snapshots",
+                        items([.takeSnapshot, .restoreSnapshot, .deleteSnapshot, .cloneSnapshot, nil, .stopSnapshot, nil, .machines, .back])),
                     .init("Program", items([.help, .palette, .chooseTheme, .redraw, .suspend])),
                 ]
             case .log:
@@ -313,7 +340,7 @@ extension ManagerModel {
                 }
             }
         }
-        let names: [Screen: String] = [.machines: "Machines", .form: "Settings", .wizard: "New machine", .log: "Log"]
+        let names: [Screen: String] = [.machines: "Machines", .form: "Settings", .wizard: "New machine", .log: "Log", .snapshots: "Snapshots"]
         let context = screen == .console ? "machines" : context
         add(names[screen] ?? "Machines", context)
         if screen == .machines { add("In a console, after \(keymap.host.label)", "host", prefix: keymap.host.label + " ") }

@@ -12,6 +12,7 @@ extension ManagerModel {
         case .form: return "form"
         case .wizard: return "wizard"
         case .log: return "log"
+        case .snapshots: return "snapshots"
         }
     }
 
@@ -84,7 +85,7 @@ extension ManagerModel {
             self.wizard = wizard
             field(outcome)
             return outcome != .none
-        case .console, .log: return false
+        case .console, .log, .snapshots: return false
         }
         return true
     }
@@ -146,7 +147,7 @@ extension ManagerModel {
             self.wizard = wizard
             field(outcome)
         case .machines where list.isFiltering: for scalar in text.unicodeScalars where Width.of(scalar) > 0 { list.text(scalar) }
-        case .machines, .log: effects.append(.beep)
+        case .machines, .log, .snapshots: effects.append(.beep)
         }
     }
 
@@ -265,6 +266,12 @@ extension ManagerModel {
             self.wizard = wizard
             field(outcome)
         case .log: logPanel?.text.click(row: event.row, in: area)
+        case .snapshots:
+            let isDouble = event.row == before.row && now < before.time + 400
+            lastClick = (now, event.row)
+            guard snapshotsPanel?.click(column: event.column, row: event.row, in: area) == true else { return }
+            askScreen()
+            if isDouble { run(.restoreSnapshot) }
         case .console: break
         }
     }

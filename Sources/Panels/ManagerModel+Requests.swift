@@ -40,6 +40,7 @@ extension ManagerModel {
         case .group(let names, let group): effects.append(.library(.group(names, to: group)))
         case .each(let id, let names):
             for name in names { effects.append(.library(.command(name, id == .reset ? .reset : .powerOff))) }
+        case .discardState, .takeSnapshot, .restoreSnapshot, .deleteSnapshot, .linkedClone: performSnapshot(request)
         case .sort(let order): list.sort(order)
         case .keymap(let name): effects.append(.loadKeymap(name))
         case .hostKey(let name): effects.append(.keepHostKey(name))
@@ -71,6 +72,11 @@ extension ManagerModel {
         let names = Set(list.rows.filter { $0.state.isAlive }.map(\.name))
         switch choice {
         case .keepRunning: return effects.append(.finish)
+        case .saveState:
+            leaving = (names, now + 120_000)
+            say("Saving the state of \(Amount.count(names.count, "machine", "machines"))…", milliseconds: 120_000)
+            for name in names.sorted() { effects.append(.library(.saveState(name))) }
+            return
         case .acpiOff:
             leaving = (names, now + 60_000)
             say("Waiting for the guests to shut down…", milliseconds: 60_000)
@@ -84,6 +90,7 @@ extension ManagerModel {
     // MARK: Answers of the library
 
     mutating func done(_ request: LibraryRequest) {
+        if doneSnapshot(request) { return }
         endWork()
         switch request {
         case .create(let draft, let starts):
@@ -121,7 +128,9 @@ extension ManagerModel {
         case .delete(let names): say(names.count == 1 ? "\(names[0]) is deleted." : "\(names.count) machines are deleted.")
         case .start(let names):
             if names.count == 1, opening == nil { say("\(names[0]) runs.") }
-        case .command, .log, .trace, .cancel: break
+        case .command, .log, .trace, .cancel, .saveState, .discardState, .snapshots, .snapshotScreen, .takeSnapshot, .restoreSnapshot, .deleteSnapshot,
+            .linkedClone, .stopSnapshot:
+            break
         }
     }
 
@@ -138,7 +147,9 @@ extension ManagerModel {
     }
 
     mutating func failed(_ request: LibraryRequest, _ sentence: String) {
-        endWork()
+        // The work with the dialog is another one.
+        if job?.request == request { job = nil } else { endWork() }
+        if case .saveState = request { leaving = nil }
         if case .start(let names) = request, names.contains(opening ?? "") { opening = nil }
         if let i = pendingUndo.firstIndex(of: request) { pendingUndo.remove(at: i) }
         if Width.of(sentence) + 2 <= size.width, overlay == nil { return say(sentence, milliseconds: 8000) }

@@ -6,7 +6,7 @@ import Terminal
 ///
 /// Times are milliseconds of any clock that does not go back.
 public struct ManagerModel: Sendable {
-    public enum Screen: Hashable, Sendable { case machines, console, form, wizard, log }
+    public enum Screen: Hashable, Sendable { case machines, console, form, wizard, log, snapshots }
 
     public enum Effect: Sendable {
         /// To a machine whose console or thumbnail is open.
@@ -74,6 +74,8 @@ public struct ManagerModel: Sendable {
     public internal(set) var form: SettingsPanel?
     public internal(set) var wizard: WizardPanel?
     public internal(set) var logPanel: LogPanel?
+    public internal(set) var snapshotsPanel: SnapshotsPanel?
+    var job: SnapshotJob?
     /// Field whose choices are on the list.
     var choosing: String?
     var isSplit = false
@@ -132,6 +134,7 @@ public struct ManagerModel: Sendable {
         let alive = Set(list.rows.filter { $0.state.isAlive }.map(\.name))
         var names = Set(consoles.keys)
         if let name = list.selectedName { names.insert(name) }
+        if let name = snapshotsPanel?.name { names.insert(name) }
         return names.intersection(alive)
     }
 
@@ -192,6 +195,11 @@ public struct ManagerModel: Sendable {
             guard let work, case .progress(var panel) = overlay else { break }
             (panel.done, panel.total, panel.elapsed) = (done, total, now - work.since)
             overlay = .progress(panel)
+        case .snapshots(let name, let list): update(list, of: name)
+        case .snapshotScreen(let name, let id, let rows): if snapshotsPanel?.name == name { snapshotsPanel?.show(rows, of: id) }
+        case .snapshotProgress(let done, let total):
+            job?.done = done
+            job?.total = total
         case .log(let name, let run, let runs, let lines, let isMore):
             if logPanel?.name == name { logPanel?.update(run: run, runs: runs, lines: lines, isMore: isMore) }
         }

@@ -28,13 +28,17 @@ public enum Request: Equatable, Sendable {
     case nothing
 
     /// The request with the text of a dialog's line; nil when it cannot be without one.
-    func filled(_ value: String) -> Request? {
+    /// - Parameter second: of the second line.
+    func filled(_ value: String, _ second: String = "") -> Request? {
         switch self {
         case .type: value.isEmpty ? nil : .type(value)
         case .insert(let bay, _): value.isEmpty ? nil : .insert(bay, value)
         case .browse: .browse(PathCompletion.split(value).folder)
         case .manager(.rename(let name, _)): value.isEmpty ? nil : .manager(.rename(name, to: value))
         case .manager(.clone(let name, _)): value.isEmpty ? nil : .manager(.clone(name, to: value))
+        case .manager(.takeSnapshot(let machine, _, _)): value.isEmpty ? nil : .manager(.takeSnapshot(machine, name: value, description: second))
+        case .manager(.linkedClone(let machine, let snapshot, _)):
+            value.isEmpty ? nil : .manager(.linkedClone(machine, of: snapshot, to: value))
         case .manager(.group(let names, _)): .manager(.group(names, to: value))
         default: self
         }
@@ -49,6 +53,12 @@ public enum ManagerRequest: Equatable, Sendable {
     case group([String], to: String)
     /// Reset, power off and the like, after the question.
     case each(ActionID, [String])
+    case discardState([String])
+    case takeSnapshot(String, name: String, description: String)
+    /// - Parameter keeps: the present state becomes a snapshot first.
+    case restoreSnapshot(String, name: String, keeps: Bool)
+    case deleteSnapshot(String, name: String)
+    case linkedClone(String, of: String, to: String)
     case sort(MachineOrder)
     case keymap(String)
     case hostKey(String)
@@ -67,7 +77,7 @@ public enum ManagerRequest: Equatable, Sendable {
 }
 
 /// What becomes of running machines when the manager ends.
-public enum QuitChoice: Equatable, Sendable { case keepRunning, acpiOff, powerOff }
+public enum QuitChoice: Equatable, Sendable { case keepRunning, saveState, acpiOff, powerOff }
 
 /// A chord spelled as in keymaps, `C-A-del`.
 public typealias ChordName = String

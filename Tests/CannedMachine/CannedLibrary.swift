@@ -10,6 +10,10 @@ public final class CannedLibrary: MachineLibrary {
         var events: [LibraryEvent] = []
         var asked: [LibraryRequest] = []
         var machines: [String: CannedMachine] = [:]
+        var snapshots: [String: SnapshotList] = ["debian": CannedLibrary.tree]
+        /// Work on snapshots that waits for `finishSnapshots`.
+        var waiting: [LibraryRequest] = []
+        var holdsSnapshots = false
     }
 
     private let content = Mutex(Content())
@@ -60,6 +64,38 @@ public final class CannedLibrary: MachineLibrary {
         row.load = load
         if state == .broken { row.problem = "/machines/broken/machine.toml:3:10 'memry' is not known (did you mean 'memory'?)" }
         return row
+    }
+
+    /// Three snapshots straight on, and a branch of two.
+    public static let tree = SnapshotList(
+        [
+            SnapshotRow(id: "a", name: "installed", description: "Fresh from the CD.", taken: "2026-11-20 09:12", bytes: 734_003_200),
+            SnapshotRow(
+                id: "b", name: "experiment", description: "A kernel of our own.", parent: "a", taken: "2026-11-21 18:40", state: "running",
+                hasMemory: true, bytes: 48_234_496),
+            SnapshotRow(
+                id: "c", name: "experiment, second try", parent: "b", taken: "2026-11-21 19:02", state: "paused", hasMemory: true,
+                bytes: 51_380_224),
+            SnapshotRow(id: "d", name: "updates", description: "All of November.", parent: "a", taken: "2026-11-24 07:30", bytes: 130_023_424),
+            SnapshotRow(id: "e", name: "web server", parent: "d", taken: "2026-11-25 22:05", state: "saved", hasMemory: true, bytes: 60_817_408),
+        ], current: "e", changedBytes: 12_582_912)
+
+    /// Puts a tree in place of a machine's.
+    public func setSnapshots(_ list: SnapshotList, of name: String) { content.withLock { $0.snapshots[name] = list } }
+
+    /// Work on snapshots stays under way until `finishSnapshots`.
+    public func holdSnapshots() { content.withLock { $0.holdsSnapshots = true } }
+
+    public func tell(_ event: LibraryEvent) { content.withLock { $0.events.append(event) } }
+
+    public func finishSnapshots() {
+        content.withLock { content in
+            content.holdsSnapshots = false
+            let requests = content.waiting
+            content.waiting = []
+            for request in requests { content.events.append(answer(request, &content)) }
+        }
+        wake()
     }
 
     public var wakeDescriptor: Int32 { ends.read }
@@ -135,6 +171,11 @@ public final class CannedLibrary: MachineLibrary {
         }
         content.withLock { content in
             content.asked.append(request)
+            switch request {
+            case .takeSnapshot, .restoreSnapshot, .deleteSnapshot, .linkedClone:
+                if content.holdsSnapshots { return content.waiting.append(request) }
+            default: break
+            }
             content.events.append(answer(request, &content))
         }
         wake()
@@ -184,7 +225,52 @@ public final class CannedLibrary: MachineLibrary {
                 }
             }
         case .log(let name, let run): return .log(name, run: run, runs: 2, lines: CannedLibrary.log, isMore: false)
-        case .trace, .cancel: break
+        case .saveState(let name):
+            content.machines[name]?.post(.saveState)
+            change(name) { ($0.state, $0.uptimeSeconds, $0.load) = (.saved, nil, nil) }
+            content.machines[name] = nil
+        case .discardState(let names): for name in names { change(name) { $0.state = .off } }
+        case .snapshots(let name):
+            guard let name else { break }
+            return .snapshots(name, content.snapshots[name] ?? SnapshotList())
+        case .snapshotScreen(let name, let id):
+            return .snapshotScreen(name, id: id, id == "a" ? ["", ""] : ["Debian GNU/Linux 4.0 \(name) tty1", "", "\(name) login: root", "\(name):~#"])
+        case .takeSnapshot, .restoreSnapshot, .deleteSnapshot, .linkedClone: return answerSnapshot(request, &content)
+        case .trace, .cancel, .stopSnapshot: break
+        }
+        return .done(request)
+    }
+
+    private func answerSnapshot(_ request: LibraryRequest, _ content: inout Content) -> LibraryEvent {
+        switch request {
+        case .takeSnapshot(let name, let snapshot, let description):
+            var list = content.snapshots[name] ?? SnapshotList()
+            guard !list.rows.contains(where: { $0.name == snapshot }) else { return .failed(request, "There is already a snapshot '\(snapshot)'.") }
+            list.rows.append(
+                SnapshotRow(id: "new \(list.rows.count)", name: snapshot, description: description, parent: list.current, taken: "2026-11-26 10:05"))
+            (list.current, list.changedBytes) = (list.rows.last?.id, 0)
+            content.snapshots[name] = list
+            content.events.append(.snapshots(name, list))
+        case .restoreSnapshot(let name, let snapshot, let kept):
+            var list = content.snapshots[name] ?? SnapshotList()
+            guard let row = list.rows.first(where: { $0.name == snapshot }) else { return .failed(request, "There is no snapshot '\(snapshot)'.") }
+            if let kept { list.rows.append(SnapshotRow(id: kept, name: kept, parent: list.current, taken: "2026-11-26 10:06")) }
+            (list.current, list.changedBytes) = (row.id, 0)
+            content.snapshots[name] = list
+            content.events.append(.snapshots(name, list))
+        case .deleteSnapshot(let name, let snapshot):
+            var list = content.snapshots[name] ?? SnapshotList()
+            guard let row = list.rows.first(where: { $0.name == snapshot }) else { return .failed(request, "There is no snapshot '\(snapshot)'.") }
+            list.rows.removeAll { $0.id == row.id }
+            for i in list.rows.indices where list.rows[i].parent == row.id { list.rows[i].parent = row.parent }
+            if list.current == row.id { list.current = row.parent }
+            content.snapshots[name] = list
+            content.events.append(.snapshots(name, list))
+        case .linkedClone(let name, _, let new):
+            guard var row = content.rows.first(where: { $0.name == name }) else { return .failed(request, "There is no machine '\(name)'.") }
+            row.name = new
+            content.rows.append(row)
+        default: break
         }
         return .done(request)
     }

@@ -11,6 +11,7 @@ enum ManagerScene: String, CaseIterable, Sendable {
     case form, formProblem, formDiff, formLive
     case log, logFilter, scrollback, console, whichKey, progress, hostKey, failed
     case folded, ungrouped, split, browser, completion, stuck, message
+    case snapshots, snapshotNow, takeSnapshot, restoreSnapshot, deleteSnapshot, discard
 
     func bench(_ size: Size, theme: String, linear: Bool = false) throws -> ManagerBench {
         var bench = try ManagerBench(self == .empty ? [] : CannedLibrary.sample, size: size, theme: theme, linear: linear, asksHostKey: self == .hostKey)
@@ -57,6 +58,18 @@ enum ManagerScene: String, CaseIterable, Sendable {
             bench.type("fdc")
             try bench.press("ret", "/")
             bench.type("Line 1")
+        case .snapshots:
+            bench.run(.snapshots)
+            for _ in 0..<3 { bench.run(.listUp) }
+        case .snapshotNow: bench.select("DOS games", .snapshots)
+        case .takeSnapshot:
+            bench.run(.snapshots, .takeSnapshot)
+            try bench.press("tab")
+            bench.type("before the move")
+        case .restoreSnapshot: bench.run(.snapshots, .listUp, .listUp, .restoreSnapshot)
+        case .deleteSnapshot: bench.run(.snapshots, .listUp, .deleteSnapshot)
+        case .discard:
+            bench.select("buildbox", .saveState, .discardState)
         case .folded:
             bench.select("DOS games")
             bench.run(.fold)

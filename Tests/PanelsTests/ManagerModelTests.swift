@@ -189,16 +189,16 @@ import Testing
         #expect(bench.library.asked.last == .cancel)
     }
 
-    @Test("quitting with running machines asks; keeping them is the default", arguments: [0, 1, 2, 3])
+    @Test("quitting with running machines asks; keeping them is the default", arguments: [0, 1, 2, 3, 4])
     func quit(choice: Int) throws {
         var bench = try ManagerBench()
         bench.run(.quit)
-        for word in ["Keep running", "ACPI off", "Power off", "Cancel"] { #expect(bench.screen.contains(word)) }
+        for word in ["Keep running", "Save state", "ACPI off", "Power off", "Cancel"] { #expect(bench.screen.contains(word)) }
         for _ in 0..<choice { try bench.press("tab") }
         try bench.press("ret")
-        #expect(bench.finished == (choice < 3))
+        #expect(bench.finished == (choice < 4))
         let alive = bench.library.rows().filter { $0.state.isAlive }.count
-        #expect(alive == (choice == 0 || choice == 3 ? 2 : 0))
+        #expect(alive == (choice == 0 || choice == 4 ? 2 : 0))
     }
 
     @Test("a machine whose file is bad says where, and opens nothing") func broken() throws {

@@ -26,7 +26,8 @@ import Testing
 
     @Test("are those of the default keymap", arguments: [
         ("console", "while you have the keyboard"), ("host", "after `Ctrl-]`"), ("machines", "in the list of machines"),
-        ("form", "in the settings"), ("wizard", "in the wizard"), ("log", "in a log"), ("scrollback", "in what has scrolled off"),
+        ("form", "in the settings"), ("wizard", "in the wizard"), ("log", "in a log"), ("snapshots", "in the snapshots"),
+        ("scrollback", "in what has scrolled off"),
     ])
     func keys(context: String, heading: String) throws {
         let expected = try rows(context, heading)

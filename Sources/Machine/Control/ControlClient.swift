@@ -32,6 +32,46 @@ public final class ControlClient {
     /// - Throws: `.wrongPlace` with the machine's sentence when it refuses, or when the connection ends.
     @discardableResult
     public func ask(_ command: String, _ arguments: [String: JSONValue] = [:], within milliseconds: Int32? = 30_000) throws(MachineError) -> JSONValue {
+        let id = try send(command, arguments, milliseconds)
+        while true {
+            let message = try receive(within: milliseconds)
+            guard message["id"] == .integer(id) else { continue }  // an event
+            if let error = message["error"] { throw MachineError(.wrongPlace, error["desc"]?.string ?? "The machine refuses.") }
+            return message["return"] ?? [:]
+        }
+    }
+
+    /// Work on snapshots, which tells how far it is.
+    /// - Parameter progress: called several times a second; false: the machine is asked to stop the work, and its answer waited for.
+    /// - Throws: as `ask`.
+    public func work(
+        _ command: String, _ arguments: [String: JSONValue], progress: (_ done: UInt64, _ total: UInt64) -> Bool
+    ) throws(MachineError) -> JSONValue {
+        let id = try send(command, arguments, 30_000)
+        var done: UInt64 = 0, total: UInt64 = 0, isStopped = false
+        while true {
+            while let line = input.next() {
+                guard let message = try? JSONValue(parsing: line) else { throw .failed("The machine '\(name)' sent something that is not JSON.") }
+                if message["id"] == .integer(id) {
+                    if let error = message["error"] { throw MachineError(.wrongPlace, error["desc"]?.string ?? "The machine refuses.") }
+                    return message["return"] ?? [:]
+                }
+                guard message["event"]?.string == "X_VITRINE_PROGRESS", let data = message["data"] else { continue }
+                (done, total) = (UInt64(max(0, data["done"]?.integer ?? 0)), UInt64(max(0, data["total"]?.integer ?? 0)))
+            }
+            guard !input.isOverlong else { throw .failed("The machine '\(name)' sent a line without an end.") }
+            if !progress(done, total), !isStopped {
+                isStopped = true
+                _ = try send("x-vitrine-snapshot-cancel", [:], 30_000)
+            }
+            var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            guard poll(&entry, 1, 100) > 0 else { continue }
+            guard let bytes = readAvailable(descriptor, atMost: 1 << 16) else { throw gone }
+            input.append(bytes[...])
+        }
+    }
+
+    private func send(_ command: String, _ arguments: [String: JSONValue], _ milliseconds: Int32?) throws(MachineError) -> Int64 {
         let id = nextID
         nextID += 1
         var output = OutBuffer()
@@ -40,12 +80,7 @@ public final class ControlClient {
             guard output.flush(to: descriptor) else { throw gone }
             if !output.isEmpty { try wait(Int16(POLLOUT), milliseconds) }
         }
-        while true {
-            let message = try receive(within: milliseconds)
-            guard message["id"] == .integer(id) else { continue }  // an event
-            if let error = message["error"] { throw MachineError(.wrongPlace, error["desc"]?.string ?? "The machine refuses.") }
-            return message["return"] ?? [:]
-        }
+        return id
     }
 
     /// Waits until the machine has ended and everything of it is put away: then it lets go of its clients.
