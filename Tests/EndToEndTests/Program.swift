@@ -1,4 +1,5 @@
 import Foundation
+import Machine
 
 /// The built `vitrine`, run as a process of its own.
 struct Program {
@@ -16,6 +17,18 @@ struct Program {
         let bundle = CommandLine.arguments.first { $0.hasSuffix(".xctest") } ?? own
         return URL(fileURLWithPath: bundle).deletingLastPathComponent().appendingPathComponent("vitrine").path
     }()
+
+    /// Starts a verb on a store and does not wait for it; what it says is dropped.
+    static func start(_ arguments: [String], in store: MachineStore) throws -> Process {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: path)
+        process.arguments = arguments
+        process.environment = ProcessInfo.processInfo.environment.merging(["VITRINE_HOME": store.home]) { $1 }
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        return process
+    }
 
     /// - Parameters:
     ///   - input: for standard input, which is no terminal.

@@ -96,17 +96,6 @@ import Testing
         }
     }
 
-    private func run(_ arguments: [String], _ store: MachineStore) throws -> Process {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: Program.path)
-        process.arguments = arguments
-        process.environment = ProcessInfo.processInfo.environment.merging(["VITRINE_HOME": store.home]) { $1 }
-        process.standardOutput = FileHandle.nullDevice
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        return process
-    }
-
     @Test("a machine that dies while its snapshot is written is there again, and so is every snapshot that was reported")
     func killedWhileRunning() throws {
         try withFolder { folder in
@@ -117,11 +106,11 @@ import Testing
             var random = SystemRandomNumberGenerator()
             var reported: Set<String> = []
             for round in 0..<StoreKillTests.count {
-                let start = try run(["start", "m", "--detach"], store)
+                let start = try Program.start(["start", "m", "--detach"], in: store)
                 start.waitUntilExit()
                 #expect(start.terminationStatus == 0, "round \(round)")
                 guard let pid = try store.entry("m").pid else { continue }
-                let take = try run(["snapshot", "take", "m", "s\(round)"], store)
+                let take = try Program.start(["snapshot", "take", "m", "s\(round)"], in: store)
                 usleep(UInt32.random(in: 0...400_000, using: &random))
                 kill(pid, SIGKILL)
                 take.waitUntilExit()
@@ -138,10 +127,10 @@ import Testing
                 try store.restoreSnapshot("m", name, keepingAs: nil)
                 let state = try store.entry("m").state
                 #expect(state == (hasMemory == true ? .saved : .off), "\(name), with memory: \(hasMemory == true)")
-                let start = try run(["start", "m", "--detach"], store)
+                let start = try Program.start(["start", "m", "--detach"], in: store)
                 start.waitUntilExit()
                 #expect(start.terminationStatus == 0)
-                let stop = try run(["stop", "m", "--hard"], store)
+                let stop = try Program.start(["stop", "m", "--hard"], in: store)
                 stop.waitUntilExit()
             }
         }

@@ -44,17 +44,6 @@ import Testing
         try handle.close()
     }
 
-    private func start(_ arguments: [String], _ store: MachineStore) throws -> Process {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: Program.path)
-        process.arguments = arguments
-        process.environment = ProcessInfo.processInfo.environment.merging(["VITRINE_HOME": store.home]) { $1 }
-        process.standardOutput = FileHandle.nullDevice
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        return process
-    }
-
     @Test("every machine is as before or as after", arguments: Work.allCases)
     func killed(work: Work) throws {
         try withFolder { folder in
@@ -66,7 +55,7 @@ import Testing
             for _ in 0..<2 {
                 try prepare(store)
                 whole = try clock.measure {
-                    let process = try start(arguments(work), store)
+                    let process = try Program.start(arguments(work), in: store)
                     process.waitUntilExit()
                     #expect(process.terminationStatus == 0)
                 }
@@ -82,7 +71,7 @@ import Testing
                 try prepare(store)
                 // Most of a short run is the start of the process: the moments of interest are late in it.
                 let moment = whole * Double.random(in: 0.3...1.2, using: &random)
-                let process = try start(arguments(work), store)
+                let process = try Program.start(arguments(work), in: store)
                 usleep(UInt32(moment / .microseconds(1)))
                 kill(process.processIdentifier, SIGKILL)
                 process.waitUntilExit()
@@ -100,7 +89,7 @@ import Testing
                 #expect(hidden.isEmpty, "\(work) left \(hidden)")
                 // And it can be done now, or done again.
                 if found == before {
-                    let again = try start(arguments(work), store)
+                    let again = try Program.start(arguments(work), in: store)
                     again.waitUntilExit()
                     #expect(again.terminationStatus == 0)
                     #expect(["old": contents(store, "old"), "new": contents(store, "new")] == after)

@@ -41,9 +41,6 @@ final class Translator {
     /// Executions after which a block is translated.
     var threshold: UInt32
     private unowned let blocks: BlockCache
-    /// Statistics.
-    private(set) var translated: UInt64 = 0, refused: UInt64 = 0, flushes: UInt64 = 0
-    var retired: UInt64 = 0
     private let single: BlockPointer
     private var cold: [ColdCode] = []
     private let needs: UnsafeMutablePointer<UInt8>
@@ -80,8 +77,6 @@ final class Translator {
     func run(_ c: Core, _ first: BlockPointer) -> Fault? {
         let enter = unsafeBitCast(area.executable + UInt(area.enter), to: Enter.self)
         var code = first.pointee.code[c.isUserClass]
-        let before = c.t.pointee.budget
-        defer { retired &+= UInt64(bitPattern: before &- c.t.pointee.budget) }
         while true {
             c.packFlags()
             let result = enter(c.base, code)
@@ -134,7 +129,6 @@ final class Translator {
         }
         cold = work.cold
         guard usable else {
-            refused &+= 1
             block.pointee.barred = true
             return nil
         }
@@ -142,7 +136,6 @@ final class Translator {
         let entry = area.executable + UInt(area.used)
         area.commit(work.a.count)
         block.pointee.code[user] = entry
-        translated &+= 1
         return entry
     }
 
@@ -175,11 +168,8 @@ final class Translator {
 
     /// Drops all code. Only between blocks.
     func flush(_ c: Core) {
-        flushes &+= 1
-        area.clear()
-        sites.removeAll(keepingCapacity: true)
         blocks.forgetCode()
-        for n in 0..<JumpEntry.entries { c.t.pointee.jumpCache[n].code = c.t.pointee.noCode }
+        blocksFlushed(c)
     }
 
     /// The decoded blocks are gone.
@@ -287,13 +277,7 @@ extension Core {
             default: try executeSlow(self, op)
             }
         } catch {
-            rip = t.pointee.taskSwitched ? t.pointee.instructionRIP : block.pointee.rip &+ UInt64(op.pointee.ipOffset)
-            t.pointee.taskSwitched = false
-            t.pointee.instructionRIP = rip
-            t.pointee.budget &-= Int64(op.pointee.n)
-            t.pointee.exact = false
-            t.pointee.translatedFault = error == .nonCanonical ? (usesStack(op) ? .stackFault : .generalProtection) : error
-            return TranslatedExit.fault
+            return leave(with: error, op, block)
         }
         t.pointee.exact = false
         // The last: the operation wrote over the code that it is in.
@@ -335,6 +319,17 @@ extension Core {
         return 0
     }
 
+    /// The fault of the instruction that `op` belongs to, as the interpreter's loop leaves it.
+    private func leave(with fault: Fault, _ op: OpPointer, _ block: BlockPointer) -> Int32 {
+        rip = t.pointee.taskSwitched ? t.pointee.instructionRIP : block.pointee.rip &+ UInt64(op.pointee.ipOffset)
+        t.pointee.taskSwitched = false
+        t.pointee.instructionRIP = rip
+        t.pointee.budget &-= Int64(op.pointee.n)
+        t.pointee.exact = false
+        t.pointee.translatedFault = fault == .nonCanonical ? (usesStack(op) ? .stackFault : .generalProtection) : fault
+        return TranslatedExit.fault
+    }
+
     /// Part of a branch; a fault is that of the whole instruction.
     @inline(__always)
     fileprivate func translatedPart(
@@ -344,16 +339,7 @@ extension Core {
             try body(op, block)
             return 0
         } catch {
-            rip = block.pointee.rip &+ UInt64(op.pointee.ipOffset)
-            t.pointee.instructionRIP = rip
-            t.pointee.budget &-= Int64(op.pointee.n)
-            t.pointee.exact = false
-            if error == .nonCanonical {
-                t.pointee.translatedFault = usesStack(op) ? .stackFault : .generalProtection
-            } else {
-                t.pointee.translatedFault = error
-            }
-            return TranslatedExit.fault
+            return leave(with: error, op, block)
         }
     }
 

@@ -203,20 +203,6 @@ import Testing
 @Suite("storage · VDI and qemu-img", .enabled(if: Reference.tool != nil, Reference.missing))
 struct VDIReferenceTests {
 
-    @discardableResult
-    private func qemu(_ arguments: String...) throws -> (status: Int32, output: String) {
-        let process = Process()
-        let pipe = Pipe()
-        process.executableURL = URL(fileURLWithPath: try #require(Reference.tool))
-        process.arguments = arguments
-        process.standardOutput = pipe
-        process.standardError = pipe
-        try process.run()
-        let output = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        return (process.terminationStatus, output)
-    }
-
     private func pattern(_ count: Int, _ seed: Int) -> [UInt8] {
         (0..<count).map { UInt8(truncatingIfNeeded: ($0 &* 2_654_435_761 &+ seed) >> 7) }
     }
@@ -228,7 +214,7 @@ struct VDIReferenceTests {
             let vdi = folder + "/d.vdi"
             try NewImage.make(raw, bytes: 40 << 20, format: .raw)
             try NewImage.make(vdi, bytes: 40 << 20, format: format)
-            #expect(try qemu("check", "-f", "vdi", vdi).status == 0)
+            #expect(try Reference.run("check", "-f", "vdi", vdi).status == 0)
             do {
                 let images = try [raw, vdi].map { try DiskImage.open(path: $0, access: .readWrite) }
                 for (round, sector) in [70_000, 3, 2047, 40_000, 2040, 81_919 - 100].enumerated() {
@@ -240,11 +226,11 @@ struct VDIReferenceTests {
                     #expect(image.flush())
                 }
             }
-            let check = try qemu("check", "-f", "vdi", vdi)
+            let check = try Reference.run("check", "-f", "vdi", vdi)
             #expect(check.status == 0, "\(check.output)")
-            let compare = try qemu("compare", "-f", "raw", "-F", "vdi", raw, vdi)
+            let compare = try Reference.run("compare", "-f", "raw", "-F", "vdi", raw, vdi)
             #expect(compare.status == 0, "\(compare.output)")
-            #expect(try qemu("info", vdi).output.contains("virtual size: 40 MiB"))
+            #expect(try Reference.run("info", vdi).output.contains("virtual size: 40 MiB"))
         }
     }
 
@@ -255,7 +241,7 @@ struct VDIReferenceTests {
             let data = pattern(5 << 20, 1) + [UInt8](repeating: 0, count: 5 << 20) + pattern(1 << 20, 2)
             try Data(data).write(to: URL(fileURLWithPath: raw))
             for options in ["static=off", "static=on"] {
-                #expect(try qemu("convert", "-f", "raw", "-O", "vdi", "-o", options, raw, vdi).status == 0)
+                #expect(try Reference.run("convert", "-f", "raw", "-O", "vdi", "-o", options, raw, vdi).status == 0)
                 do {
                     let image = try #require(try DiskImage.open(path: vdi, access: .readWrite) as? VDIImage)
                     #expect(image.sectorCount == UInt64(data.count / 512))
@@ -266,8 +252,8 @@ struct VDIReferenceTests {
                     let plain = try DiskImage.open(path: raw, access: .readWrite)
                     #expect(pattern(4096, 5).withUnsafeBytes { plain.write(sector: 12_288, from: $0) })
                 }
-                #expect(try qemu("check", "-f", "vdi", vdi).status == 0)
-                #expect(try qemu("compare", "-f", "raw", "-F", "vdi", raw, vdi).status == 0)
+                #expect(try Reference.run("check", "-f", "vdi", vdi).status == 0)
+                #expect(try Reference.run("compare", "-f", "raw", "-F", "vdi", raw, vdi).status == 0)
                 try Data(data).write(to: URL(fileURLWithPath: raw))
                 try FileManager.default.removeItem(atPath: vdi)
             }
