@@ -185,7 +185,10 @@ import Testing
         ]))
         #expect(reply.answers[0] == .memory(DebugMemory(address: 0x500, isPhysical: true, bytes: Array("ABCD".utf8))))
         #expect(reply.answers[1] == .memory(DebugMemory(address: 0x500, isPhysical: false, bytes: Array("AB".utf8))))
-        guard case .memory(let window) = reply.answers[2] else { return Issue.record("no window") }
+        guard case .memory(let window) = reply.answers[2] else {
+            Issue.record("no window")
+            return
+        }
         #expect(window.missing == [0..<16])
         for n in [3, 4, 7] { if case .failure = reply.answers[n] { continue } else { Issue.record("answer \(n) is \(reply.answers[n])") } }
         #expect(reply.answers[5] == .done && reply.answers[6] == .value(0x201))
@@ -243,7 +246,7 @@ import Testing
     }
 
     @Test("breakpoints stay with the machine") func kept() throws {
-        try withFolder { folder in
+        try withTemporaryFolder { folder in
             var file = DebuggerFile()
             #expect(try DebuggerFile.read(in: folder) == nil)
             let debugger = Debugger(pc: try board())

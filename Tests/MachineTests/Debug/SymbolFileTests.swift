@@ -5,7 +5,7 @@ import Testing
 
 @Suite("debugger · symbols") struct SymbolFileTests {
     private func load(_ bytes: [UInt8]) throws -> [String: UInt64] {
-        try withFolder { folder in
+        try withTemporaryFolder { folder in
             let path = folder + "/symbols"
             try Data(bytes).write(to: URL(fileURLWithPath: path))
             return Dictionary(try SymbolFile.load(path).map { ($0.name, $0.address) }, uniquingKeysWith: { $1 })
