@@ -25,7 +25,7 @@ public final class Processor {
     /// Initial APIC ID; 0: the bootstrap processor.
     public let apicID: UInt8
     let blocks: BlockCache
-    private var translator: Translator?
+    private(set) var translator: Translator?
     /// PAUSE makes `run` return.
     public var yieldsOnPause = false
     private var paused = false
@@ -149,6 +149,7 @@ public final class Processor {
 
     /// Writes the count back into the state block.
     private func settle() {
+        core.giveX87Back()
         core.t.pointee.blockProgress = 0
         core.v.pointee.retired = retired
     }
@@ -232,6 +233,7 @@ public final class Processor {
 
     /// Event delivery may touch device registers (a stack in MMIO space): time is exact between instructions.
     private func exactly(_ c: Core, _ body: () -> FaultOutcome) -> FaultOutcome {
+        c.giveX87Back()
         c.t.pointee.exact = true
         defer { c.t.pointee.exact = false }
         return body()

@@ -64,8 +64,16 @@ struct Transient {
     /// A value between two accesses of one instruction.
     var translatedValue: UInt64 = 0
     var translatedFault = Fault(0)
+    /// Instructions done by handlers that translated code has called.
+    var handled: UInt64 = 0
     /// What translated code calls: see `Translator`.
-    var helpers: (UInt, UInt, UInt, UInt) = (0, 0, 0, 0)
+    var helpers: (UInt, UInt, UInt, UInt, UInt) = (0, 0, 0, 0, 0)
+    /// The guest's x87 and MMX registers are the host's: of `VCPU.fpu` only the instruction and operand pointers are current.
+    var x87Resident = false
+    /// The host's MXCSR is the guest's.
+    var mxcsrResident = false
+    /// What the host's is otherwise.
+    var hostMXCSR: UInt32 = 0x1F80
     /// Where a jump-cache entry without code leads.
     var noCode: UInt = 0
     /// Room for one operation and its end. Only valid with a translator.

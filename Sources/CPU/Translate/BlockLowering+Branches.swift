@@ -3,6 +3,12 @@ extension BlockLowering {
     mutating func lowerBranch(_ row: Lowering) {
         let n = Int(op.n)
         switch row.form {
+        case .branch, .fusedRR, .fusedRI, .fusedDec, .loop, .loopCondition, .jcxz: break
+        default:
+            settleUnits(now)
+            units.valid = 0
+        }
+        switch row.form {
         case .next: leave(n, mask: block.pointee.nextMask)
         case .jump: leave(n + 1, mask: block.pointee.ripMask)
         case .branch: taken(condition(row.condition), n + 1)
@@ -87,6 +93,9 @@ extension BlockLowering {
             break
         }
     }
+
+    /// To the next instruction, behind one that ends its block.
+    mutating func goOn() { leave(Int(op.n) + 1, mask: block.pointee.nextMask) }
 
     /// The return address onto a flat stack.
     private mutating func pushReturn() {
@@ -233,10 +242,12 @@ extension BlockLowering {
             redo(code.flags.producer)
             saveFlags()
         }
+        settleUnits(code.op)
         helper(code.kind, code.op)
         a.bytes(0x85, 0xC0)
         let failed = a.jump(Condition.notZero)
         a.patch(failed, to: area.exit - area.used)
+        resumeUnits(code.op)
         if code.reloadsAddress { a.load(Host.address, StateField.scratchAddress, 8) }
         if code.kind == .target || code.kind == .ret { a.load(Host.address, StateField.rip, 8) }
         if code.restoresFlags { restoreFlags() }
@@ -251,9 +262,12 @@ extension BlockLowering {
             a.patch(code.from.0, to: a.count)
             if code.site < 0 {
                 flagsToMemory()
+                settleUnits(code.op)
                 return far(code.target, code.count)
             }
             if !code.dropsFlags { flagsToMemory() }
+            if closesLoop(code) { return writeLoop(code) }
+            settleUnits(code.op)
             a.aluImmediate(Lowering.sub, Host.budget, Int32(code.count), 8)
             ways = [a.jump(Condition.sign), a.jump()]
             sites[code.site].place = place(ways[1])

@@ -2,7 +2,7 @@
 extension BlockLowering {
     mutating func lower(_ row: Lowering) {
         switch row.form {
-        case .call: call(.one)
+        case .call: if !lowerUnit() && !repeatedString() { call(.one) }
         case .bail, .next, .jump, .branch, .callNear, .ret, .jumpR, .jumpM, .callR, .callM, .callStack, .retStack, .loop, .loopCondition, .jcxz,
             .fusedRR, .fusedRI, .fusedDec:
             lowerBranch(row)
@@ -129,8 +129,9 @@ extension BlockLowering {
     /// The interpreter's handler for the whole operation, or a helper for a part of it.
     mutating func call(_ kind: ColdCode.Kind) {
         flagsToMemory()
+        settleUnits(now)
         helper(kind, now)
-        if ops[now].kind == .slowEnd {
+        if ops[now].kind == .slowEnd && !ops[now].isRepeatedString {
             let place = a.jump()
             a.patch(place, to: area.exit - area.used)
             return
@@ -138,6 +139,7 @@ extension BlockLowering {
         a.bytes(0x85, 0xC0)  // TEST EAX, EAX
         let place = a.jump(Condition.notZero)
         a.patch(place, to: area.exit - area.used)
+        if kind == .one && ops[now].kind != .slowEnd { reclaimUnits() }
     }
 
     /// Calls a helper; its answer is in EAX.

@@ -61,6 +61,7 @@ struct BlockLowering {
     /// Whether the block at an arena offset and CS offset sets all flags before anything can see them.
     private(set) var targetDropsFlags: (Int, UInt64) -> Bool = { _, _ in false }
     var now = 0
+    var units = HostUnits()
 
     init(area: CodeArea, block: BlockPointer, user: Bool, needs: UnsafeMutablePointer<UInt8>, firstSite: Int, cold: [ColdCode]) {
         self.area = area
@@ -91,8 +92,10 @@ struct BlockLowering {
         guard isWorthwhile else { return false }
         findNeeds()
         a.bytes(0x0F, 0x1F, 0x44, 0x00, 0x00)  // NOP, `CodeArea.entryBytes`
+        beginUnits()
         while now < count {
             lower(row(now))
+            endUnit()
             now += 1
         }
         var n = 0
@@ -100,13 +103,14 @@ struct BlockLowering {
             writeCold(n)
             n += 1
         }
+        writeRefusal()
         return !a.overflowed
     }
 
     private var isWorthwhile: Bool {
         var calls = 0
         for n in 0..<count {
-            if row(n).form == .call && ops[n].kind != .slowEnd { calls += 1 }
+            if row(n).form == .call && ops[n].kind != .slowEnd && !isLowered(n) { calls += 1 }
             // The push would move the target.
             if row(n).form == .callR && ops[n].a >> 3 == 4 { return false }
         }

@@ -10,7 +10,7 @@ final class CodeArea {
     private(set) var used = 0
     /// Offsets of the thunks.
     private(set) var enter = 0, exit = 0, lookUp = 0
-    private(set) var calls = InlineArray<4, Int>(repeating: 0)
+    private(set) var calls = InlineArray<5, Int>(repeating: 0)
     private var firstBlock = 0
 
     /// nil: the host gives no executable memory.
@@ -79,12 +79,14 @@ final class CodeArea {
         a.constant(Host.rax, UInt64(TranslatedExit.lookUp))
         exit = first + a.count
         CodeArea.spill(&a)
+        CodeArea.giveMXCSRBack(&a)
         a.bytes(0x48, 0x83, 0xC4, 0x08)  // ADD RSP, 8
         a.bytes(0x41, 0x5F, 0x41, 0x5E, 0x41, 0x5D, 0x41, 0x5C, 0x5D, 0x5B, 0xC3)
         // A call of helper n: RAX the operation, R11 the block; EAX comes back.
-        for n in 0..<4 {
+        for n in 0..<5 {
             calls[n] = first + a.count
             CodeArea.spill(&a)
+            CodeArea.giveMXCSRBack(&a)
             a.bytes(0x48, 0x83, 0xEC, 0x08)
             a.move(Host.rdi, Host.state, 8)
             a.move(Host.rsi, Host.rax, 8)
@@ -105,15 +107,17 @@ enum TranslatedExit {
     static let fault: Int32 = 1
     /// Look up `rip`.
     static let lookUp: Int32 = 2
+    /// Interpret the block in `Transient.translatedValue`: the host's units are not to be had for it.
+    static let interpret: Int32 = 3
     static let firstSite: Int32 = 16
 }
 
 /// Fields of the state block as memory operands.
 enum StateField {
-    private static func transient(_ path: PartialKeyPath<Transient>) -> Assembler.Memory {
+    static func transient(_ path: PartialKeyPath<Transient>) -> Assembler.Memory {
         Assembler.Memory(base: Host.state, disp: Int32(Core.transientOffset + (MemoryLayout<Transient>.offset(of: path) ?? 0)))
     }
-    private static func vcpu(_ path: PartialKeyPath<VCPU>) -> Assembler.Memory {
+    static func vcpu(_ path: PartialKeyPath<VCPU>) -> Assembler.Memory {
         Assembler.Memory(base: Host.state, disp: Int32(MemoryLayout<VCPU>.offset(of: path) ?? 0))
     }
 
@@ -138,7 +142,7 @@ enum StateField {
     static func segmentLimit(_ number: UInt8) -> Assembler.Memory { segment(number, MemoryLayout<Segment>.offset(of: \.limit) ?? 0) }
     static func segmentAttributes(_ number: UInt8) -> Assembler.Memory { segment(number, MemoryLayout<Segment>.offset(of: \.attributes) ?? 0) }
 
-    private static func segment(_ number: UInt8, _ field: Int) -> Assembler.Memory {
+    static func segment(_ number: UInt8, _ field: Int) -> Assembler.Memory {
         var m = segments
         m.disp += Int32(Int(number & 7) * MemoryLayout<Segment>.stride + field)
         return m

@@ -44,6 +44,9 @@ final class Translator {
     private let single: BlockPointer
     private var cold: [ColdCode] = []
     private let needs: UnsafeMutablePointer<UInt8>
+    /// Instructions retired between entry and exit of translated code, handlers included; the other counts.
+    private(set) var translated: UInt64 = 0
+    private(set) var counts = TranslationStatistics()
 
     /// nil: the host gives no executable memory.
     init?(_ c: Core, blocks: BlockCache, threshold: UInt32, bytes: Int) {
@@ -58,7 +61,8 @@ final class Translator {
         needs.initialize(repeating: 0, count: BlockCache.maximumOperations + 16)
         c.t.pointee.noCode = area.executable + UInt(area.lookUp)
         c.t.pointee.helpers = (
-            address(of: translatedOne), address(of: translatedPush), address(of: translatedTarget), address(of: translatedReturn))
+            address(of: translatedOne), address(of: translatedPush), address(of: translatedTarget), address(of: translatedReturn),
+            address(of: translatedX87))
         for n in 0..<JumpEntry.entries { c.t.pointee.jumpCache[n].code = c.t.pointee.noCode }
         c.t.pointee.single = single
         c.t.pointee.translating = true
@@ -79,9 +83,14 @@ final class Translator {
         var code = first.pointee.code[c.isUserClass]
         while true {
             c.packFlags()
+            let budget = c.t.pointee.budget
             let result = enter(c.base, code)
+            translated &+= UInt64(bitPattern: budget &- c.t.pointee.budget)
             c.unpackFlags()
             if result == TranslatedExit.lookUp { return nil }
+            if result == TranslatedExit.interpret {
+                return UnsafeMutableRawPointer(bitPattern: UInt(c.t.pointee.translatedValue)).flatMap { execute(c, $0.assumingMemoryBound(to: Block.self)) }
+            }
             if result == TranslatedExit.fault { return c.t.pointee.translatedFault }
             guard let next = link(c, Int(result &- TranslatedExit.firstSite)) else { return nil }
             code = next
@@ -123,6 +132,7 @@ final class Translator {
     private func translate(_ c: Core, _ block: BlockPointer, _ user: Bool) -> UInt? {
         if area.left < 64 << 10 || sites.count > 1 << 20 { flush(c) }
         var work = BlockLowering(area: area, block: block, user: user, needs: needs, firstSite: sites.count, cold: cold)
+        work.planUnits(c)
         let usable = work.run { [unowned self] place, rip in
             guard let target = self.blocks.find(c, storage: place, rip: rip, mode: block.pointee.mode) else { return false }
             return self.dropsFlags(target)
@@ -130,12 +140,14 @@ final class Translator {
         cold = work.cold
         guard usable else {
             block.pointee.barred = true
+            counts.refused &+= 1
             return nil
         }
         sites.append(contentsOf: work.sites)
         let entry = area.executable + UInt(area.used)
         area.commit(work.a.count)
         block.pointee.code[user] = entry
+        counts.blocks &+= 1
         return entry
     }
 
@@ -153,6 +165,7 @@ final class Translator {
     /// The block's bytes have changed: no branch leads there any more.
     func drop(_ block: BlockPointer) {
         for user in [false, true] where block.pointee.code[user] != 0 {
+            counts.dropped &+= 1
             area.redirect(Int(block.pointee.code[user] - area.executable), to: area.lookUp)
             var number = block.pointee.incoming[user]
             while number >= 0 {
@@ -169,6 +182,7 @@ final class Translator {
     /// Drops all code. Only between blocks.
     func flush(_ c: Core) {
         blocks.forgetCode()
+        counts.flushes &+= 1
         blocksFlushed(c)
     }
 
@@ -206,6 +220,9 @@ private func address(of helper: Helper) -> UInt { UInt(bitPattern: unsafeBitCast
 private let translatedOne: Helper = { state, op, block in
     Core(base: state).translatedOne(op.assumingMemoryBound(to: Op.self), block.assumingMemoryBound(to: Block.self))
 }
+
+/// The guest's x87 registers into the host's. 0: they are there.
+private let translatedX87: Helper = { state, _, _ in Core(base: state).takeX87() ? 0 : 1 }
 
 /// The push of a CALL.
 private let translatedPush: Helper = { state, op, block in
@@ -265,6 +282,8 @@ extension Core {
 
     /// Handlers that are functions of their own are called with the operation itself, which some keep an address in.
     private func translatedHandler(_ op: OpPointer, _ block: BlockPointer) -> Int32 {
+        // A repeated string instruction takes its iterations but one out of the budget.
+        let budget = t.pointee.budget
         let touchesFlags = op.pointee.touchesFlags
         if touchesFlags { unpackFlags() }
         defer { if touchesFlags { packFlags() } }
@@ -280,8 +299,10 @@ extension Core {
             return leave(with: error, op, block)
         }
         t.pointee.exact = false
+        t.pointee.handled &+= UInt64(bitPattern: 1 &+ (budget &- t.pointee.budget))
         // The last: the operation wrote over the code that it is in.
-        guard op.pointee.kind == .slowEnd || t.pointee.leaveBlock || block.pointee.cost == .max else { return 0 }
+        let ends = op.pointee.kind == .slowEnd && (!op.pointee.isRepeatedString || rip == t.pointee.instructionRIP)
+        guard ends || t.pointee.leaveBlock || block.pointee.cost == .max else { return 0 }
         t.pointee.budget &-= Int64(op.pointee.n) &+ 1
         return TranslatedExit.lookUp
     }
@@ -309,6 +330,7 @@ extension Core {
             t.pointee.translatedFault = fault
             return TranslatedExit.fault
         }
+        t.pointee.handled &+= 1
         if t.pointee.budget != budget { return TranslatedExit.lookUp }
         // The operation wrote over the code that it is in.
         if block.pointee.cost == .max && op.pointee.kind != .segAddr {
