@@ -89,7 +89,7 @@ final class BlockCache {
     private static let restlessWrites: UInt8 = 32
     private let features: CPUFeatures
     private let memory: GuestMemory
-    weak var translator: Translator?
+    unowned(unsafe) var translator: Translator?
     /// Longest block in operations, micro-operations included; the last page-crossing or ending operation needs room too.
     static let maximumOperations = 64
     /// A single-instruction block outside the cache: code that is not in memory.

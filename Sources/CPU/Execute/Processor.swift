@@ -20,7 +20,7 @@ public enum EngineExit: Equatable, Sendable {
 public final class Processor {
     let core: Core
     public let memory: GuestMemory
-    public unowned let bus: any CPUBus
+    public unowned(unsafe) let bus: any CPUBus
     public let model: CPUModel
     /// Initial APIC ID; 0: the bootstrap processor.
     public let apicID: UInt8
@@ -413,6 +413,19 @@ public final class Processor {
         return globalSlots[tlb + Int(truncatingIfNeeded: (linear &>> 12) & UInt64(TLBEntry.entries - 1))]
     }
 
+    /// The arena offset of code at a linear address, and whether it stays there as long as global pages do. Notes that a branch is to be linked to
+    /// the page. nil: it is not in memory, or a fetch faults.
+    func linkable(_ linear: UInt64) -> (storage: Int, isGlobal: Bool)? {
+        let faultAddress = core.v.pointee.cr2
+        guard let storage = try? fetchOffset(core, linear), storage >= 0 else {
+            core.v.pointee.cr2 = faultAddress
+            return nil
+        }
+        let page = Int(truncatingIfNeeded: linear &>> 12) & Processor.jumpPageMask
+        jumpPages[page >> 6] |= 1 &<< UInt64(page & 63)
+        return (storage, isGlobal(core, linear))
+    }
+
     /// The jump cache may lead to this page.
     func mayJump(to page: UInt64) -> Bool {
         let bit = Int(truncatingIfNeeded: page &>> 12) & Processor.jumpPageMask
@@ -441,6 +454,7 @@ public final class Processor {
     }
 
     func flushTLB(keepGlobal: Bool) {
+        core.dropShortcuts()
         let tlb = core.t.pointee.systemTLB
         if filledOverflow || (!keepGlobal && filledCount > 512) {
             tlb.update(repeating: .none, count: 2 * TLBEntry.entries)
@@ -475,6 +489,7 @@ public final class Processor {
     func markCodePage(_ page: Int) {
         let host = UInt(bitPattern: memory.base) &+ UInt(page << 12)
         let tlb = core.t.pointee.systemTLB
+        core.dropShortcuts()
         for i in 0..<(2 * TLBEntry.entries) where tlb[i].write & TLBEntry.invalid == 0 {
             if tlb[i].addend &+ UInt(truncatingIfNeeded: tlb[i].write & ~0xFFF) == host { tlb[i].write |= 2 }
         }

@@ -32,6 +32,9 @@ final class Translator {
         /// Only to be linked to a block that sets all flags before anything can see them: the branch does not save them.
         var dropsFlags: Bool
         var isLinked = false
+        var target: BlockPointer?
+        /// A branch to another page: where it compares the epoch, -1: none. The displacement of the field, then the number.
+        var epochPlace: Int32 = -1
         /// The next branch to the same target, -1: none.
         var next: Int32 = -1
     }
@@ -40,7 +43,9 @@ final class Translator {
     private var sites: [Site] = []
     /// Executions after which a block is translated.
     var threshold: UInt32
-    private unowned let blocks: BlockCache
+    private unowned(unsafe) let blocks: BlockCache
+    /// The shortcut that was dealt out last.
+    private var shortcut = Shortcut.first
     private let single: BlockPointer
     private var cold: [ColdCode] = []
     private let needs: UnsafeMutablePointer<UInt8>
@@ -65,7 +70,9 @@ final class Translator {
             address(of: translatedX87))
         for n in 0..<JumpEntry.entries { c.t.pointee.jumpCache[n].code = c.t.pointee.noCode }
         c.t.pointee.single = single
+        (c.t.pointee.returnTop, c.t.pointee.returnStack) = (area.returnTop, area.returnTop)
         c.t.pointee.translating = true
+        c.dropShortcuts()
     }
 
     deinit {
@@ -103,19 +110,56 @@ final class Translator {
         let source = sites[number].source.pointee
         let target = c.rip
         guard source.cost != .max, c.t.pointee.budget > 0, target <= source.ripMask else { return nil }
-        let place = source.storage &+ Int(truncatingIfNeeded: Int64(bitPattern: target &- source.rip))
+        var place = source.storage &+ Int(truncatingIfNeeded: Int64(bitPattern: target &- source.rip))
+        var epoch: (value: UInt32, isGlobal: Bool)?
+        if sites[number].epochPlace >= 0 {
+            guard c.t.pointee.codeBase == 0, let found = c.t.pointee.processor.linkable(target) else { return nil }
+            (place, epoch) = (found.storage, found.isGlobal ? (c.t.pointee.globalEpoch, true) : (c.t.pointee.pageEpoch, false))
+        }
         guard let block = blocks.find(c, storage: place, rip: target, mode: source.mode) else { return nil }
         let user = c.isUserClass
         guard let code = self.code(c, block, user) else { return nil }
         // A translation may have made room by dropping all others.
-        if sites.indices.contains(number), sites[number].source.pointee.code[user] != 0, !sites[number].isLinked,
-            !sites[number].dropsFlags || dropsFlags(block) {
-            area.patch(sites[number].place, to: Int(code - area.executable) + CodeArea.entryBytes)
-            sites[number].isLinked = true
-            sites[number].next = block.pointee.incoming[user]
-            block.pointee.incoming[user] = Int32(truncatingIfNeeded: number)
+        if sites.indices.contains(number), sites[number].source.pointee.code[user] != 0, !sites[number].dropsFlags || dropsFlags(block) {
+            connect(number, block, code, user)
+            if let epoch {
+                let field = epoch.isGlobal ? StateField.globalEpoch : StateField.pageEpoch
+                area.store(Int(sites[number].epochPlace), field.disp)
+                area.store(Int(sites[number].epochPlace) + 4, Int32(bitPattern: epoch.value))
+            }
         }
         return c.t.pointee.budget >= Int64(Translator.reserve) ? code : nil
+    }
+
+    /// Lets a branch lead to a block.
+    private func connect(_ number: Int, _ block: BlockPointer, _ code: UInt, _ user: Bool) {
+        if sites[number].isLinked {
+            if sites[number].target == block { return }
+            unlink(number, user)
+        }
+        area.patch(sites[number].place, to: Int(code - area.executable) + CodeArea.entryBytes)
+        sites[number].isLinked = true
+        sites[number].target = block
+        sites[number].next = block.pointee.incoming[user]
+        block.pointee.incoming[user] = Int32(truncatingIfNeeded: number)
+    }
+
+    /// Takes a branch out of the list of those that lead to its target.
+    private func unlink(_ number: Int, _ user: Bool) {
+        guard let target = sites[number].target else { return }
+        var link = target.pointee.incoming[user]
+        if Int(link) == number {
+            target.pointee.incoming[user] = sites[number].next
+            return
+        }
+        while link >= 0 {
+            let next = sites[Int(link)].next
+            if Int(next) == number {
+                sites[Int(link)].next = sites[number].next
+                return
+            }
+            link = next
+        }
     }
 
     /// The code of a block, made when it has been executed often enough.
@@ -131,13 +175,15 @@ final class Translator {
 
     private func translate(_ c: Core, _ block: BlockPointer, _ user: Bool) -> UInt? {
         if area.left < 64 << 10 || sites.count > 1 << 20 { flush(c) }
-        var work = BlockLowering(area: area, block: block, user: user, needs: needs, firstSite: sites.count, cold: cold)
+        var work = BlockLowering(
+            area: area, block: block, user: user, flatCode: c.t.pointee.codeBase == 0, needs: needs, firstSite: sites.count, shortcut: shortcut,
+            cold: cold)
         work.planUnits(c)
-        let usable = work.run { [unowned self] place, rip in
+        let usable = work.run { place, rip in
             guard let target = self.blocks.find(c, storage: place, rip: rip, mode: block.pointee.mode) else { return false }
             return self.dropsFlags(target)
         }
-        cold = work.cold
+        (cold, shortcut) = (work.cold, work.shortcut)
         guard usable else {
             block.pointee.barred = true
             counts.refused &+= 1
@@ -171,7 +217,7 @@ final class Translator {
             while number >= 0 {
                 let site = sites[Int(number)]
                 area.patch(site.place, to: site.stub)
-                sites[Int(number)].isLinked = false
+                (sites[Int(number)].isLinked, sites[Int(number)].target) = (false, nil)
                 number = site.next
             }
             block.pointee.incoming[user] = -1
@@ -190,6 +236,7 @@ final class Translator {
     func blocksFlushed(_ c: Core) {
         area.clear()
         sites.removeAll(keepingCapacity: true)
+        c.forgetReturns()
         for n in 0..<JumpEntry.entries { c.t.pointee.jumpCache[n].code = c.t.pointee.noCode }
     }
 }

@@ -181,7 +181,7 @@ extension Core {
 
     /// 256 bytes beside `Transient`: a staged memory operand at 0, a second one at 64, MXCSR or general registers for a routine at 128.
     @inline(__always) var vectorScratch: UnsafeMutableRawPointer { base + Core.vectorScratchOffset }
-    static let vectorScratchOffset = 0x2E00
+    static let vectorScratchOffset = 0x2600
 
     /// vvvv with VEX, else XMM0 (the implied mask of the blends; no other legacy form looks at it).
     @inline(__always)

@@ -205,6 +205,9 @@ class Best:
     def __init__(self):
         self.wall = self.cpu = float("inf")
 
+    def of(self, tools):
+        return self.cpu if tools.processor_time else self.wall
+
     def add(self, begin, end):
         self.wall = min(self.wall, end[0] - begin[0])
         self.cpu = min(self.cpu, end[1] - begin[1])
