@@ -1,3 +1,4 @@
+import CPU
 import Foundation
 import Hardware
 import Primitives
