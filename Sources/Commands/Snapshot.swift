@@ -201,7 +201,7 @@ struct SnapshotDelete: Verb {
         commandName: "delete", abstract: "Delete a snapshot.",
         discussion: """
             What stands on its disks is merged with them; nothing changes for the other snapshots and the machine. Ctrl-C cancels. A machine that \
-            runs stands still meanwhile. With --undoable it is only hidden: 'snapshot undo' brings it back, 'snapshot commit' merges.
+            runs goes on meanwhile. With --undoable it is only hidden: 'snapshot undo' brings it back, 'snapshot commit' merges.
             """)
 
     @Argument(help: "The machine.") var name: String

@@ -29,10 +29,10 @@ public struct MemoryDifference: Encodable, Equatable, Sendable {
     static let mostRanges = 100_000
     private static let linesPerPage = 8
 
-    /// - Parameter dumps: pages whose bytes are wanted, at most.
+    /// - Parameter wanted: pages whose bytes are wanted, at most.
     /// - Throws: `.badInput` for damaged files, `.failed`.
     static func compare(
-        _ before: String, _ after: String, dumps: Int, progress: DiskCopy.Progress
+        _ before: String, _ after: String, wanted: Int, progress: DiskCopy.Progress
     ) throws(MachineError) -> MemoryDifference {
         let (a, b) = (try StateReader(before), try StateReader(after))
         let info = try StateInfo.read(a), other = try StateInfo.read(b)
@@ -44,7 +44,7 @@ public struct MemoryDifference: Encodable, Equatable, Sendable {
         } catch {
             throw .failed(error.description)
         }
-        var work = Work(scratch: scratch, ramPages: info.ramBytes / 4096, limit: max(info.arenaBytes, other.arenaBytes) / 4096, dumps: dumps)
+        var work = Work(scratch: scratch, ramPages: info.ramBytes / 4096, limit: max(info.arenaBytes, other.arenaBytes) / 4096, wanted: wanted)
         try work.keep(a, progress)
         try work.compare(b, progress)
         work.finish()
@@ -55,13 +55,13 @@ public struct MemoryDifference: Encodable, Equatable, Sendable {
         let scratch: HostFile
         let ramPages: UInt64
         let limit: UInt64
-        let dumps: Int
+        let wanted: Int
         var result = MemoryDifference()
         private var inA: [UInt64]
         private var differ: [UInt64]
 
-        init(scratch: HostFile, ramPages: UInt64, limit: UInt64, dumps: Int) {
-            (self.scratch, self.ramPages, self.limit, self.dumps) = (scratch, ramPages, limit, dumps)
+        init(scratch: HostFile, ramPages: UInt64, limit: UInt64, wanted: Int) {
+            (self.scratch, self.ramPages, self.limit, self.wanted) = (scratch, ramPages, limit, wanted)
             inA = [UInt64](repeating: 0, count: Int(limit / 64 + 1))
             differ = inA
         }
@@ -88,7 +88,7 @@ public struct MemoryDifference: Encodable, Equatable, Sendable {
         }
 
         mutating func compare(_ reader: StateReader, _ progress: DiskCopy.Progress) throws(MachineError) {
-            var (left, different, count) = (inA, differ, UInt64(0)), dumped: [Page] = []
+            var (left, different, count) = (inA, differ, UInt64(0)), excerpts: [Page] = []
             let old = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 4096)
             defer { old.deallocate() }
             try each(reader, progress) { page, bytes in
@@ -97,20 +97,20 @@ public struct MemoryDifference: Encodable, Equatable, Sendable {
                 left[page / 64] &= ~(1 << UInt64(page % 64))
                 guard let x = old.baseAddress, let y = bytes.baseAddress, memcmp(x, y, 4096) != 0 else { return true }
                 different[page / 64] |= 1 << UInt64(page % 64)
-                if dumped.count < dumps { dumped.append(dump(page, UnsafeRawBufferPointer(old), bytes)) }
+                if excerpts.count < wanted { excerpts.append(excerpt(page, UnsafeRawBufferPointer(old), bytes)) }
                 return true
             }
             // What is only in the first file is zeros now.
             let zeros = [UInt8](repeating: 0, count: 4096)
             for (index, word) in left.enumerated() where word != 0 {
                 different[index] |= word
-                for bit in 0..<64 where word >> UInt64(bit) & 1 != 0 && dumped.count < dumps {
+                for bit in 0..<64 where word >> UInt64(bit) & 1 != 0 && excerpts.count < wanted {
                     guard scratch.read(UInt64(index * 64 + bit) << 12, into: old, padded: true) else { continue }
-                    zeros.withUnsafeBytes { dumped.append(dump(index * 64 + bit, UnsafeRawBufferPointer(old), $0)) }
+                    zeros.withUnsafeBytes { excerpts.append(excerpt(index * 64 + bit, UnsafeRawBufferPointer(old), $0)) }
                 }
             }
             (differ, result.pagesAfter) = (different, count)
-            result.pages = dumped.sorted { ($0.isRAM ? 0 : 1, $0.address) < ($1.isRAM ? 0 : 1, $1.address) }
+            result.pages = excerpts.sorted { ($0.isRAM ? 0 : 1, $0.address) < ($1.isRAM ? 0 : 1, $1.address) }
         }
 
         mutating func finish() {
@@ -136,7 +136,7 @@ public struct MemoryDifference: Encodable, Equatable, Sendable {
             }
         }
 
-        private func dump(_ page: Int, _ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Page {
+        private func excerpt(_ page: Int, _ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Page {
             let (address, isRAM) = place(UInt64(page))
             var lines: [String] = []
             func hex(_ bytes: UnsafeRawBufferPointer, _ at: Int) -> String {

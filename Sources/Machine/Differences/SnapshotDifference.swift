@@ -121,7 +121,8 @@ extension SnapshotDifference {
             var disk = DiskDifference(number: index + 1, before: x, after: y)
             if let x, let y {
                 if x == y, !new.isHeld || b.run.access(ofDisk: index) != .writable, a.run.access(ofDisk: index) != .writable { continue }
-                try disk.compare(try SnapshotDifference.open(x, folder, held: false), SnapshotDifference.open(y, folder, held: new.isHeld), progress: progress)
+                let (one, other) = (try SnapshotDifference.open(x, folder, held: false), try SnapshotDifference.open(y, folder, held: new.isHeld))
+                try disk.compare(one, other, progress: progress)
             } else {
                 disk.notes.append(x == nil ? "it was not there" : "it is not there any more")
             }
@@ -148,7 +149,7 @@ extension SnapshotDifference {
         registers = FieldDifference.all(a["processors"] ?? .null, b["processors"] ?? .null, "cpu")
         devices = FieldDifference.all(a["chips"] ?? .null, b["chips"] ?? .null) + FieldDifference.all(a["wiring"] ?? .null, b["wiring"] ?? .null, "board")
         if registers.count >= FieldDifference.most || devices.count >= FieldDifference.most { notes.append("More fields differ than are listed.") }
-        memory = try MemoryDifference.compare(before, after, dumps: pages, progress: progress)
+        memory = try MemoryDifference.compare(before, after, wanted: pages, progress: progress)
         if memory?.ranges.count == MemoryDifference.mostRanges { notes.append("More pages differ than are listed.") }
     }
 

@@ -84,7 +84,9 @@ extension MachineStore {
     private static func imported(_ file: SnapshotImport, disks: [String], _ folder: String) throws(MachineError) -> String {
         var text = try MachineFileText.parse(file.settings, folder)
         var settings = text.settings
-        guard settings.run.disks.count == disks.count else { throw .badInput("The snapshot's settings name \(settings.run.disks.count) disks; it has \(disks.count).") }
+        guard settings.run.disks.count == disks.count else {
+            throw .badInput("The snapshot's settings name \(settings.run.disks.count) disks; it has \(disks.count).")
+        }
         settings.run.disks = disks
         func isThere(_ path: String) -> Bool { access(path.hasPrefix("/") ? path : folder + "/" + path, F_OK) == 0 }
         if let floppy = settings.run.floppy, !isThere(floppy) { settings.run.floppy = nil }

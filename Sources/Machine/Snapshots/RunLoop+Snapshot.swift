@@ -7,6 +7,8 @@ import Primitives
 extension RunLoop {
     /// Pages that are taken between two slices, beside those that the guest writes to.
     private static let pagesInTurn = 1024
+    /// Of disposable disks, in bytes: the guest waits for the copy.
+    private static let mostThrownAway = 64 << 20
 
     func begin(_ job: SnapshotJob) {
         do throws(MachineError) {
@@ -53,11 +55,7 @@ extension RunLoop {
     /// Freezes the disks and what is in the chips, and begins with memory.
     private func take(_ job: SnapshotJob, _ name: String, _ description: String, _ folder: String, _ lock: MachineLock) throws(MachineError) {
         let paused = parts.hostTime()
-        for bay in Bay.allCases {
-            guard let layer = DisposableLayer.of(pc.media[bay]), !layer.written.isEmpty else { continue }
-            throw MachineError(
-                .wrongPlace, "What the guest has written to \(bay.label) is to be thrown away and in no snapshot; 'save-state' keeps it.")
-        }
+        let sectors = try thrownAway()
         var tree = try SnapshotTree.read(folder)
         try tree.checkName(name)
         let text = try MachineFileText.read(folder)
@@ -91,9 +89,29 @@ extension RunLoop {
         log(.info, "Snapshots", "The snapshot '\(name)' is being taken; the guest stood still for \(Int(pause)) ms.")
         let total = UInt64(pc.memory.captureLeft)
         let writing = SnapshotWriting(
-            job: job, folder: folder, id: id, tree: tree, saved: saved, settings: text, pause: pause, pages: total, queue: capture.queue,
-            ended: capture.ended, lock: lock, log: parts.log)
+            job: job, folder: folder, id: id, tree: tree, saved: saved, sectors: sectors, settings: text, pause: pause, pages: total,
+            queue: capture.queue, ended: capture.ended, lock: lock, log: parts.log)
         Thread.detachNewThread { writing.run() }
+    }
+
+    /// What was written to disposable disks belongs to memory: nothing else has it. It is copied while the guest stands.
+    private func thrownAway() throws(MachineError) -> [WrittenSectors] {
+        var pieces: [WrittenSectors] = [], bytes = 0
+        for bay in Bay.allCases {
+            guard let layer = DisposableLayer.of(pc.media[bay]) else { continue }
+            let isWhole = try layer.eachPiece { (sectors, data) throws(MachineError) in
+                bytes += data.count
+                guard bytes <= RunLoop.mostThrownAway else {
+                    throw MachineError(
+                        .wrongPlace,
+                        "The guest has written more than \(ByteSize.text(UInt64(RunLoop.mostThrownAway))) to \(bay.label), which is disposable: that is "
+                            + "too much for a snapshot of a running machine; 'save-state' keeps it.")
+                }
+                pieces.append(WrittenSectors(bay: bay, numbers: sectors, data: data))
+            }
+            guard isWhole else { throw .failed("What was written to \(bay.label) cannot be read.") }
+        }
+        return pieces
     }
 
     /// Puts new images over the disks that the guest writes.
@@ -154,6 +172,13 @@ extension RunLoop {
     }
 }
 
+/// A piece of what was written to a disposable disk.
+private struct WrittenSectors: Sendable {
+    var bay: Bay
+    var numbers: [UInt64]
+    var data: [UInt8]
+}
+
 /// The rest of a snapshot, on a thread of its own.
 private struct SnapshotWriting: Sendable {
     let job: SnapshotJob
@@ -161,6 +186,7 @@ private struct SnapshotWriting: Sendable {
     let id: String
     var tree: SnapshotTree
     let saved: SavedMachine
+    let sectors: [WrittenSectors]
     let settings: String
     let pause: Double
     /// That may come at most.
@@ -192,6 +218,7 @@ private struct SnapshotWriting: Sendable {
             let new = try StateWriter(folder + "/" + SnapshotTree.memoryPath(id))
             writer = new
             try new.begin(saved)
+            for piece in sectors { try new.sectors(piece.bay, piece.numbers, piece.data) }
         } catch {
             failure = error
         }

@@ -55,7 +55,9 @@ enum StateLoader {
     /// - Returns: what surrounds the board.
     /// - Throws: `.badInput`; the board is then of no use when the file was damaged in the middle, and unchanged otherwise.
     /// - Parameter catchesUp: the guest's battery-backed clock shows the time that has passed.
-    static func load(_ path: String, into pc: any GuestPC, clock: HostClock?, catchesUp: Bool = false) throws(MachineError) -> (info: StateInfo, runner: StateValue) {
+    static func load(
+        _ path: String, into pc: any GuestPC, clock: HostClock?, catchesUp: Bool = false
+    ) throws(MachineError) -> (info: StateInfo, runner: StateValue) {
         let reader = try StateReader(path)
         let info = try StateInfo.read(reader)
         guard let own = pc.savedBoard else { throw .failed("This machine has no state that could be restored.") }

@@ -58,7 +58,7 @@ import Testing
             #expect(back.disks.map(\.ranges) == found.disks.map(\.ranges))
             #expect(try store.difference("m", from: "two", to: nil).isEmpty)
             let text = DifferenceText.lines(found).joined(separator: "\n")
-            #expect(text.contains("Memory: 128 MiB -> 77 MiB") && text.contains("Disk 1: 3 sectors differ, in ranges (2)") && text.contains("101-102"), "\(text)")
+            for part in ["Memory: 128 MiB -> 77 MiB", "Disk 1: 3 sectors differ, in ranges (2)", "101-102"] { #expect(text.contains(part), "\(text)") }
             #expect(throws: MachineError.self) { try store.difference("m", from: "one", to: "three") }
             #expect(throws: MachineError.self) { try store.difference("m", from: "one", to: "two") { _, _ in false } }
         }
@@ -109,7 +109,7 @@ import Testing
                 return folder + "/" + name
             }
             let a = try write("a", [(3, 1), (5, 2), (40, 7), (6, 3)]), b = try write("b", [(6, 3), (40, 8), (2, 1), (3, 9)])
-            let found = try MemoryDifference.compare(a, b, dumps: 1) { _, _ in true }
+            let found = try MemoryDifference.compare(a, b, wanted: 1) { _, _ in true }
             #expect(found.pagesDiffering == 4 && found.pagesBefore == 4 && found.pagesAfter == 4)
             #expect(
                 found.ranges == [
@@ -117,9 +117,9 @@ import Testing
                     .init(address: 8 << 12, pages: 1, isRAM: false),
                 ])
             #expect(found.pages.count == 1)
-            let all = try MemoryDifference.compare(a, b, dumps: 100) { _, _ in true }
+            let all = try MemoryDifference.compare(a, b, wanted: 100) { _, _ in true }
             #expect(all.pages.first { $0.address == 3 << 12 }?.lines == ["00003FF8  00 00 00 00 00 00 00 01 -> 00 00 00 00 00 00 00 09"])
-            #expect(try MemoryDifference.compare(a, a, dumps: 5) { _, _ in true }.pagesDiffering == 0)
+            #expect(try MemoryDifference.compare(a, a, wanted: 5) { _, _ in true }.pagesDiffering == 0)
         }
     }
 }
