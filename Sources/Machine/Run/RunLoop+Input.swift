@@ -19,6 +19,8 @@ extension RunLoop {
         case .callOff(let job): jobs.removeAll { $0.job === job }
         case .registers(let answer): answer(pc.registers)
         case .snapshot(let job): begin(job)
+        case .release(let job): release(job)
+        case .copied(let copies): take(copies)
         case .trace(let categories): setTrace(categories)
         }
     }
@@ -70,7 +72,9 @@ extension RunLoop {
         pc.key(key, down: down)
     }
 
-    private func setPaused(_ pause: Bool) {
+    func setPaused(_ pause: Bool) {
+        // It stands for somebody; what is wanted comes true afterwards.
+        if holder != nil { return wasPaused = pause }
         guard paused != pause else { return }
         paused = pause
         if pause { parts.hostClock?.pause() } else { parts.hostClock?.resume() }

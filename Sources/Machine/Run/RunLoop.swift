@@ -56,6 +56,11 @@ final class RunLoop {
     var trace = TraceReader()
     /// The snapshot whose memory is being written.
     var capture: LiveCapture?
+    /// Snapshots that are being deleted.
+    var deletion: LiveDeletion?
+    /// Who looks at it while it stands, and whether it is to stand afterwards.
+    var holder: SnapshotJob?
+    var wasPaused = false
 
     init(pc: any GuestPC, parts: RunParts, machine: RunningMachine) {
         self.pc = pc
@@ -258,6 +263,7 @@ final class RunLoop {
         let outcome = outcome ?? .failed("The run ended without a reason.")
         let elapsed = hostElapsed
         finishCapture()
+        finishDeletion()
         serveOutput()
         takeTap()
         for job in jobs { job.job.end(.failed("The machine ended before the script did.")) }

@@ -79,7 +79,7 @@ public final class RunSession: Sendable {
         parts.savedState = savedState
         parts.diskBays = MediaShelf.diskBays(settings.diskInterface)
         if let savedState, SavedState.exists(in: savedState.folder) {
-            parts.restored = try StateLoader.load(savedState.path, into: pc, clock: parts.hostClock).runner
+            parts.restored = try StateLoader.load(savedState.path, into: pc, clock: parts.hostClock, catchesUp: settings.rtcCatchesUp).runner
             for bay in Bay.allCases {
                 if let medium = pc.media[bay] { pc.replace(bay, with: GuardedMedium(medium, savedState)) }
             }

@@ -105,6 +105,8 @@ public struct RunSettings: Equatable, Sendable {
     public var rtcSeconds: Int64?
     /// The guest's clock shows the host's local time, as DOS and Windows want it; otherwise UTC.
     public var rtcLocal = false
+    /// After saved state and snapshots the guest's clock shows the time that has passed meanwhile.
+    public var rtcCatchesUp = true
     public var disposable = false
     /// COM1 to COM4.
     public var serial: [SerialTarget] = []

@@ -17,6 +17,10 @@ public final class RunningMachine: MachineControl {
         /// Somebody waits for the display as pixels.
         case pixels(PixelReply)
         case snapshot(SnapshotJob)
+        /// Images have been copied, for snapshots that go.
+        case copied(LiveDeletion.Copies)
+        /// Nobody looks at the machine any more that stands for it.
+        case release(SnapshotJob)
     }
     /// What the thread leaves behind when it ends.
     struct Ending: Sendable {
@@ -158,7 +162,7 @@ public final class RunningMachine: MachineControl {
         case .script(_, let job): job.end(.failed(hasEnded.description))
         case .registers(let answer): answer("")
         case .snapshot(let job): job.end(.failure(hasEnded))
-        case .callOff, .trace: break
+        case .callOff, .trace, .release, .copied: break
         }
     }
 
