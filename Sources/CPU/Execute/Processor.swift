@@ -30,6 +30,10 @@ public final class Processor {
     public var yieldsOnPause = false
     private var paused = false
 
+    /// For `census`: instructions of all calls of `run`, and those of translated code alone.
+    var ran: UInt64 = 0
+    var directRetired: UInt64 = 0
+
     let filled: UnsafeMutablePointer<UInt16>
     var filledCount = 0
     var filledOverflow = false
@@ -59,10 +63,12 @@ public final class Processor {
         let jumps = (block + Core.jumpOffset).assumingMemoryBound(to: JumpEntry.self)
         jumps.initialize(repeating: JumpEntry(linear: 0, key: .max, block: nil), count: JumpEntry.entries)
         core.v.initialize(to: VCPU())
+        let census = UnsafeMutablePointer<CensusCell>.allocate(capacity: Census.count)
+        census.initialize(repeating: CensusCell(), count: Census.count)
         core.t.initialize(
             to: Transient(
                 tlb: tlb, userTLB: tlb + TLBEntry.entries, systemTLB: tlb, jumpCache: jumps, missTLB: tlb + 2 * TLBEntry.entries, processor: self,
-                single: blocks.scratchBlock))
+                single: blocks.scratchBlock, census: census))
         if let translation {
             translator = Translator(core, blocks: blocks, threshold: translation.threshold, bytes: translation.codeBytes)
             blocks.translator = translator
@@ -73,6 +79,7 @@ public final class Processor {
 
     deinit {
         memory.detach(self)
+        core.t.pointee.census.deallocate()
         core.base.deallocate()
         filled.deallocate()
         globalSlots.deallocate()
@@ -179,8 +186,12 @@ public final class Processor {
     /// Runs up to `budget` instructions, exactly that many unless it returns for another reason.
     public func run(budget: Int64) -> EngineExit {
         let c = core
+        let before = c.v.pointee.retired
         setBudget(budget)
-        defer { settle() }
+        defer {
+            settle()
+            ran &+= c.v.pointee.retired &- before
+        }
         while true {
             c.t.pointee.blockProgress = 0
             c.t.pointee.leaveBlock = false
@@ -305,7 +316,7 @@ public final class Processor {
         else { return execute(c, block) }
         let entry = c.t.pointee.jumpCache + JumpEntry.index((c.v.pointee.seg[Seg.cs].base &+ c.rip) & c.t.pointee.addressMask)
         if entry.pointee.block == block { entry.pointee.code = code }
-        return translator.run(c, block)
+        return countDirect(c) { translator.run(c, block) }
     }
 
     /// The block at CS:RIP: translation, limit, cache, decoding. Throws #PF, #GP.

@@ -70,6 +70,15 @@ struct Transient {
     var noCode: UInt = 0
     /// Room for one operation and its end. Only valid with a translator.
     var single: UnsafeMutablePointer<Block>
+    // MARK: Deliveries
+    /// How far the last delivery came, and what it was about to use: see `DeliveryStage`.
+    var stage = DeliveryStage.entry
+    var stageValue: UInt64 = 0
+    // MARK: Census
+    /// By instruction and place.
+    var census: UnsafeMutablePointer<CensusCell>
+    /// Instructions of translated code that the interpreter carried out.
+    var helped: UInt64 = 0
 }
 
 /// One entry of the software TLB, 32 bytes, direct-mapped by linear page number.

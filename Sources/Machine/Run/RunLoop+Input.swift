@@ -18,6 +18,7 @@ extension RunLoop {
             if stuck == nil { jobs.append((job, script)) } else { job.end(.failed(RunLoop.isStuck.description)) }
         case .callOff(let job): jobs.removeAll { $0.job === job }
         case .registers(let answer): answer(pc.registers)
+        case .census(let answer): answer(pc.census)
         case .snapshot(let job): begin(job)
         case .trace(let categories): setTrace(categories)
         }

@@ -280,6 +280,7 @@ final class RunLoop {
         report.position = pc.position
         report.stateDigest = parts.wantsDigest ? pc.digest() : ""
         report.memoryMiB = parts.memoryMiB
+        report.census = CensusReport(pc.census)
         report.outcome = outcome.word
         // Their files are made whole before anybody is told that the run has ended.
         pc.media = MediaBays()

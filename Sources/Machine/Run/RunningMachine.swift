@@ -1,3 +1,4 @@
+import CPU
 import Foundation
 import Hardware
 import Primitives
@@ -12,6 +13,7 @@ public final class RunningMachine: MachineControl {
         case callOff(ScriptJob)
         /// Registers, for people.
         case registers(@Sendable (String) -> Void)
+        case census(@Sendable (Census) -> Void)
         /// Which trace events go to the log.
         case trace(TraceCategories)
         /// Somebody waits for the display as pixels.
@@ -148,6 +150,11 @@ public final class RunningMachine: MachineControl {
         if !send(.registers(answer)) { answer(nil) }
     }
 
+    /// What has run, taken between two slices; nil after the end.
+    func census(_ answer: @escaping @Sendable (Census?) -> Void) {
+        if !send(.census(answer)) { answer(nil) }
+    }
+
     private static let hasEnded = MachineError(.wrongPlace, "The machine has ended.")
 
     /// Answers somebody who came too late.
@@ -157,6 +164,7 @@ public final class RunningMachine: MachineControl {
         case .command(_, let done): done?(hasEnded)
         case .script(_, let job): job.end(.failed(hasEnded.description))
         case .registers(let answer): answer("")
+        case .census(let answer): answer(Census())
         case .snapshot(let job): job.end(.failure(hasEnded))
         case .callOff, .trace: break
         }
