@@ -21,6 +21,7 @@ extension RunLoop {
         case .census(let answer): answer(pc.census)
         case .snapshot(let job): begin(job)
         case .trace(let categories): setTrace(categories)
+        case .debug(let request, let done): debug(request, done)
         }
     }
 
@@ -71,13 +72,20 @@ extension RunLoop {
         pc.key(key, down: down)
     }
 
-    private func setPaused(_ pause: Bool) {
+    func setPaused(_ pause: Bool) {
         guard paused != pause else { return }
         paused = pause
         if pause { parts.hostClock?.pause() } else { parts.hostClock?.resume() }
         machine.publish { $0.state = pause ? .paused : .running }
         machine.note(pause ? .paused : .resumed)
         logState(pause ? .paused : .running)
+        guard let debugger else { return }
+        if !pause {
+            debugger.resumed()
+        } else if debugger.stop == nil {
+            debugger.stopped(debugger.makeStop(.pause, "Paused.", vcpu: debugger.pc.runningProcessor))
+        }
+        publishStop()
     }
 
     private func change(_ bay: Bay, _ medium: (any Medium)?, path: String?) {

@@ -19,6 +19,7 @@ public final class RunningMachine: MachineControl {
         /// Somebody waits for the display as pixels.
         case pixels(PixelReply)
         case snapshot(SnapshotJob)
+        case debug(DebugRequest, @Sendable (DebugReply) -> Void)
     }
     /// What the thread leaves behind when it ends.
     struct Ending: Sendable {
@@ -134,6 +135,10 @@ public final class RunningMachine: MachineControl {
         }
     }
 
+    public func debug(_ request: DebugRequest, _ done: @escaping @Sendable (DebugReply) -> Void) {
+        if !send(.debug(request, done)) { done(.refused(request, RunningMachine.hasEnded.description)) }
+    }
+
     public func scrolledLines(from first: UInt64, count: Int) -> ScrolledLines {
         var result = scrollback.lines(from: first, count: count)
         result.codePage = codePage
@@ -166,6 +171,7 @@ public final class RunningMachine: MachineControl {
         case .registers(let answer): answer("")
         case .census(let answer): answer(Census())
         case .snapshot(let job): job.end(.failure(hasEnded))
+        case .debug(let request, let done): done(.refused(request, hasEnded.description))
         case .callOff, .trace: break
         }
     }
