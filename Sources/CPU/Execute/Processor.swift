@@ -12,6 +12,8 @@ public enum EngineExit: Equatable, Sendable {
     case paused
     /// Triple fault, in one plain sentence.
     case shutdown(String)
+    /// At a stop point of the debugger: see `Processor.takeHits`.
+    case debug
 }
 
 /// One vCPU with its caches: the interpreter engine. Several may share one memory; each has its own caches over it.
@@ -29,6 +31,11 @@ public final class Processor {
     /// PAUSE makes `run` return.
     public var yieldsOnPause = false
     private var paused = false
+    var debug = DebugState()
+
+    /// For `census`: instructions of all calls of `run`, and those of translated code alone.
+    var ran: UInt64 = 0
+    var directRetired: UInt64 = 0
 
     let filled: UnsafeMutablePointer<UInt16>
     var filledCount = 0
@@ -59,10 +66,12 @@ public final class Processor {
         let jumps = (block + Core.jumpOffset).assumingMemoryBound(to: JumpEntry.self)
         jumps.initialize(repeating: JumpEntry(linear: 0, key: .max, block: nil), count: JumpEntry.entries)
         core.v.initialize(to: VCPU())
+        let census = UnsafeMutablePointer<CensusCell>.allocate(capacity: Census.count)
+        census.initialize(repeating: CensusCell(), count: Census.count)
         core.t.initialize(
             to: Transient(
                 tlb: tlb, userTLB: tlb + TLBEntry.entries, systemTLB: tlb, jumpCache: jumps, missTLB: tlb + 2 * TLBEntry.entries, processor: self,
-                single: blocks.scratchBlock))
+                single: blocks.scratchBlock, census: census))
         if let translation {
             translator = Translator(core, blocks: blocks, threshold: translation.threshold, bytes: translation.codeBytes)
             blocks.translator = translator
@@ -73,6 +82,7 @@ public final class Processor {
 
     deinit {
         memory.detach(self)
+        core.t.pointee.census.deallocate()
         core.base.deallocate()
         filled.deallocate()
         globalSlots.deallocate()
@@ -180,13 +190,21 @@ public final class Processor {
     /// Runs up to `budget` instructions, exactly that many unless it returns for another reason.
     public func run(budget: Int64) -> EngineExit {
         let c = core
+        let before = c.v.pointee.retired
         setBudget(budget)
-        defer { settle() }
+        defer {
+            settle()
+            ran &+= c.v.pointee.retired &- before
+        }
         while true {
             c.t.pointee.blockProgress = 0
             c.t.pointee.leaveBlock = false
             if c.t.pointee.exitRequested {
                 c.t.pointee.exitRequested = false
+                if !debug.hits.isEmpty {
+                    c.t.pointee.exitRequested = paused
+                    return .debug
+                }
                 defer { paused = false }
                 return paused ? .paused : .attention
             }
@@ -269,7 +287,10 @@ public final class Processor {
         var failure: Fault?
         do throws(Fault) {
             var block = try locate(c, single: alone)
-            if block.pointee.cost > c.t.pointee.budget && !block.pointee.isSingle { block = try locate(c, single: true) }
+            if alone || block.pointee.isSingle || block.pointee.cost > c.t.pointee.budget {
+                if blocks.stops != nil, stopsHere(c, block.pointee.storage) { return nil }
+                if !block.pointee.isSingle { block = try locate(c, single: true) }
+            }
             let traps = c.v.pointee.systemFlags & EFlags.tf != 0
             c.t.pointee.dropsTrap = false
             // RF is cleared at the start of the instruction: IRET may set it anew. A fault pushes it as 1 anyway.
@@ -307,7 +328,7 @@ public final class Processor {
         else { return execute(c, block) }
         let entry = c.t.pointee.jumpCache + JumpEntry.index((c.v.pointee.seg[Seg.cs].base &+ c.rip) & c.t.pointee.addressMask)
         if entry.pointee.block == block { entry.pointee.code = code }
-        return translator.run(c, block)
+        return countDirect(c) { translator.run(c, block) }
     }
 
     /// The block at CS:RIP: translation, limit, cache, decoding. Throws #PF, #GP.
@@ -329,7 +350,9 @@ public final class Processor {
         if blocks.isFull {
             blocks.flush()
             translator?.blocksFlushed(c)
-            c.flushTLB(keepGlobal: false)
+            // Not the translations: when this happens depends on how code was cut, and the guest must not notice.
+            c.bumpGeneration(keepGlobal: false)
+            fastStores()
         }
         if storage & 0xFFF > 0xFF0, storage >= 0, blocks.remembersCrossing(storage: storage, rip: rip, mode: mode) {
             return try assemble(c, linear, storage, rip, mode)
@@ -483,6 +506,7 @@ public final class Processor {
     func mapChanged() {
         core.flushTLB(keepGlobal: false)
         core.t.pointee.leaveBlock = true
+        if debug.points.hasPlaces || core.t.pointee.debugs.contains(.watches) { refreshStops() }
     }
 
     /// First code on an arena page: stores to it must take the slow way from now on.

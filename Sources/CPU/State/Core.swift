@@ -53,6 +53,8 @@ struct Transient {
     var nmiBlocked = false
     /// Events that the board wants to hear of.
     var told = ProcessorEvents()
+    /// What the debugger wants to hear of.
+    var debugs = DebugInterests()
     /// Never filled: selected while every access must go the slow way.
     var missTLB: UnsafeMutablePointer<TLBEntry>
     unowned(unsafe) var processor: Processor
@@ -91,6 +93,15 @@ struct Transient {
     var globalFlushCount: UInt32 = 0
     var flushCount: UInt32 = 0
     var codeBase: UInt64 = 0
+    // MARK: Deliveries
+    /// How far the last delivery came, and what it was about to use: see `DeliveryStage`.
+    var stage = DeliveryStage.entry
+    var stageValue: UInt64 = 0
+    // MARK: Census
+    /// By instruction and place.
+    var census: UnsafeMutablePointer<CensusCell>
+    /// Instructions of translated code that the interpreter carried out.
+    var helped: UInt64 = 0
 }
 
 /// One entry of the software TLB, 32 bytes, direct-mapped by linear page number.

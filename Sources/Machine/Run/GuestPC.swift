@@ -56,6 +56,8 @@ public protocol GuestPC: AnyObject {
     func settleText(halted: Bool)
     /// Of all processors, for people.
     var registers: String { get }
+    /// Of all processors together.
+    var census: Census { get }
     /// For saved state; nil: there is none.
     var savedBoard: BoardState? { get }
     /// - Throws: what does not fit; nothing has changed then.
@@ -69,6 +71,7 @@ extension GuestPC {
     public var tap: BoardTap? { nil }
     public func settleText(halted: Bool) {}
     public var registers: String { "" }
+    public var census: Census { Census() }
     public var savedBoard: BoardState? { nil }
     public func goOn(from state: BoardState) throws(BoardStateError) { throw BoardStateError("it cannot be restored") }
     public func trace(_ categories: TraceCategories) {}

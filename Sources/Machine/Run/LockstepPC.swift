@@ -110,4 +110,5 @@ final class LockstepPC: GuestPC {
     var tap: BoardTap? { subject.tap }
     func settleText(halted: Bool) { both { $0.settleText(halted: halted) } }
     var registers: String { subject.registers }
+    var census: Census { subject.census }
 }

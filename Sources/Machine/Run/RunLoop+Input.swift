@@ -18,10 +18,12 @@ extension RunLoop {
             if stuck == nil { jobs.append((job, script)) } else { job.end(.failed(RunLoop.isStuck.description)) }
         case .callOff(let job): jobs.removeAll { $0.job === job }
         case .registers(let answer): answer(pc.registers)
+        case .census(let answer): answer(pc.census)
         case .snapshot(let job): begin(job)
         case .release(let job): release(job)
         case .copied(let copies): take(copies)
         case .trace(let categories): setTrace(categories)
+        case .debug(let request, let done): debug(request, done)
         }
     }
 
@@ -81,6 +83,13 @@ extension RunLoop {
         machine.publish { $0.state = pause ? .paused : .running }
         machine.note(pause ? .paused : .resumed)
         logState(pause ? .paused : .running)
+        guard let debugger else { return }
+        if !pause {
+            debugger.resumed()
+        } else if debugger.stop == nil {
+            debugger.stopped(debugger.makeStop(.pause, "Paused.", vcpu: debugger.pc.runningProcessor))
+        }
+        publishStop()
     }
 
     private func change(_ bay: Bay, _ medium: (any Medium)?, path: String?) {

@@ -61,6 +61,8 @@ final class RunLoop {
     /// Who looks at it while it stands, and whether it is to stand afterwards.
     var holder: SnapshotJob?
     var wasPaused = false
+    /// Once somebody has asked for it.
+    var debugger: Debugger?
 
     init(pc: any GuestPC, parts: RunParts, machine: RunningMachine) {
         self.pc = pc
@@ -106,13 +108,19 @@ final class RunLoop {
         let began = isVirtual ? 0 : parts.hostTime()
         // A guest that waits for the next key must not sleep until the one that is down repeats itself.
         if isVirtual { pc.outsideDeadline = nextFromOutside(guestTime).map { $0 &- min($0, aheadOfGuest) } }
-        let stop = pc.run(instructions: budget())
-        if stop == .sliceDone, !isVirtual { adaptSlice(parts.hostTime() &- began) }
+        let (stop, isWhole) = runSlice(budget())
+        if stop == .sliceDone, isWhole, !isVirtual { adaptSlice(parts.hostTime() &- began) }
         ranSinceFrame = true
         if case .halted = stop { isHalted = true } else { isHalted = false }
         serveOutput()
         react(to: stop)
+        let debugStop = debugger?.pending
+        defer { if let debugStop, outcome == nil, stuck == nil { stand(at: debugStop) } }
         guard outcome == nil else { return }
+        guard isWhole else {
+            takeTap()
+            return refreshView(force: false)
+        }
         let fed = feedSerial()
         typeNext()
         takeTap()
@@ -120,7 +128,7 @@ final class RunLoop {
         stepScript()
         stepJobs()
         // What was just fed may wake the guest: its deadlines are no longer those of the stop.
-        if outcome == nil, !fed, case .halted(let deadline) = stop { rest(until: deadline) }
+        if outcome == nil, !fed, debugStop == nil, case .halted(let deadline) = stop { rest(until: deadline) }
     }
 
     /// What a guest that never flushes has written must not wait for long.
@@ -145,7 +153,7 @@ final class RunLoop {
 
     private func react(to stop: GuestStop) {
         switch stop {
-        case .sliceDone, .halted: break
+        case .sliceDone, .halted, .debug: break
         case .powerOff: outcome = .poweredOff
         case .reset:
             if parts.noReboot { outcome = .resetWithNoReboot } else { resetMachine(byGuest: true) }
@@ -177,6 +185,10 @@ final class RunLoop {
         refreshView(force: true)
         machine.publish { ($0.state, $0.problem) = (.stuck, sentence) }
         machine.note(.panicked(sentence))
+        if let debugger {
+            debugger.stopped(debugger.makeStop(.guru, sentence, vcpu: (pc as? PC)?.runningProcessor ?? 0))
+            publishStop()
+        }
         logState(.stuck)
         logGuru(sentence)
         for job in jobs { job.job.end(.failed(RunLoop.isStuck.description)) }
@@ -190,6 +202,8 @@ final class RunLoop {
     func resetMachine(byGuest: Bool) {
         if stuck != nil {
             stuck = nil
+            debugger?.stop = nil
+            publishStop()
             if !paused { parts.hostClock?.resume() }
             machine.publish { [paused] in ($0.state, $0.problem) = (paused ? .paused : .running, nil) }
             logState(paused ? .paused : .running)
@@ -267,6 +281,7 @@ final class RunLoop {
         serveOutput()
         takeTap()
         for job in jobs { job.job.end(.failed("The machine ended before the script did.")) }
+        debugger?.ended()
         for bay in Bay.allCases {
             if let medium = pc.media[bay], !medium.flush() { parts.diagnose("The medium in \(bay.label) could not be written completely.") }
         }
@@ -289,6 +304,7 @@ final class RunLoop {
         report.position = pc.position
         report.stateDigest = parts.wantsDigest ? pc.digest() : ""
         report.memoryMiB = parts.memoryMiB
+        report.census = CensusReport(pc.census)
         report.outcome = outcome.word
         // Their files are made whole before anybody is told that the run has ended.
         pc.media = MediaBays()

@@ -26,12 +26,14 @@ public struct RunReport: Codable, Equatable, Sendable {
     /// One of: power-off, user, debug-exit, reset, script-stop, saved, script-failed, instruction-limit, timeout, guru-meditation, refused, failed.
     public var outcome = ""
     public var exitStatus: Int32 = 0
+    /// Which sensitive instructions ran where, and what share of all ran as host code.
+    public var census = CensusReport()
 
     public init() {}
 
     enum CodingKeys: String, CodingKey {
-        case instructions, mips, engine, clock, outcome, position, translation
         case directShare = "direct_share"
+        case instructions, mips, engine, clock, outcome, position, translation, census
         case hostSeconds = "host_seconds"
         case cpuSeconds = "cpu_seconds"
         case guestSeconds = "guest_seconds"

@@ -1,3 +1,4 @@
+import CPU
 import Foundation
 import Hardware
 import Primitives
@@ -12,6 +13,7 @@ public final class RunningMachine: MachineControl {
         case callOff(ScriptJob)
         /// Registers, for people.
         case registers(@Sendable (String) -> Void)
+        case census(@Sendable (Census) -> Void)
         /// Which trace events go to the log.
         case trace(TraceCategories)
         /// Somebody waits for the display as pixels.
@@ -21,6 +23,7 @@ public final class RunningMachine: MachineControl {
         case copied(LiveDeletion.Copies)
         /// Nobody looks at the machine any more that stands for it.
         case release(SnapshotJob)
+        case debug(DebugRequest, @Sendable (DebugReply) -> Void)
     }
     /// What the thread leaves behind when it ends.
     struct Ending: Sendable {
@@ -136,6 +139,10 @@ public final class RunningMachine: MachineControl {
         }
     }
 
+    public func debug(_ request: DebugRequest, _ done: @escaping @Sendable (DebugReply) -> Void) {
+        if !send(.debug(request, done)) { done(.refused(request, RunningMachine.hasEnded.description)) }
+    }
+
     public func scrolledLines(from first: UInt64, count: Int) -> ScrolledLines {
         var result = scrollback.lines(from: first, count: count)
         result.codePage = codePage
@@ -152,6 +159,11 @@ public final class RunningMachine: MachineControl {
         if !send(.registers(answer)) { answer(nil) }
     }
 
+    /// What has run, taken between two slices; nil after the end.
+    func census(_ answer: @escaping @Sendable (Census?) -> Void) {
+        if !send(.census(answer)) { answer(nil) }
+    }
+
     private static let hasEnded = MachineError(.wrongPlace, "The machine has ended.")
 
     /// Answers somebody who came too late.
@@ -161,8 +173,10 @@ public final class RunningMachine: MachineControl {
         case .command(_, let done): done?(hasEnded)
         case .script(_, let job): job.end(.failed(hasEnded.description))
         case .registers(let answer): answer("")
+        case .census(let answer): answer(Census())
         case .snapshot(let job): job.end(.failure(hasEnded))
         case .callOff, .trace, .release, .copied: break
+        case .debug(let request, let done): done(.refused(request, hasEnded.description))
         }
     }
 

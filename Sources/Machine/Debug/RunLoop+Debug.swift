@@ -1,0 +1,81 @@
+import Hardware
+
+// The debugger at the run loop.
+extension RunLoop {
+    private static let noDebugger = "This machine has no debugger: it runs with two engines in lockstep."
+
+    /// Made when somebody first asks for it; nil: the board is none of ours.
+    func openDebugger() -> Debugger? {
+        if let debugger { return debugger }
+        guard let board = pc as? PC else { return nil }
+        let new = Debugger(pc: board)
+        new.say = { [weak self] line in self?.log(.info, "Debugger", line) }
+        debugger = new
+        if let stuck {
+            new.stop = new.makeStop(.guru, stuck, vcpu: board.runningProcessor)
+        } else if paused {
+            new.stop = new.makeStop(.pause, "Paused.", vcpu: board.runningProcessor)
+        }
+        new.selected = board.runningProcessor
+        publishStop()
+        return new
+    }
+
+    func debug(_ request: DebugRequest, _ done: @escaping @Sendable (DebugReply) -> Void) {
+        guard let debugger = openDebugger() else { return done(.refused(request, RunLoop.noDebugger)) }
+        guard request.queries.count <= DebugRequest.queryLimit else { return done(.refused(request, "That is too much in one request.")) }
+        var answers: [DebugAnswer] = []
+        for query in request.queries {
+            if case .go(let run) = query {
+                answers.append(control(run, debugger).map { .failure($0) } ?? .done)
+                continue
+            }
+            var answer = debugger.reply(query)
+            if let run = debugger.wanted {
+                debugger.wanted = nil
+                if let sentence = control(run, debugger) { answer = .lines([sentence]) }
+            }
+            answers.append(answer)
+        }
+        if debugger.touched {
+            debugger.touched = false
+            ranSinceFrame = true
+            refreshView(force: true)
+        }
+        guard request.waits, !paused, stuck == nil, outcome == nil else { return done(DebugReply(answers: answers, stop: debugger.stop)) }
+        debugger.waiting.append { [answers] stop in done(DebugReply(answers: answers, stop: stop)) }
+    }
+
+    /// - Returns: why it cannot be.
+    private func control(_ run: DebugRun, _ debugger: Debugger) -> String? {
+        if stuck != nil { return run == .pause ? nil : RunLoop.isStuck.description }
+        if run == .pause {
+            setPaused(true)
+            return nil
+        }
+        if let sentence = debugger.go(run) { return sentence }
+        setPaused(false)
+        return nil
+    }
+
+    /// The machine stands at a stop point.
+    func stand(at stop: DebugStop) {
+        debugger?.stopped(stop)
+        setPaused(true)
+        log(.info, "Debugger", stop.text)
+        refreshView(force: true)
+        publishStop()
+    }
+
+    /// What panels know of the debugger's doing.
+    func publishStop() {
+        let stop = debugger?.stop
+        machine.publish { $0.debugStop = stop }
+    }
+
+    /// Runs a slice. Nothing from outside may reach the guest when it is not `isWhole`.
+    func runSlice(_ budget: Int64) -> (stop: GuestStop, isWhole: Bool) {
+        guard let debugger, debugger.isActive else { return (pc.run(instructions: budget), true) }
+        return debugger.slice(budget)
+    }
+}
