@@ -232,6 +232,11 @@ struct RunParts {
     var name = "vitrine"
     /// nil: the virtual clock.
     var hostClock: HostClock?
+    /// The virtual clock is held back to this one.
+    var pace: HostClock?
+    /// The machine can go back to its start.
+    var records = false
+    var recordLimits = TimeTravel.Limits()
     /// By what the end of the run is measured; tests put their own in.
     var hostTime: @Sendable () -> Nanoseconds = { HostClock.monotonic() }
     var noReboot = false
@@ -274,4 +279,13 @@ struct RunParts {
     var engineName = ""
     var memoryMiB = 0
     var diagnose: @Sendable (String) -> Void = { _ in }
+
+    func pauseClock() {
+        hostClock?.pause()
+        pace?.pause()
+    }
+    func resumeClock() {
+        hostClock?.resume()
+        pace?.resume()
+    }
 }
