@@ -19,9 +19,10 @@ let package = Package(
         .target(name: "CPU", dependencies: ["Primitives"], swiftSettings: fast),
         .target(name: "Hardware", dependencies: ["CPU", "Primitives"], swiftSettings: fast),
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CZydis", providers: [.apt(["libzydis-dev"])]),
         .target(
             name: "Machine",
-            dependencies: ["CZlib", "CZstd", "DataFiles", "Hardware", "CPU", "Primitives", .product(name: "TOMLKit", package: "TOMLKit")]),
+            dependencies: ["CZlib", "CZstd", "CZydis", "DataFiles", "Hardware", "CPU", "Primitives", .product(name: "TOMLKit", package: "TOMLKit")]),
         .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "DataFiles", dependencies: [.product(name: "TOMLKit", package: "TOMLKit")]),
         .systemLibrary(name: "CNcursesW", providers: [.apt(["libncurses-dev"])]),

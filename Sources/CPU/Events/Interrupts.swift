@@ -11,6 +11,7 @@ extension Core {
     /// Selector faults carry EXT unless the program asked for the event.
     func deliver(vector: UInt8, kind: EventKind, errorCode: UInt16?) throws(Fault) {
         if !t.pointee.told.isEmpty { tellDelivery(vector, kind, errorCode) }
+        if t.pointee.debugs.contains(.events) { t.pointee.processor.noteEvent(vector, kind, errorCode) }
         do throws(Fault) {
             if isLong {
                 try deliverLong(vector, kind, errorCode)

@@ -53,6 +53,7 @@ extension Core {
     /// Faults before the commit point belong to the old task; later ones to the new task, whose EIP is then in `instructionRIP`.
     func switchTask(_ selector: UInt16, _ d: Descriptor, by reason: TaskSwitch, flags: UInt32, errorCode: UInt16? = nil) throws(Fault) {
         if tells(.control) { tell(.taskSwitch, number: selector) }
+        if t.pointee.debugs.contains(.tasks) { t.pointee.processor.note(.task(selector: selector)) }
         let new = d.is32 ? Layout.tss32 : Layout.tss16
         guard d.limit >= new.limit else { throw .invalidTSS(selector) }
         let oldTR = segment(Seg.tr)

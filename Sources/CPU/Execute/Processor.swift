@@ -12,6 +12,8 @@ public enum EngineExit: Equatable, Sendable {
     case paused
     /// Triple fault, in one plain sentence.
     case shutdown(String)
+    /// At a stop point of the debugger: see `Processor.takeHits`.
+    case debug
 }
 
 /// One vCPU with its caches: the interpreter engine. Several may share one memory; each has its own caches over it.
@@ -29,6 +31,7 @@ public final class Processor {
     /// PAUSE makes `run` return.
     public var yieldsOnPause = false
     private var paused = false
+    var debug = DebugState()
 
     let filled: UnsafeMutablePointer<UInt16>
     var filledCount = 0
@@ -186,6 +189,10 @@ public final class Processor {
             c.t.pointee.leaveBlock = false
             if c.t.pointee.exitRequested {
                 c.t.pointee.exitRequested = false
+                if !debug.hits.isEmpty {
+                    c.t.pointee.exitRequested = paused
+                    return .debug
+                }
                 defer { paused = false }
                 return paused ? .paused : .attention
             }
@@ -267,7 +274,10 @@ public final class Processor {
         var failure: Fault?
         do throws(Fault) {
             var block = try locate(c, single: alone)
-            if block.pointee.cost > c.t.pointee.budget && !block.pointee.isSingle { block = try locate(c, single: true) }
+            if alone || block.pointee.isSingle || block.pointee.cost > c.t.pointee.budget {
+                if blocks.stops != nil, stopsHere(c, block.pointee.storage) { return nil }
+                if !block.pointee.isSingle { block = try locate(c, single: true) }
+            }
             let traps = c.v.pointee.systemFlags & EFlags.tf != 0
             c.t.pointee.dropsTrap = false
             // RF is cleared at the start of the instruction: IRET may set it anew. A fault pushes it as 1 anyway.
@@ -327,7 +337,9 @@ public final class Processor {
         if blocks.isFull {
             blocks.flush()
             translator?.blocksFlushed(c)
-            c.flushTLB(keepGlobal: false)
+            // Not the translations: when this happens depends on how code was cut, and the guest must not notice.
+            c.bumpGeneration(keepGlobal: false)
+            fastStores()
         }
         if storage & 0xFFF > 0xFF0, storage >= 0, blocks.remembersCrossing(storage: storage, rip: rip, mode: mode) {
             return try assemble(c, linear, storage, rip, mode)
@@ -467,6 +479,7 @@ public final class Processor {
     func mapChanged() {
         core.flushTLB(keepGlobal: false)
         core.t.pointee.leaveBlock = true
+        if debug.points.hasPlaces || core.t.pointee.debugs.contains(.watches) { refreshStops() }
     }
 
     /// First code on an arena page: stores to it must take the slow way from now on.

@@ -181,13 +181,13 @@ private func stringStep<T: FixedWidthInteger & UnsignedInteger>(_ c: Core, _ o: 
         // The destination is proved first: the port read has effects.
         let place = try c.stringAddress(Seg.es, destination, bytes, write: true)
         try c.probeWrite(place, bytes)
-        try c.store(place, T(truncatingIfNeeded: c.t.pointee.processor.bus.readPort(port, size: bytes)))
+        try c.store(place, T(truncatingIfNeeded: c.t.pointee.processor.readPort(port, size: bytes)))
         c.advance(di, mask, bytes)
     default:
         let port = c.reg(16, UInt16.self)
         try c.checkIO(port, bytes)
         let value = try c.load(c.stringAddress(Int(o.pointee.seg), source, bytes, write: false), T.self)
-        c.t.pointee.processor.bus.writePort(port, size: bytes, UInt32(truncatingIfNeeded: value))
+        c.t.pointee.processor.writePort(port, size: bytes, UInt32(truncatingIfNeeded: value))
         c.advance(si, mask, bytes)
     }
 }

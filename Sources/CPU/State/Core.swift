@@ -53,6 +53,8 @@ struct Transient {
     var nmiBlocked = false
     /// Events that the board wants to hear of.
     var told = ProcessorEvents()
+    /// What the debugger wants to hear of.
+    var debugs = DebugInterests()
     /// Never filled: selected while every access must go the slow way.
     var missTLB: UnsafeMutablePointer<TLBEntry>
     unowned(unsafe) var processor: Processor

@@ -28,6 +28,7 @@ extension Core {
         t.pointee.tlb = t.pointee.alignmentChecked ? t.pointee.missTLB : user ? t.pointee.userTLB : t.pointee.systemTLB
         t.pointee.mode = mode
         refreshGenerations()
+        if t.pointee.debugs.contains(.modes) { t.pointee.processor.noteMode() }
     }
 
     /// Keys of the jump cache: mode and privilege class in bits 52–63, a flush count in 32–50.

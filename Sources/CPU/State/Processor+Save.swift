@@ -80,5 +80,6 @@ extension Processor {
         filledOverflow = saved.filledOverflow || !Set(saved.filled).isSuperset(of: saved.slots)
         core.t.pointee.largeLow = saved.largeLow
         core.t.pointee.largeHigh = saved.largeHigh
+        if core.t.pointee.debugs.contains(.watches) { markWatches() }
     }
 }

@@ -55,7 +55,8 @@ extension PC {
     /// Runs until `instructions` have retired or something stops the machine. Retires exactly that many unless it stops.
     public func run(instructions: Int64) -> PCStop {
         let goal = retired &+ UInt64(max(instructions, 0))
-        var skippedHere: Nanoseconds = 0
+        var skippedHere = skippedInSlice
+        skippedInSlice = 0
         // Where the present measurement of the host's rate began.
         var mark: (time: Nanoseconds, retired: UInt64)?
         while true {
@@ -80,6 +81,9 @@ extension PC {
             switch exit {
             case .budgetUsed, .attention, .paused:
                 if exit == .paused, !alone { turnLeft = 0 }
+            case .debug:
+                skippedInSlice = skippedHere
+                return .debug
             case .shutdown(let sentence):
                 if shutdownCode != 0 {
                     pendingINIT |= 1 << UInt32(current)  // the 80286's way back to real mode

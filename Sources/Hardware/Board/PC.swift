@@ -15,6 +15,8 @@ public enum PCStop: Equatable, Sendable {
     case shutdown(String)
     case debugExit(UInt8)
     case bootHook(UInt8)
+    /// A processor is at a stop point of the debugger: see `takeHits`. The next `run` goes on as if nothing had been.
+    case debug
 }
 
 /// The board of a 440FX PC: the list of chips and the wiring between them.
@@ -81,6 +83,8 @@ public final class PC {
     var servingDMA = false
 
     var pendingStop: PCStop?
+    /// Virtual clock: time skipped in halts by a slice that the debugger has cut into parts.
+    var skippedInSlice: Nanoseconds = 0
     var pendingReset = false
     /// Processors that INIT is pending for, one bit each.
     var pendingINIT: UInt32 = 0

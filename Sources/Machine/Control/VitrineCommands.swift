@@ -118,6 +118,20 @@ extension QMPCommands {
                 "width": .integer(Int64(frame.width)), "height": .integer(Int64(frame.height)), "data": .string(Data(bytes).base64EncodedString()),
             ])
         },
+        QMPCommand("x-vitrine-debug") { call throws(QMPError) in
+            let text = try call.arguments.string("request")
+            try call.arguments.finish()
+            guard let request: DebugRequest = try? DebugWire.value(text) else { throw .generic("Parameter 'request' is not a request to the debugger") }
+            guard !call.connection.isReadOnly || request.onlyLooks else { throw .generic("This console only looks") }
+            let server = call.loop.server, ticket = call.ticket
+            call.machine.debug(request) { reply in
+                server.deliver { loop in
+                    guard let text = try? DebugWire.text(reply) else { return loop.answer(ticket, .failure(.generic("The answer cannot be written"))) }
+                    loop.answer(ticket, .success(["reply": .string(text)]))
+                }
+            }
+            return .later(inOrder: false)
+        },
         QMPCommand("x-vitrine-trace", changes: true) { call throws(QMPError) in
             let words = try call.arguments.array("categories").compactMap(\.string)
             try call.arguments.finish()

@@ -5,7 +5,7 @@ import Primitives
 ///
 /// Instructions alone do not name one: a guest that halts is woken after so much time, and a chip may be called at a time at which the
 /// guest does nothing.
-public struct Moment: Comparable, Hashable, Sendable {
+public struct Moment: Comparable, Hashable, Codable, Sendable {
     /// Retired by all processors since power-on: the one order of everything that happens in a machine.
     public var instruction: UInt64
     /// Guest time.
@@ -80,8 +80,8 @@ enum OutsideInput {
 }
 
 /// What a timeline shows: how far back a recording goes, and what happened in it.
-public struct Timeline: Equatable, Sendable {
-    public struct Event: Equatable, Sendable {
+public struct Timeline: Codable, Equatable, Sendable {
+    public struct Event: Codable, Equatable, Sendable {
         public var instruction: UInt64
         public var text: String
         public init(instruction: UInt64, text: String) { (self.instruction, self.text) = (instruction, text) }

@@ -38,7 +38,14 @@ extension RunLoop {
     func travelOn() {
         guard let travel else { return }
         do throws(MachineError) {
-            let arrival = try travel.forward(to: pc.retired &+ RunLoop.quantum) { .ran(pc.run(instructions: $0)) }
+            let arrival = try travel.forward(to: pc.retired &+ RunLoop.quantum) { budget in
+                let (stop, _) = runSlice(budget)
+                return .init(stop, hit: debugger?.pending == nil ? nil : pc.retired)
+            }
+            if let stop = debugger?.pending {
+                ranSinceFrame = true
+                return stand(at: stop)
+            }
             if arrival == .end { log(.info, "Debugger", "The machine is in the present again.") }
         } catch {
             parts.diagnose(error.description)

@@ -21,12 +21,13 @@ final class TimeTravel {
         var inputs = 1_000_000
     }
     /// What came out of a leg of the way.
-    enum Leg: Equatable {
-        case ran(GuestStop)
-        /// Whoever watches wants to stop here.
-        case hit
+    struct Leg: Equatable {
+        var stop: GuestStop
+        /// Whoever watches wants to stop, at this instruction.
+        var hit: UInt64?
+        init(_ stop: GuestStop, hit: UInt64? = nil) { (self.stop, self.hit) = (stop, hit) }
     }
-    enum Arrival: Equatable { case reached, hit, end }
+    enum Arrival: Equatable { case reached, hit(UInt64), end }
 
     private let pc: any GuestPC
     let history: History
@@ -171,18 +172,18 @@ final class TimeTravel {
         guard instruction > first.instruction else { return }
         // The next step back will want to begin near here.
         if instruction - pc.retired > 2_000_000 {
-            _ = try forward(to: instruction - 100_000) { .ran(pc.run(instructions: $0)) }
+            _ = try forward(to: instruction - 100_000) { Leg(pc.run(instructions: $0)) }
             history.take(moment, given: cursor)
             tidy()
         }
-        _ = try forward(to: instruction) { .ran(pc.run(instructions: $0)) }
+        _ = try forward(to: instruction) { Leg(pc.run(instructions: $0)) }
     }
 
     /// The last moment that is known.
     func goToEnd() throws(MachineError) {
         guard !isLive else { return }
         if let index = history.index(before: head.instruction), history.here < index { try restore(index) }
-        _ = try forward(to: .max) { .ran(pc.run(instructions: $0)) }
+        _ = try forward(to: .max) { Leg(pc.run(instructions: $0)) }
     }
 
     /// Goes back to the last moment before the present one at which whoever watches wants to stop; without one, to the beginning.
@@ -203,8 +204,8 @@ final class TimeTravel {
                     try go(to: start.instruction)
                     throw .failed("Called off.")
                 }
-                guard try forward(to: end, watch) == .hit else { break }
-                if pc.retired < end { last = pc.retired }
+                guard case .hit(let instruction) = try forward(to: end, watch) else { break }
+                if instruction < start.instruction { last = instruction }
             }
             if let last {
                 try go(to: last)
@@ -262,12 +263,12 @@ final class TimeTravel {
             let budget = waits ? 1 : Int64(clamping: min(goal, event.instruction) - now.instruction)
             let leg = run(budget)
             _ = pc.drainOutput()
-            switch leg {
-            case .hit: return .hit
-            case .ran(.bootHook): onBootHook()
-            case .ran(.sliceDone), .ran(.halted): if moment > event, moment.instruction > event.instruction || waits { throw lost(moment) }
-            case .ran(.powerOff), .ran(.reset), .ran(.shutdown), .ran(.debugExit): throw lost(moment)
+            switch leg.stop {
+            case .bootHook: onBootHook()
+            case .sliceDone, .halted, .debug: if moment > event, moment.instruction > event.instruction || waits { throw lost(moment) }
+            case .powerOff, .reset, .shutdown, .debugExit: throw lost(moment)
             }
+            if let hit = leg.hit { return .hit(hit) }
         }
     }
 

@@ -115,6 +115,8 @@ public struct MachineView: Sendable {
     public var outcome: RunOutcome?
     /// Guru Meditation of a machine that stays to be looked at: one sentence.
     public var problem: String?
+    /// Where the debugger has stopped the machine; nil: it runs, or nobody has asked for the debugger.
+    public var debugStop: DebugStop?
     /// The guest's colours, where the settings have a wish.
     public var palette = RunSettings.Palette.theme
     public init() {}
@@ -136,6 +138,8 @@ public protocol MachineControl: AnyObject, Sendable {
     func events(from first: UInt64) -> (events: [MachineEvent], next: UInt64)
     /// Lines that scrolled off the top of the text screen; see `Scrollback`. At most `count` from number `first` on.
     func scrolledLines(from first: UInt64, count: Int) -> ScrolledLines
+    /// Asks the machine's debugger; `done` is called once, on any thread.
+    func debug(_ request: DebugRequest, _ done: @escaping @Sendable (DebugReply) -> Void)
 }
 
 extension MachineControl {
@@ -145,4 +149,7 @@ extension MachineControl {
     }
     public func events(from first: UInt64) -> (events: [MachineEvent], next: UInt64) { ([], 0) }
     public func scrolledLines(from first: UInt64, count: Int) -> ScrolledLines { ScrolledLines() }
+    public func debug(_ request: DebugRequest, _ done: @escaping @Sendable (DebugReply) -> Void) {
+        done(.refused(request, "This machine has no debugger."))
+    }
 }

@@ -20,6 +20,7 @@ extension RunLoop {
         case .registers(let answer): answer(pc.registers)
         case .snapshot(let job): begin(job)
         case .trace(let categories): setTrace(categories)
+        case .debug(let request, let done): debug(request, done)
         }
     }
 
@@ -83,13 +84,22 @@ extension RunLoop {
         give(.key(key, down: down))
     }
 
-    private func setPaused(_ pause: Bool) {
+    func setPaused(_ pause: Bool) {
         guard paused != pause else { return }
         paused = pause
         if pause { parts.pauseClock() } else { parts.resumeClock() }
         machine.publish { $0.state = pause ? .paused : .running }
         machine.note(pause ? .paused : .resumed)
         logState(pause ? .paused : .running)
+        guard let debugger else { return }
+        if !pause {
+            debugger.resumed()
+        } else if debugger.stop == nil {
+            let stop = debugger.makeStop(.pause, "Paused.", vcpu: debugger.pc.runningProcessor)
+            debugger.stopped(stop)
+            recordFromStop(stop)
+        }
+        publishStop()
     }
 
     private func change(_ bay: Bay, _ medium: (any Medium)?, path: String?) {

@@ -55,6 +55,8 @@ final class RunLoop {
     var trace = TraceReader()
     /// The snapshot whose memory is being written.
     var capture: LiveCapture?
+    /// Once somebody has asked for it.
+    var debugger: Debugger?
     /// While the run is recorded.
     var travel: TimeTravel?
 
@@ -104,13 +106,19 @@ final class RunLoop {
         let began = isVirtual ? 0 : parts.hostTime()
         // A guest that waits for the next key must not sleep until the one that is down repeats itself.
         if isVirtual { pc.outsideDeadline = nextFromOutside(guestTime).map { $0 &- min($0, aheadOfGuest) } }
-        let stop = pc.run(instructions: budget())
-        if stop == .sliceDone, !isVirtual { adaptSlice(parts.hostTime() &- began) }
+        let (stop, isWhole) = runSlice(budget())
+        if stop == .sliceDone, isWhole, !isVirtual { adaptSlice(parts.hostTime() &- began) }
         ranSinceFrame = true
         if case .halted = stop { isHalted = true } else { isHalted = false }
         serveOutput()
         react(to: stop)
+        let debugStop = debugger?.pending
+        defer { if let debugStop, outcome == nil, stuck == nil { stand(at: debugStop) } }
         guard outcome == nil else { return }
+        guard isWhole else {
+            takeTap()
+            return refreshView(force: false)
+        }
         recordSlice()
         let fed = feedSerial()
         typeNext()
@@ -119,7 +127,7 @@ final class RunLoop {
         stepScript()
         stepJobs()
         // What was just fed may wake the guest: its deadlines are no longer those of the stop.
-        if outcome == nil, !fed, case .halted(let deadline) = stop { rest(until: deadline) }
+        if outcome == nil, !fed, debugStop == nil, case .halted(let deadline) = stop { rest(until: deadline) }
         keepPace()
     }
 
@@ -146,7 +154,7 @@ final class RunLoop {
 
     private func react(to stop: GuestStop) {
         switch stop {
-        case .sliceDone, .halted: break
+        case .sliceDone, .halted, .debug: break
         case .powerOff: outcome = .poweredOff
         case .reset:
             if parts.noReboot { outcome = .resetWithNoReboot } else { resetMachine(byGuest: true) }
@@ -178,6 +186,10 @@ final class RunLoop {
         refreshView(force: true)
         machine.publish { ($0.state, $0.problem) = (.stuck, sentence) }
         machine.note(.panicked(sentence))
+        if let debugger {
+            debugger.stopped(debugger.makeStop(.guru, sentence, vcpu: (pc as? PC)?.runningProcessor ?? 0))
+            publishStop()
+        }
         logState(.stuck)
         logGuru(sentence)
         for job in jobs { job.job.end(.failed(RunLoop.isStuck.description)) }
@@ -191,6 +203,8 @@ final class RunLoop {
     func resetMachine(byGuest: Bool) {
         if stuck != nil {
             stuck = nil
+            debugger?.stop = nil
+            publishStop()
             if !paused { parts.resumeClock() }
             machine.publish { [paused] in ($0.state, $0.problem) = (paused ? .paused : .running, nil) }
             logState(paused ? .paused : .running)
@@ -271,6 +285,7 @@ final class RunLoop {
         serveOutput()
         takeTap()
         for job in jobs { job.job.end(.failed("The machine ended before the script did.")) }
+        debugger?.ended()
         for bay in Bay.allCases {
             if let medium = pc.media[bay], !medium.flush() { parts.diagnose("The medium in \(bay.label) could not be written completely.") }
         }

@@ -17,6 +17,7 @@ public final class RunningMachine: MachineControl {
         /// Somebody waits for the display as pixels.
         case pixels(PixelReply)
         case snapshot(SnapshotJob)
+        case debug(DebugRequest, @Sendable (DebugReply) -> Void)
     }
     /// What the thread leaves behind when it ends.
     struct Ending: Sendable {
@@ -132,6 +133,10 @@ public final class RunningMachine: MachineControl {
         }
     }
 
+    public func debug(_ request: DebugRequest, _ done: @escaping @Sendable (DebugReply) -> Void) {
+        if !send(.debug(request, done)) { done(.refused(request, RunningMachine.hasEnded.description)) }
+    }
+
     public func scrolledLines(from first: UInt64, count: Int) -> ScrolledLines {
         var result = scrollback.lines(from: first, count: count)
         result.codePage = codePage
@@ -158,6 +163,7 @@ public final class RunningMachine: MachineControl {
         case .script(_, let job): job.end(.failed(hasEnded.description))
         case .registers(let answer): answer("")
         case .snapshot(let job): job.end(.failure(hasEnded))
+        case .debug(let request, let done): done(.refused(request, hasEnded.description))
         case .callOff, .trace: break
         }
     }
@@ -184,6 +190,19 @@ public final class RunningMachine: MachineControl {
         }
         if accepted { bell.signal() }
         return accepted
+    }
+
+    /// Somebody outside waits for the machine to stand, while its thread is busy with something long.
+    var wantsPause: Bool {
+        inbox.withLock { inbox in
+            inbox.messages.contains { message in
+                switch message {
+                case .command(.pause, _), .command(.powerOff, _): true
+                case .debug(let request, _): request.queries.contains(.go(.pause))
+                default: false
+                }
+            }
+        }
     }
 
     func takeMessages() -> [Message] {

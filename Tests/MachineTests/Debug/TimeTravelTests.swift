@@ -107,7 +107,7 @@ import Testing
             #expect(!pair.travel.isInPast && pair.recorded.digest() == last)
             // From the past by running on, and on into what nobody has seen yet.
             try pair.travel.goTo(700_000)
-            while pair.travel.isInPast { _ = try pair.travel.forward(to: pair.recorded.retired + 33_333) { .ran(pair.recorded.run(instructions: $0)) } }
+            while pair.travel.isInPast { _ = try pair.travel.forward(to: pair.recorded.retired + 33_333) { .init(pair.recorded.run(instructions: $0)) } }
             #expect(pair.recorded.digest() == last)
             _ = pair.run(to: end + 300_000)
             #expect(pair.recorded.digest() == pair.plain.digest())
@@ -149,7 +149,7 @@ import Testing
             #expect(pair.recorded.digest() == end)
             try pair.travel.goTo(450_000)
             #expect(pair.recorded.digest() != other)
-            _ = try pair.travel.forward(to: 450_001) { .ran(pair.recorded.run(instructions: $0)) }
+            _ = try pair.travel.forward(to: 450_001) { .init(pair.recorded.run(instructions: $0)) }
             #expect(pair.travel.timeline.inputs.last?.instruction == 450_000)
         }
     }
@@ -229,7 +229,7 @@ import Testing
             func watch(_ budget: Int64) -> TimeTravel.Leg {
                 let next = (pc.retired / 77_777 + 1) * 77_777
                 let stop = pc.run(instructions: min(budget, Int64(next - pc.retired)))
-                return pc.retired == next ? .hit : .ran(stop)
+                return .init(stop, hit: pc.retired == next ? next : nil)
             }
             for hit in (1...10).reversed() {
                 #expect(try pair.travel.goBack(watch: watch))
