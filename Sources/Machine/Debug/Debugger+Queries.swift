@@ -56,7 +56,7 @@ extension Debugger {
         case .translations(let vcpu): return with(vcpu) { .translations($0.heldTranslations) }
         case .pci: return .pci(pc.pciReports)
         case .devices: return .devices(pc.chipReports)
-        case .go: return .failure("The run loop carries this out.")
+        case .go, .timeline, .record: return .failure("The run loop carries this out.")
         }
     }
 
