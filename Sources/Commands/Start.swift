@@ -15,6 +15,11 @@ struct Start: Verb {
     @Argument(help: "The machine.") var name: String
     @Flag(help: "Run it here, without a screen.") var headless = false
     @Flag(help: "Leave it running in the background.") var detach = false
+    @Option(
+        help: ArgumentHelp(
+            "Wait for a gdb there: a port of this computer alone, HOST:PORT, or the path of a socket.", valueName: "[host:]port|path"),
+        transform: OptionValue.gdb)
+    var gdb: GDBAddress?
     @Option(help: .hidden) var readyDescriptor: Int32?
     @OptionGroup(title: "Screen") var screen: ScreenOptions
 
@@ -24,7 +29,7 @@ struct Start: Verb {
         guard detach || host.isTerminal() && host.console != nil else {
             throw MachineError(.wrongPlace, "The screen needs a terminal on standard input and output; use --headless or --detach where there is none.")
         }
-        try DetachedStart.start(name, environment: host.environment)
+        try DetachedStart.start(name, options: gdb.map { ["--gdb", $0.text] } ?? [], environment: host.environment)
         guard !detach else { return 0 }
         return try attach(name, readOnly: false, screen: screen.settings, in: host)
     }
@@ -32,7 +37,11 @@ struct Start: Verb {
     private func runHere(_ host: Host) throws(MachineError) -> Int32 {
         // A terminal that goes takes nothing with it, from the first moment on.
         if host.handlesSignals { signal(SIGHUP, SIG_IGN) }
-        let run = try StoredRun(name, in: host.store, keepsStuck: readyDescriptor != nil) { host.standardError("vitrine: \($0)") }
+        let run = try StoredRun(name, in: host.store, keepsStuck: readyDescriptor != nil) {
+            host.standardError("vitrine: \($0)")
+        } adjust: {
+            $0.gdb = gdb
+        }
         let signals = host.handlesSignals ? SignalWatch([SIGINT, SIGTERM]) { run.session.quit() } : nil
         for note in run.session.notes { host.standardError("vitrine: \(note)") }
         run.start()

@@ -153,7 +153,7 @@ public final class RunningMachine: MachineControl {
         if !send(.registers(answer)) { answer(nil) }
     }
 
-    private static let hasEnded = MachineError(.wrongPlace, "The machine has ended.")
+    static let hasEnded = MachineError(.wrongPlace, "The machine has ended.")
 
     /// Answers somebody who came too late.
     private static func refuse(_ message: Message, _ ending: Ending) {
