@@ -20,6 +20,7 @@ struct Start: Verb {
             "Wait for a gdb there: a port of this computer alone, HOST:PORT, or the path of a socket.", valueName: "[host:]port|path"),
         transform: OptionValue.gdb)
     var gdb: GDBAddress?
+    @Flag(help: "It stands before its first instruction; see 'vitrine debug'.") var debugStop = false
     @Option(help: .hidden) var readyDescriptor: Int32?
     @OptionGroup(title: "Screen") var screen: ScreenOptions
 
@@ -29,7 +30,9 @@ struct Start: Verb {
         guard detach || host.isTerminal() && host.console != nil else {
             throw MachineError(.wrongPlace, "The screen needs a terminal on standard input and output; use --headless or --detach where there is none.")
         }
-        try DetachedStart.start(name, options: gdb.map { ["--gdb", $0.text] } ?? [], environment: host.environment)
+        var options = debugStop ? ["--debug-stop"] : []
+        if let gdb { options += ["--gdb", gdb.text] }
+        try DetachedStart.start(name, options: options, environment: host.environment)
         guard !detach else { return 0 }
         return try attach(name, readOnly: false, screen: screen.settings, in: host)
     }
@@ -40,6 +43,7 @@ struct Start: Verb {
         let run = try StoredRun(name, in: host.store, keepsStuck: readyDescriptor != nil) {
             host.standardError("vitrine: \($0)")
         } adjust: {
+            $0.debugStop = debugStop
             $0.gdb = gdb
         }
         let signals = host.handlesSignals ? SignalWatch([SIGINT, SIGTERM]) { run.session.quit() } : nil
