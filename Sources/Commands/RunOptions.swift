@@ -161,6 +161,8 @@ struct PortOptions: ParsableArguments {
 struct ControlOptions: ParsableArguments {
     @Flag(help: "A guest reset ends the run.")
     var noReboot = false
+    @Flag(help: "Stand before the first instruction, for the debugger.")
+    var debugStop = false
     @Flag(help: "No screen.")
     var headless = false
     @Option(help: ArgumentHelp("Commands to carry out; - is standard input.", valueName: "file"))
@@ -175,9 +177,15 @@ struct ControlOptions: ParsableArguments {
     var stats: String?
     @Option(help: ArgumentHelp("What the machine does, the firmware's messages and trace events.", valueName: "file"))
     var log: String?
+    @Option(
+        help: ArgumentHelp(
+            "Wait for a gdb there: a port of this computer alone, HOST:PORT, or the path of a socket.", valueName: "[host:]port|path"),
+        transform: OptionValue.gdb)
+    var gdb: GDBAddress?
 
     func apply(to settings: inout RunSettings) {
         settings.noReboot = noReboot
+        settings.debugStop = debugStop
         settings.headless = headless
         settings.script = script
         settings.screenText = screenText
@@ -185,6 +193,7 @@ struct ControlOptions: ParsableArguments {
         settings.maxInstructions = maxInstructions
         settings.stats = stats
         settings.log = log
+        settings.gdb = gdb
     }
 }
 

@@ -164,7 +164,7 @@ public final class RunningMachine: MachineControl {
         if !send(.census(answer)) { answer(nil) }
     }
 
-    private static let hasEnded = MachineError(.wrongPlace, "The machine has ended.")
+    static let hasEnded = MachineError(.wrongPlace, "The machine has ended.")
 
     /// Answers somebody who came too late.
     private static func refuse(_ message: Message, _ ending: Ending) {
@@ -280,6 +280,10 @@ struct RunParts {
     var debugConsoles: [Primitives.Port: FilePort] = [:]
     /// A front end looks at the view: refresh it.
     var hasViewer = false
+    /// Where the debugger's breakpoints are kept.
+    var debugFolder: String?
+    /// The machine stands before its first instruction.
+    var debugStop = false
     /// Where the machine's story goes.
     var log: MachineLog?
     /// Scrolled lines, as they come.
