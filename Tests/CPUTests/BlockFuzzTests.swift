@@ -252,7 +252,7 @@ struct RandomBlock {
         rig.processor.eflags = s.systemFlags | UInt32(truncatingIfNeeded: random.next()) & 0x8D5
         var exits: [EngineExit] = []
         for _ in 0..<4 {
-            exits.append(rig.processor.run(budget: Int64(1 + below(2) * 140 + below(160))))
+            exits.append(rig.processor.run(budget: Int64(below(4) == 0 ? 1 + below(160) : 140 + below(400))))
             if exits.last == .halted { break }
         }
         return outcome(rig, exits)

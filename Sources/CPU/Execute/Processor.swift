@@ -75,6 +75,7 @@ public final class Processor {
         if let translation {
             translator = Translator(core, blocks: blocks, threshold: translation.threshold, bytes: translation.codeBytes)
             blocks.translator = translator
+            blocks.defersRestless = translation.threshold > 1
         }
         memory.attach(self)
         reset()

@@ -208,7 +208,7 @@ extension BlockLowering {
             }
             code.from.2 = a.jump(Condition.notZero)
         }
-        code.fills.0 = prove(place, size, write: write, nextShortcut())
+        code.fills.0 = prove(place, size, write: write, nextShortcut(write: write))
         return code
     }
 

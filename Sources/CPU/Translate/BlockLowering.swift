@@ -436,10 +436,10 @@ struct BlockLowering {
         return Assembler.Memory(base: Host.address)
     }
 
-    /// A shortcut that few other operands use.
-    mutating func nextShortcut() -> Int {
-        shortcut = shortcut + 1 < Shortcut.count ? shortcut + 1 : Shortcut.first
-        return shortcut
+    /// A shortcut that few other operands use: even for loads, odd for stores, since what a load has filled says nothing of stores.
+    mutating func nextShortcut(write: Bool) -> Int {
+        shortcut = shortcut + 3 < Shortcut.count ? shortcut + 2 : Shortcut.first
+        return shortcut + (write ? 1 : 0)
     }
 
     /// Lets `memory` be where `size` bytes at a linear address lie; the answer is for `ColdCode.fills`. RAX, R11 and flags are lost.
@@ -463,7 +463,7 @@ struct BlockLowering {
         let place = operand()
         clobber()
         var code = ColdCode(kind: .one, op: now, flags: flags, savesAddress: op.base == 136)
-        code.fills.0 = prove(place, size, write: write, nextShortcut())
+        code.fills.0 = prove(place, size, write: write, nextShortcut(write: write))
         return code
     }
 

@@ -22,7 +22,7 @@ final class CodeArea {
 
     /// nil: the host gives no executable memory.
     init?(bytes: Int) {
-        let length = (max(bytes, 1 << 16) + 4095) & ~4095
+        let length = (max(bytes, 1 << 18) + 4095) & ~4095
         guard let area = ExecutableCode.area(length) else { return nil }
         guard let returns = mmap(nil, 3 * CodeArea.returnBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), returns != MAP_FAILED else {
             munmap(area.writable, length)

@@ -1,3 +1,4 @@
+import Glibc
 import Primitives
 
 /// How code is translated.
@@ -6,7 +7,12 @@ public struct TranslationSettings: Sendable {
     public var threshold: UInt32
     /// Room for code; when it is full all is dropped.
     public var codeBytes: Int
-    public init(threshold: UInt32 = 24, codeBytes: Int = 64 << 20) { (self.threshold, self.codeBytes) = (threshold, codeBytes) }
+    /// For tests: `VITRINE_CODE_MIB` in the environment is an upper limit.
+    private static let limit: Int = getenv("VITRINE_CODE_MIB").flatMap { Int(String(cString: $0)) }.map { min(max($0, 1), 1 << 20) << 20 } ?? .max
+
+    public init(threshold: UInt32 = 24, codeBytes: Int = 64 << 20) {
+        (self.threshold, self.codeBytes) = (threshold, min(codeBytes, TranslationSettings.limit))
+    }
 }
 
 /// Turns decoded blocks into host code and runs it.
@@ -168,7 +174,8 @@ final class Translator {
         if present != 0 { return present }
         if block.pointee.barred || block.pointee.isSingle || block.pointee.crossesPage { return nil }
         block.pointee.heat &+= 1
-        return block.pointee.heat >= threshold ? translate(c, block, user) : nil
+        let late = blocks.defersRestless && blocks.isRestless(block.pointee.storage)
+        return block.pointee.heat >= (late ? threshold &<< 2 : threshold) ? translate(c, block, user) : nil
     }
 
     // MARK: Making and dropping

@@ -27,6 +27,7 @@ KERNELS = {
     "copy": "REP MOVSD, STOSD",
     "matmul": "x87 matrix product",
     "ssemul": "SSE2 matrix product",
+    "jit": "code that rewrites code",
 }
 # Compiled for more than the i686.
 FLAGS = {"ssemul": ["-msse2", "-mfpmath=sse", "-mincoming-stack-boundary=2"]}
