@@ -12,7 +12,8 @@ extension DebugRequest {
         queries.allSatisfy { query in
             switch query {
             case .command, .setRegister, .poke, .setBreakpoint, .deleteBreakpoint, .enableBreakpoint, .go: false
-            case .complete, .registers, .memory, .disassembly, .evaluate, .breakpoints, .branches, .history, .table, .walk, .translations, .pci, .devices: true
+            case .complete, .registers, .memory, .disassembly, .evaluate, .breakpoints, .branches, .history, .table, .walk, .translations, .pci, .devices,
+                .census, .activity: true
             }
         }
     }
