@@ -131,6 +131,12 @@ struct PortOptions: ParsableArguments {
         help: ArgumentHelp("A guest write of V to the I/O port ends the run with status ((V << 1) | 1) & 255.", valueName: "port"),
         transform: OptionValue.port)
     var debugExit: UInt16?
+    @Flag(help: "Records the run from its start, so that the debugger can step back.")
+    var record = false
+    @Option(
+        help: ArgumentHelp(
+            "What a recording may remember of old memory and disks, in MiB; \(RunSettings.defaultRecordMiB) when not given.", valueName: "mib"))
+    var recordMemory = RunSettings.defaultRecordMiB
     @Option(help: ArgumentHelp("Lines that scroll off the text screen, and at the end what is on it.", valueName: "file"))
     var transcript: String?
     @Option(
@@ -146,6 +152,8 @@ struct PortOptions: ParsableArguments {
         settings.debugConsoles = debugConsole
         settings.debugExit = debugExit
         settings.transcript = transcript
+        settings.record = record
+        settings.recordMiB = recordMemory
         settings.trace = trace ?? []
     }
 }

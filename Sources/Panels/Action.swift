@@ -131,6 +131,8 @@ public struct Action: Sendable {
         add(.debugStep, .debugger, "Trace into", "Into", "Carries out one instruction."),
         add(.debugOver, .debugger, "Step over", "Over", "Calls, interrupts and repeated instructions as one."),
         add(.debugOut, .debugger, "Until return", "Return", "Goes on until the present function, or handler, has returned."),
+        add(.debugBack, .debugger, "Back trace", "Back", "Goes back to before the last instruction, where the run is recorded."),
+        add(.debugBackRun, .debugger, "Run backwards", "Run back", "Goes back to the last breakpoint, where the run is recorded."),
         add(.debugToCursor, .debugger, "Go to cursor", "To cursor", "Goes on until the line that the keyboard is at."),
         add(.debugRun, .debugger, "Run or stop", "Run", "Lets the machine go on, or stops it where it is."),
         add(.debugBreakpoint, .debugger, "Toggle breakpoint", "Break", "Sets a breakpoint at the line, or takes it away; in their list, switches one on or off."),

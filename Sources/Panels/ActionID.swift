@@ -99,6 +99,8 @@ public enum ActionID: String, CaseIterable, Sendable {
     case debugStep = "debug.step-into"
     case debugOver = "debug.step-over"
     case debugOut = "debug.step-out"
+    case debugBack = "debug.step-back"
+    case debugBackRun = "debug.run-back"
     case debugToCursor = "debug.run-to-cursor"
     case debugRun = "debug.run"
     case debugBreakpoint = "debug.breakpoint"

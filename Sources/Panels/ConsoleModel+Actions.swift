@@ -358,7 +358,7 @@ extension ConsoleModel {
         let debugMenu: [MenuPanel.Menu] = debug == nil
             ? []
             : [
-                .init("Run", items([.debugRun, .debugStep, .debugOver, .debugOut, .debugToCursor, nil, .debugFollow])),
+                .init("Run", items([.debugRun, .debugStep, .debugOver, .debugOut, .debugToCursor, nil, .debugBack, .debugBackRun, nil, .debugFollow])),
                 .init("Break", items([.debugBreakpoint, .debugWatch, .debugDelete])),
                 .init("Data", items([.debugGoto, .debugSearch, .debugEdit, nil, .debugZoom, .debugPanels])),
             ]

@@ -119,15 +119,15 @@ extension CannedDebugger.Content {
         case .history: return .instructions((0..<6).map { CannedDebugger.instruction($0, current: false, breakpoint: nil) })
         case .table(let kind, _): return .table(table(kind))
         case .walk(let linear, _):
-            var walk = PageWalk(linear: linear)
-            walk.levels = [.init(name: "PDE", address: 0x1000, entry: 0x2027), .init(name: "PTE", address: 0x2000 + linear >> 12 * 4, entry: linear & ~0xFFF | 0x67)]
-            walk.physical = linear
+            let pde = PageWalk.Level("PDE", at: 0x1000, entry: 0x2027)
+            let pte = PageWalk.Level("PTE", at: 0x2000 + (linear >> 12) * 4, entry: linear & ~0xFFF | 0x67)
+            let walk = PageWalk(linear, levels: [pde, pte], physical: linear)
             return .walk(walk)
         case .translations: return .translations([])
         case .pci:
             var bytes = [UInt8](repeating: 0, count: 256)
             bytes.replaceSubrange(0..<12, with: [0x86, 0x80, 0x37, 0x12, 6, 0, 0, 0x22, 2, 0, 0, 6])
-            return .pci([PCIReport(name: "host-bridge", device: 0, function: 0, bytes: bytes)])
+            return .pci([PCIReport("host-bridge", device: 0, function: 0, bytes: bytes)])
         case .devices:
             return .devices([
                 ChipReport(name: "pic#1", fields: [.init(name: "imr", value: "FB"), .init(name: "isr", value: "00")], ports: [0x20...0x21]),
@@ -141,8 +141,21 @@ extension CannedDebugger.Content {
             if line == "s" { return go(.step(count: 1), &stop) }
             return .lines(["There is no command '\(line)'; 'help' lists them."])
         case .go(let run): return go(run, &stop)
+        case .timeline: return .timeline(timeline)
+        case .record: return .done
         case .evaluate, .setRegister: return .value(0)
         }
+    }
+
+    private var timeline: Timeline {
+        var timeline = Timeline()
+        timeline.last.instruction = 1000 + steps
+        timeline.position.instruction = 1000 + steps
+        timeline.checkpoints = [0, 500]
+        timeline.inputs = [.init(instruction: 700, text: "key enter")]
+        timeline.stops = [.init(instruction: 900, text: "Breakpoint 1")]
+        (timeline.bytes, timeline.limit) = (1 << 20, 64 << 20)
+        return timeline
     }
 
     private mutating func go(_ run: DebugRun, _ stop: inout DebugStop?) -> DebugAnswer {
@@ -152,6 +165,9 @@ extension CannedDebugger.Content {
         case .step(let count):
             steps += count
             stop = CannedDebugger.stop(.step, "Stepped.", steps)
+        case .back(let count):
+            steps -= min(steps, count)
+            stop = CannedDebugger.stop(.step, "Stepped back.", steps)
         default:
             steps += 1
             stop = CannedDebugger.stop(.breakpoint, "Breakpoint 1: at 0000:7C12", steps)

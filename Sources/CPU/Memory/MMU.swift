@@ -96,7 +96,7 @@ extension Core {
             let host = e.addend &+ UInt(truncatingIfNeeded: address)
             let memory = t.pointee.processor.memory
             memory.willWrite(Int(host &- UInt(bitPattern: memory.base)), bytes)
-            if memory.uncaptured != nil { quickenStores(address, memory) }
+            if memory.seesFirstWrites { quickenStores(address, memory) }
             let p = UnsafeMutableRawPointer(bitPattern: host).unsafelyUnwrapped
             switch bytes {
             case 1: p.storeBytes(of: UInt8(truncatingIfNeeded: value), as: UInt8.self)

@@ -41,6 +41,7 @@ extension PC {
             let before = deadlines[due]
             begin(due)
             wires.now = time
+            firings &+= 1
             devices[due].fire(&wires)
             finish(due)
             // A chip that does not move its deadline on breaks its contract; the machine lives on, slowly.
@@ -127,7 +128,8 @@ extension PC {
         let goal = min(nextDeadline, outsideDeadline.map { max($0, reached) } ?? .max)
         skipped &+= goal - reached
         skippedHere &+= goal - reached
-        return skippedHere >= 10_000_000 || goal < nextDeadline ? .halted(until: now()) : nil
+        // Who wants to act at a deadline does so before the chip.
+        return skippedHere >= 10_000_000 || goal < nextDeadline || goal == outsideDeadline ? .halted(until: now()) : nil
     }
 
     /// Instructions until the next deadline, at most `limit`.

@@ -33,7 +33,7 @@ struct DebugCommand: Sendable {
 
     func isMeant(by word: String) -> Bool { name == word || aliases.contains(word) || (word.count >= shortest && name.hasPrefix(word)) }
 
-    static let all: [DebugCommand] = control
+    static let all: [DebugCommand] = control + travel
 
     static func find(_ word: String) -> DebugCommand? {
         let word = word.lowercased()

@@ -11,9 +11,9 @@ extension DebugRequest {
     var onlyLooks: Bool {
         queries.allSatisfy { query in
             switch query {
-            case .command, .setRegister, .poke, .setBreakpoint, .deleteBreakpoint, .enableBreakpoint, .go: false
+            case .command, .setRegister, .poke, .setBreakpoint, .deleteBreakpoint, .enableBreakpoint, .record, .go: false
             case .complete, .registers, .memory, .disassembly, .evaluate, .breakpoints, .branches, .history, .table, .walk, .translations, .pci, .devices,
-                .census, .activity: true
+                .timeline, .census, .activity: true
             }
         }
     }

@@ -58,7 +58,7 @@ extension Debugger {
         case .devices: return .devices(pc.chipReports)
         case .census: return .lines(CensusReport.text(pc.census).split(separator: "\n").map(String.init))
         case .activity(let count): return .lines(FactsTaker.events(pc, count: max(0, min(count, 4096))))
-        case .go: return .failure("The run loop carries this out.")
+        case .go, .timeline, .record: return .failure("The run loop carries this out.")
         }
     }
 

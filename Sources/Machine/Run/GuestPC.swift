@@ -46,9 +46,11 @@ public protocol GuestPC: AnyObject {
     var retired: UInt64 { get }
     /// Guest time. With the virtual clock halts are skipped over by the board itself.
     func now() -> Nanoseconds
+    /// Deadlines that chips were called at.
+    var firings: UInt64 { get set }
     var memory: GuestMemory { get }
     /// What the board tells of itself; nil: nobody listens.
-    var tap: BoardTap? { get }
+    var tap: BoardTap? { get set }
     /// Lines that scrolled off a screen at rest come to the tap.
     /// - Parameter halted: the guest sleeps, so nothing is half done.
     func settleText(halted: Bool)
@@ -65,7 +67,14 @@ public protocol GuestPC: AnyObject {
 }
 
 extension GuestPC {
-    public var tap: BoardTap? { nil }
+    public var tap: BoardTap? {
+        get { nil }
+        set {}
+    }
+    public var firings: UInt64 {
+        get { 0 }
+        set {}
+    }
     public func settleText(halted: Bool) {}
     public var registers: String { "" }
     public var census: Census { Census() }

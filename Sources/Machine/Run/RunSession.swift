@@ -62,7 +62,10 @@ public final class RunSession: Sendable {
         parts.kernel = try RunSession.kernel(settings)
         let media = try MediaShelf(settings)
         parts.media = media.paths
-        if settings.clock == .host { parts.hostClock = HostClock() }
+        // A recording machine has the virtual clock, and is held back to real time.
+        if settings.clock == .host, settings.record { parts.pace = HostClock() } else if settings.clock == .host { parts.hostClock = HostClock() }
+        parts.records = settings.record
+        parts.recordLimits.bytes = settings.recordMiB << 20
         var board = RunSession.board(
             settings, bios: bios, vgaBIOS: vgaBIOS, media: media, kernel: parts.kernel != nil, clock: parts.hostClock)
         let wantsFirmwareLog = keptLog != nil || settings.log != nil
@@ -199,7 +202,7 @@ public final class RunSession: Sendable {
         board.videoMemoryMiB = settings.videoMemoryMiB
         board.acpi = settings.acpi
         board.ioapic = settings.ioapic
-        board.rtcEpochSeconds = settings.rtcSeconds ?? (clock == nil ? RunSettings.fixedDate : Int64(time(nil)))
+        board.rtcEpochSeconds = settings.rtcSeconds ?? (settings.clock == .virtual ? RunSettings.fixedDate : Int64(time(nil)))
         if settings.rtcLocal { board.rtcEpochSeconds += Int64(localOffset(board.rtcEpochSeconds)) }
         if let clock { board.clock = .host { clock.guestTime() } }
         board.debugConsolePorts = settings.debugConsoles.map(\.port)
@@ -211,7 +214,7 @@ public final class RunSession: Sendable {
         if settings.diskInterface == .virtio { board.virtio.disks = settings.disks.count }
         board.virtio.console = settings.virtioConsole != nil
         board.virtio.balloon = settings.virtioBalloon
-        if settings.virtioRNG { board.virtio.entropy = clock == nil ? .seed(RunSettings.fixedSeed) : .host }
+        if settings.virtioRNG { board.virtio.entropy = settings.clock == .virtual ? .seed(RunSettings.fixedSeed) : .host }
         return board
     }
 

@@ -101,6 +101,12 @@ public struct RunSettings: Equatable, Sendable {
     public var codePage = CodePage.cp437
     public var engine = Engine.auto
     public var clock = Clock.host
+    /// The run is recorded from its start, so that the machine can go back in time.
+    public var record = false
+    /// What a recording may remember of memory and disks, in MiB.
+    public var recordMiB = RunSettings.defaultRecordMiB
+    public static let defaultRecordMiB = 512
+    public static let recordRangeMiB = 16...65_536
     /// Start of the guest's clock, seconds since 1970-01-01 00:00 UTC; nil: the host's time now (virtual clock: a fixed date).
     public var rtcSeconds: Int64?
     /// The guest's clock shows the host's local time, as DOS and Windows want it; otherwise UTC.
@@ -178,10 +184,15 @@ public struct RunSettings: Equatable, Sendable {
         }
         let missing = model.missingOnHost
         if !missing.isEmpty { throw .usage("--cpu-model '\(cpuModel)' needs \(missing.joined(separator: ", ")), which this computer does not have.") }
+        guard RunSettings.recordRangeMiB.contains(recordMiB) else {
+            let range = RunSettings.recordRangeMiB
+            throw .usage("--record-memory takes \(range.lowerBound) to \(range.upperBound) MiB, not \(recordMiB).")
+        }
         guard ioapic || cpus == 1 else { throw .usage("--cpus \(cpus) needs the I/O APIC: leave --no-ioapic out.") }
         if engine == .lockstep {
             guard clock == .virtual else { throw .usage("--engine lockstep needs --clock virtual: the engines see the same time.") }
             guard disposable else { throw .usage("--engine lockstep needs --disposable: each engine writes to its own copy.") }
+            guard !record else { throw .usage("--engine lockstep and --record do not go together: one of two boards cannot go back.") }
         }
         guard disks.count <= diskInterface.places else {
             let room = diskInterface == .ide ? "3 disks beside the CD drive (8 with --disk-interface virtio)" : "8 disks"

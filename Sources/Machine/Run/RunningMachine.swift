@@ -213,6 +213,19 @@ public final class RunningMachine: MachineControl {
         return accepted
     }
 
+    /// Somebody outside waits for the machine to stand, while its thread is busy with something long.
+    var wantsPause: Bool {
+        inbox.withLock { inbox in
+            inbox.messages.contains { message in
+                switch message {
+                case .command(.pause, _), .command(.powerOff, _): true
+                case .debug(let request, _): request.queries.contains(.go(.pause))
+                default: false
+                }
+            }
+        }
+    }
+
     func takeMessages() -> [Message] {
         inbox.withLock { inbox in
             guard !inbox.messages.isEmpty else { return [] }
@@ -259,6 +272,11 @@ struct RunParts {
     var name = "vitrine"
     /// nil: the virtual clock.
     var hostClock: HostClock?
+    /// The virtual clock is held back to this one.
+    var pace: HostClock?
+    /// The machine can go back to its start.
+    var records = false
+    var recordLimits = TimeTravel.Limits()
     /// By what the end of the run is measured; tests put their own in.
     var hostTime: @Sendable () -> Nanoseconds = { HostClock.monotonic() }
     var noReboot = false
@@ -303,4 +321,13 @@ struct RunParts {
     var engineName = ""
     var memoryMiB = 0
     var diagnose: @Sendable (String) -> Void = { _ in }
+
+    func pauseClock() {
+        hostClock?.pause()
+        pace?.pause()
+    }
+    func resumeClock() {
+        hostClock?.resume()
+        pace?.resume()
+    }
 }

@@ -34,6 +34,7 @@ struct ScriptRunner {
         case save(path: String)
         case restore(path: String)
         case digest(path: String)
+        case goTo(UInt64)
         case stop
         case fail(String)
     }
@@ -131,6 +132,7 @@ struct ScriptRunner {
             case .screenshot(let path): actions.append(.screenshot(path: path))
             case .digest(let path): actions.append(.digest(path: path))
             case .save(let path): actions.append(.save(path: path))
+            case .goTo(let instruction): actions.append(.goTo(instruction))
             case .restore(let path):
                 // What follows is about the machine as it is then.
                 actions.append(.restore(path: path))

@@ -21,6 +21,8 @@ extension RunLoop {
         } catch {
             job.end(.failure(error))
         }
+        // The drives may have other images now, with the same contents.
+        travel?.history.watchMedia()
     }
 
     /// Freezes the disks and what is in the chips, and begins with memory.

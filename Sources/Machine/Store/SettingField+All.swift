@@ -222,6 +222,12 @@ extension SettingField {
                     for line in lines(text) { consoles.append(try SettingText.debugConsole(line)) }
                     settings.run.debugConsoles = consoles
                 }),
+            flag(
+                "debug.record", "Recording", option: "--record", \.run.record,
+                help: "The run is recorded from its start, so that the debugger can step back; guest time follows instructions."),
+            number(
+                "debug.record-memory", "Recording's memory", RunSettings.recordRangeMiB, unit: "MiB", option: "--record-memory", \.run.recordMiB,
+                help: "What a recording may remember of old contents of memory and disks."),
             SettingField(
                 "debug.transcript", "Transcript", .file(.output), option: "--transcript", optional: true,
                 help: "A file for the lines that scroll off the text screen; what is on the screen at the end follows.",

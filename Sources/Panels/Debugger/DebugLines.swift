@@ -17,6 +17,7 @@ enum DebugLines {
         case .devices(let chips):
             let controllers = ["pic", "lapic", "ioapic"]
             return chips.filter { chip in kind != .interrupts || controllers.contains { chip.name.hasPrefix($0) } }.flatMap(chip)
+        case .timeline(let timeline): return self.timeline(timeline)
         case .done, .failure, .registers, .memory, .value, .breakpoints: return []
         }
     }
@@ -37,6 +38,28 @@ enum DebugLines {
         if let label = instruction.label { line.add(label + ": ", .debugSymbol) }
         line.add(instruction.text)
         return line
+    }
+
+    /// What is known of the past: a bar, then what happened in it, the newest first.
+    private static func timeline(_ timeline: Timeline) -> [DebugLine] {
+        let first = timeline.first.instruction, last = timeline.last.instruction, here = timeline.position.instruction
+        var lines = [DebugLine("instruction \(here) of \(first) to \(last)\(timeline.isInPast ? ", in the past" : "")", .listKey)]
+        let columns = 60, length = max(1, last - min(first, last))
+        func column(_ at: UInt64) -> Int { Int(Double(at - min(at, first)) / Double(length) * Double(columns - 1)) }
+        var bar = [Character](repeating: "─", count: columns)
+        for at in timeline.checkpoints where at >= first && at <= last { bar[min(columns - 1, column(at))] = "┬" }
+        if here >= first, here <= last { bar[min(columns - 1, column(here))] = "●" }
+        lines.append(DebugLine(String(bar), .debugSymbol))
+        let memory = "\(Amount.bytes(timeline.bytes)) of \(Amount.bytes(timeline.limit))"
+        lines.append(DebugLine("\(Amount.count(timeline.checkpoints.count, "checkpoint", "checkpoints")), \(memory)"))
+        let events = timeline.inputs.map { ($0.instruction, $0.text, false) } + timeline.stops.map { ($0.instruction, $0.text, true) }
+        for (instruction, text, isStop) in events.sorted(by: { $0.0 > $1.0 }) {
+            var line = DebugLine([])
+            line.add(DebugText.right(String(instruction), 14) + "  ", .listKey)
+            line.add(text, isStop ? .debugBreakpoint : .list)
+            lines.append(line)
+        }
+        return lines
     }
 
     private static func table(_ table: DebugTable) -> [DebugLine] {

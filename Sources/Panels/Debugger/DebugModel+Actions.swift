@@ -32,6 +32,8 @@ extension DebugModel {
         case .debugStep: go(.step(count: 1))
         case .debugOver: go(.over)
         case .debugOut: go(.out)
+        case .debugBack: go(.back(count: 1))
+        case .debugBackRun: go(.backResume)
         case .debugRun: go(isStopped ? .resume : .pause)
         case .debugToCursor:
             guard let place = cursorPlace else { return .beep }

@@ -293,7 +293,7 @@ extension DebugPanelKind {
         case .devices, .interrupts: .devices
         case .activity: .activity(count: 400)
         case .census: .census
-        case .timeline: .command("timeline")
+        case .timeline: .timeline
         case .code, .registers, .memory, .stack, .breakpoints, .output, .screen, .fpu, .vectors, .msrs, .idt, .walk: nil
         }
     }
