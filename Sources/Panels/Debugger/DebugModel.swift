@@ -12,8 +12,6 @@ public struct DebugModel: Sendable {
     enum Sink: Equatable, Sendable {
         case registers, code, memory, stack, breakpoints, output, completion, nothing
         case lines(DebugPanelKind)
-        /// The place that a panel is to go to.
-        case place(DebugPanelKind)
         /// A piece of memory that is searched.
         case search(from: UInt64)
     }
@@ -177,7 +175,11 @@ public struct DebugModel: Sendable {
             case .memory:
                 memory = nil
                 lines[.memory] = [DebugLine(sentence, .logWarn)]
-            case .nothing, .place, .search: message = sentence
+            case .code where codeTop != nil:
+                message = sentence
+                (codeTop, codeAbove, pendingTop) = (nil, 0, false)
+                isStale = true
+            case .nothing, .search: message = sentence
             case .registers, .code, .stack, .breakpoints, .completion: break
             }
             return
