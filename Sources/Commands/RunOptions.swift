@@ -161,6 +161,8 @@ struct PortOptions: ParsableArguments {
 struct ControlOptions: ParsableArguments {
     @Flag(help: "A guest reset ends the run.")
     var noReboot = false
+    @Flag(help: "Stand before the first instruction, for the debugger.")
+    var debugStop = false
     @Flag(help: "No screen.")
     var headless = false
     @Option(help: ArgumentHelp("Commands to carry out; - is standard input.", valueName: "file"))
@@ -178,6 +180,7 @@ struct ControlOptions: ParsableArguments {
 
     func apply(to settings: inout RunSettings) {
         settings.noReboot = noReboot
+        settings.debugStop = debugStop
         settings.headless = headless
         settings.script = script
         settings.screenText = screenText

@@ -15,6 +15,7 @@ struct Start: Verb {
     @Argument(help: "The machine.") var name: String
     @Flag(help: "Run it here, without a screen.") var headless = false
     @Flag(help: "Leave it running in the background.") var detach = false
+    @Flag(help: "It stands before its first instruction; see 'vitrine debug'.") var debugStop = false
     @Option(help: .hidden) var readyDescriptor: Int32?
     @OptionGroup(title: "Screen") var screen: ScreenOptions
 
@@ -24,7 +25,7 @@ struct Start: Verb {
         guard detach || host.isTerminal() && host.console != nil else {
             throw MachineError(.wrongPlace, "The screen needs a terminal on standard input and output; use --headless or --detach where there is none.")
         }
-        try DetachedStart.start(name, environment: host.environment)
+        try DetachedStart.start(name, options: debugStop ? ["--debug-stop"] : [], environment: host.environment)
         guard !detach else { return 0 }
         return try attach(name, readOnly: false, screen: screen.settings, in: host)
     }
@@ -32,7 +33,11 @@ struct Start: Verb {
     private func runHere(_ host: Host) throws(MachineError) -> Int32 {
         // A terminal that goes takes nothing with it, from the first moment on.
         if host.handlesSignals { signal(SIGHUP, SIG_IGN) }
-        let run = try StoredRun(name, in: host.store, keepsStuck: readyDescriptor != nil) { host.standardError("vitrine: \($0)") }
+        let run = try StoredRun(name, in: host.store, keepsStuck: readyDescriptor != nil) {
+            host.standardError("vitrine: \($0)")
+        } adjust: {
+            $0.debugStop = debugStop
+        }
         let signals = host.handlesSignals ? SignalWatch([SIGINT, SIGTERM]) { run.session.quit() } : nil
         for note in run.session.notes { host.standardError("vitrine: \(note)") }
         run.start()

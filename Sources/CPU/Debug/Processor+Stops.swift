@@ -10,6 +10,7 @@ struct DebugState {
     var passed: (retired: UInt64, linear: Linear)?
     var mode = ExecutionMode.real
     var ring: UInt8 = 0
+    var recorder: ExecutionRecorder?
 
     /// An instruction that hits more is not told of in full.
     static let hitLimit = 64
@@ -22,7 +23,7 @@ extension Processor {
         set {
             guard newValue != debug.points else { return }
             debug.points = newValue
-            core.t.pointee.debugs = newValue.interests
+            refreshInterests()
             (debug.mode, debug.ring) = (executionMode, core.cpl)
             replaceStopMap()
             markWatches()
@@ -48,6 +49,12 @@ extension Processor {
         if core.is64 { return .long }
         if core.isLong { return big ? .compatibility32 : .compatibility16 }
         return big ? .protected32 : .protected16
+    }
+
+    func refreshInterests() {
+        var interests = debug.points.interests
+        if debug.recorder != nil { interests.formUnion([.ports, .events]) }
+        core.t.pointee.debugs = interests
     }
 
     func note(_ hit: DebugHit) {
@@ -173,6 +180,7 @@ extension Processor {
         case .external, .nmi: (set, shown) = (debug.points.external, .external)
         case .exception, .trap: (set, shown) = (debug.points.exceptions, .exception)
         }
+        debug.recorder?.sink?(.delivery(shown, vector: vector, errorCode: errorCode))
         guard set.contains(vector) else { return }
         note(
             .event(
@@ -198,6 +206,7 @@ extension Processor {
     @inline(never)
     private func notePort(_ port: Port, _ size: Int, write: Bool, _ value: UInt32) {
         let last = Port(min(Int(port) + size - 1, 0xFFFF))
+        debug.recorder?.sink?(.port(port, bytes: size, write: write, value: value))
         guard debug.points.ports.contains(where: { (write ? $0.writes : $0.reads) && $0.ports.overlaps(port...last) }) else { return }
         let mask: UInt32 = size >= 4 ? .max : (1 << UInt32(8 * size)) - 1
         note(.port(port, bytes: size, write: write, value: value & mask))

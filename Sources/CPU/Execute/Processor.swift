@@ -288,6 +288,7 @@ public final class Processor {
             if alone || block.pointee.isSingle || block.pointee.cost > c.t.pointee.budget {
                 if blocks.stops != nil, stopsHere(c, block.pointee.storage) { return nil }
                 if !block.pointee.isSingle { block = try locate(c, single: true) }
+                if c.t.pointee.recording { record(c, block) }
             }
             let traps = c.v.pointee.systemFlags & EFlags.tf != 0
             c.t.pointee.dropsTrap = false

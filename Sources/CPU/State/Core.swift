@@ -55,6 +55,8 @@ struct Transient {
     var told = ProcessorEvents()
     /// What the debugger wants to hear of.
     var debugs = DebugInterests()
+    /// Every instruction is written down.
+    var recording = false
     /// Never filled: selected while every access must go the slow way.
     var missTLB: UnsafeMutablePointer<TLBEntry>
     unowned(unsafe) var processor: Processor

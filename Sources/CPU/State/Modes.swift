@@ -22,7 +22,7 @@ extension Core {
             t.pointee.watching = watching
             t.pointee.processor.flushTLB(keepGlobal: false)
         }
-        t.pointee.careful = odd || armed || v.pointee.systemFlags & EFlags.tf != 0
+        t.pointee.careful = odd || armed || v.pointee.systemFlags & EFlags.tf != 0 || t.pointee.recording
         let user = v.pointee.cpl == 3
         t.pointee.alignmentChecked = user && cr0 & CR0.am != 0 && v.pointee.systemFlags & EFlags.ac != 0
         t.pointee.tlb = t.pointee.alignmentChecked ? t.pointee.missTLB : user ? t.pointee.userTLB : t.pointee.systemTLB

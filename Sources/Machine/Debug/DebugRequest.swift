@@ -7,8 +7,12 @@ public struct DebugRequest: Codable, Equatable, Sendable {
     public var queries: [DebugQuery]
     /// The reply comes when the machine stands: after a step, at the next breakpoint.
     public var waits: Bool
+    /// What file names in commands are relative to; nil: the machine's folder.
+    public var folder: String?
 
-    public init(_ queries: [DebugQuery], waits: Bool = false) { (self.queries, self.waits) = (queries, waits) }
+    public init(_ queries: [DebugQuery], waits: Bool = false, folder: String? = nil) {
+        (self.queries, self.waits, self.folder) = (queries, waits, folder)
+    }
 
     /// Requests with more are refused.
     public static let queryLimit = 256
@@ -106,7 +110,7 @@ public enum DebugRun: Codable, Equatable, Sendable {
 }
 
 public struct DebugReply: Codable, Equatable, Sendable {
-    /// One for each query.
+    /// One for each query; another one behind them with what scripts said when the machine stopped.
     public var answers: [DebugAnswer]
     /// Where the machine stands; nil: it runs.
     public var stop: DebugStop?

@@ -11,7 +11,8 @@ extension Debugger {
 
     func reply(_ query: DebugQuery) -> DebugAnswer {
         switch query {
-        case .command(let line): return .lines(carryOut(line))
+        case .command(let line):
+            do throws(ExpressionError) { return .lines(try perform(line)) } catch { return .failure(error.sentence) }
         case .complete(let line): return .lines(complete(line))
         case .registers(let vcpu): return with(vcpu) { .registers(registers($0, vcpu)) }
         case .setRegister(let name, let value, let vcpu):
@@ -168,7 +169,7 @@ extension Debugger {
     }
 
     /// Linear address and contents of a memory operand, as the registers are now.
-    private func operand(_ decoded: DecodedInstruction, _ processor: Processor, _ linear: Linear) -> DebugInstruction.Operand? {
+    func operand(_ decoded: DecodedInstruction, _ processor: Processor, _ linear: Linear) -> DebugInstruction.Operand? {
         guard let memory = decoded.memory else { return nil }
         let state = processor.state
         var offset = memory.displacement

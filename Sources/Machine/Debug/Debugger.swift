@@ -11,6 +11,8 @@ final class Debugger {
         case free
         case steps(left: UInt64)
         case within(first: Linear, end: Linear, vcpu: Int?)
+        /// Until so many have been retired, at full speed.
+        case count(goal: UInt64)
         /// To the temporary place.
         case through
         case out(stack: UInt64, cpl: UInt8)
@@ -49,10 +51,27 @@ final class Debugger {
     /// The processor that questions without a number are about.
     var selected = 0
     /// Who waits for the machine to stop.
-    var waiting: [@Sendable (DebugStop?) -> Void] = []
+    var waiting: [@Sendable (DebugStop?, [String]) -> Void] = []
+    /// What commands at the stop have said.
+    private var stopLines: [String] = []
     var symbols = SymbolTable()
     /// Lines for whoever looks: logs of breakpoints.
     var say: (String) -> Void = { _ in }
+    // What commands remember.
+    var recorder = TraceRecorder()
+    var watchesStop = true
+    var symbolFiles: [DebuggerFile.Symbols] = []
+    /// What file names of commands are relative to.
+    var folder = ""
+    var dumpNext: DebugPlace?, examineNext: DebugPlace?
+    var examineUnit = 4, examineFormat: Character = "x"
+    var codeNext: Linear?, codeNextSerial: UInt64?
+    /// nil: as the processor reads code.
+    var codeBits: Int?
+    /// Commands that wait for the machine to stop, and those of every stop.
+    var queue: [String] = [], layout: [String] = []
+    /// Commands within commands.
+    var depth = 0
     /// Takes a snapshot of this name.
     var takeSnapshot: (String) -> Void = { _ in }
     /// How far back the machine can go; nil: nothing is recorded.
@@ -86,29 +105,32 @@ final class Debugger {
     var isActive: Bool { plan != .free || temporary != nil || pending != nil || hasStops }
     private(set) var hasStops = false
 
-    private var singleSteps: Bool {
-        guard temporary == nil else { return false }
+    private var singleSteps: Bool { temporary == nil && isStepping }
+    /// The plan is made of single steps.
+    var isStepping: Bool {
         switch plan {
-        case .steps, .within, .out, .untilBranch: return true
-        case .free, .through, .untilChange: return false
+        case .steps, .within, .out, .untilBranch: true
+        case .free, .through, .untilChange, .count: false
         }
     }
 
     /// Instructions between two looks at what is asked for, while single steps are made.
-    private static let stepsAtOnce = 20_000
+    private static let stepsAtOnce: UInt64 = 20_000
 
     /// Runs at most `budget` instructions. `isWhole` is false when the slice is not at its end: then nothing from outside may be given to
     /// the guest, so that a run in pieces is the same as one without.
     func slice(_ budget: Int64) -> (stop: GuestStop, isWhole: Bool) {
         var left = budget
-        var rounds = 0
+        var rounds: UInt64 = 0
         while true {
             if pending != nil { return (.debug, false) }
             prepareStep()
             let alone = singleSteps
             let before = pc.retired
             let (from, expected) = alone && plan == .untilBranch ? sequential() : (0, 0)
-            let stop = pc.run(instructions: alone ? min(1, left) : left)
+            var piece = alone ? min(1, left) : left
+            if case .count(let goal) = plan { piece = min(piece, Int64(clamping: goal &- min(pc.retired, goal))) }
+            let stop = pc.run(instructions: piece)
             let done = Int64(clamping: pc.retired &- before)
             left -= done
             if stop == .debug {
@@ -118,6 +140,7 @@ final class Debugger {
                 if pending == nil { for case (let number, .place) in hits { processor(number)?.passPlace() } }
             }
             if alone, done > 0, pending == nil { stepped(from: from, expected: expected) }
+            if case .count(let goal) = plan, pc.retired >= goal { finish(.step, "Step.") }
             if pending != nil {
                 // What an access or a step has cut exactly at the end of a slice is its end.
                 return (stop, stop != .debug && (left <= 0 || stop != .sliceDone))
@@ -180,7 +203,7 @@ final class Debugger {
             if linear != expected && linear != from { finish(.step, "A branch has been taken from \(String(from, radix: 16)).") }
         case .out(let stack, let cpl):
             if processor.state.cpl == cpl, stackPointer(processor) > stack, lastWasReturn { finish(.step, "Returned.") }
-        case .free, .through, .untilChange: break
+        case .free, .through, .untilChange, .count: break
         }
         lastWasReturn = nextInstruction()?.decoded.flow == .ret
     }
@@ -193,7 +216,7 @@ final class Debugger {
         plan = .free
         switch run {
         case .pause, .resume: break
-        case .step(let count): plan = .steps(left: max(1, count))
+        case .step(let count): plan = count > Debugger.stepsAtOnce ? .count(goal: pc.retired &+ count) : .steps(left: max(1, count))
         case .over:
             if let next = nextInstruction(), next.decoded.isSteppedOver {
                 place(behind: next)
@@ -221,6 +244,7 @@ final class Debugger {
         stop = nil
         pending = nil
         replaceStops()
+        attachRecorders()
         if let processor = processor(pc.runningProcessor) { processor.passPlace() }
         return nil
     }
@@ -254,17 +278,33 @@ final class Debugger {
         temporary = nil
         (untilRing, untilMode) = (false, false)
         selected = new.vcpu
+        (dumpNext, examineNext) = (nil, nil)
         replaceStops()
-        let waiting = waiting
-        self.waiting = []
-        for answer in waiting { answer(new) }
+        stopLines += layout.flatMap { carryOut($0, fromBreakpoint: true) }
+        stopLines += runQueue()
+        // A script may let it go on at once: those who wait go on waiting.
+        guard wanted == nil else { return }
+        let (waiting, lines) = (waiting, stopLines)
+        (self.waiting, stopLines) = ([], [])
+        for answer in waiting { answer(new, lines) }
+    }
+
+    /// Registers have been changed by hand: what panels know of the place follows.
+    func refreshStop() {
+        guard var present = stop, let processor = processor(present.vcpu) else { return }
+        (present.selector, present.offset) = (processor.state.seg[Seg.cs].selector, processor.state.rip)
+        (present.linear, present.mode) = (processor.linearRIP, processor.executionMode)
+        serial += 1
+        present.serial = serial
+        stop = present
     }
 
     /// Nobody will ever get an answer by waiting.
     func ended() {
         let waiting = waiting
         self.waiting = []
-        for answer in waiting { answer(nil) }
+        for answer in waiting { answer(nil, stopLines) }
+        recorder.close()
     }
 
     // MARK: Stop points

@@ -59,6 +59,8 @@ final class RunLoop {
     var debugger: Debugger?
     /// While the run is recorded.
     var travel: TimeTravel?
+    /// A script's command to the debugger has let the machine go: the next one waits until it stands.
+    var scriptHolds = false
 
     init(pc: any GuestPC, parts: RunParts, machine: RunningMachine) {
         self.pc = pc
@@ -84,6 +86,7 @@ final class RunLoop {
         setTrace(parts.trace)
         if let restored = parts.restored { goOn(with: restored) }
         if parts.records { orFail { () throws(MachineError) in try beginRecording() } }
+        startDebugger()
         while outcome == nil { turn() }
         return end()
     }
@@ -98,6 +101,8 @@ final class RunLoop {
         if paused || stuck != nil {
             refreshView(force: false)
             stepJobs()
+            if debugger?.stop != nil, stuck == nil { stepScript() }
+            guard outcome == nil, paused || stuck != nil else { return }
             if capture != nil { return }
             machine.bell.wait(nanoseconds: sleepLimit(jobs.isEmpty ? RunLoop.longestSleep : RunLoop.longestSleep / 10))
             return

@@ -83,6 +83,8 @@ public final class RunSession: Sendable {
         }
         pc.media = media.bays
         parts.savedState = savedState
+        parts.debugFolder = savedState?.folder
+        parts.debugStop = settings.debugStop
         parts.diskBays = MediaShelf.diskBays(settings.diskInterface)
         if let savedState, SavedState.exists(in: savedState.folder) {
             parts.restored = try StateLoader.load(savedState.path, into: pc, clock: parts.hostClock).runner

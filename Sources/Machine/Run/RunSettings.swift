@@ -121,6 +121,8 @@ public struct RunSettings: Equatable, Sendable {
     public var debugConsoles: [DebugConsole] = []
     public var debugExit: Port?
     public var noReboot = false
+    /// The machine stands before its first instruction, for the debugger.
+    public var debugStop = false
     public var headless = false
     /// `-` is standard input.
     public var script: String?

@@ -289,6 +289,10 @@ struct RunParts {
     var debugConsoles: [Primitives.Port: FilePort] = [:]
     /// A front end looks at the view: refresh it.
     var hasViewer = false
+    /// Where the debugger's breakpoints are kept.
+    var debugFolder: String?
+    /// The machine stands before its first instruction.
+    var debugStop = false
     /// Where the machine's story goes.
     var log: MachineLog?
     /// Scrolled lines, as they come.
