@@ -177,6 +177,11 @@ struct ControlOptions: ParsableArguments {
     var stats: String?
     @Option(help: ArgumentHelp("What the machine does, the firmware's messages and trace events.", valueName: "file"))
     var log: String?
+    @Option(
+        help: ArgumentHelp(
+            "Wait for a gdb there: a port of this computer alone, HOST:PORT, or the path of a socket.", valueName: "[host:]port|path"),
+        transform: OptionValue.gdb)
+    var gdb: GDBAddress?
 
     func apply(to settings: inout RunSettings) {
         settings.noReboot = noReboot
@@ -188,6 +193,7 @@ struct ControlOptions: ParsableArguments {
         settings.maxInstructions = maxInstructions
         settings.stats = stats
         settings.log = log
+        settings.gdb = gdb
     }
 }
 

@@ -35,6 +35,7 @@ extension RunLoop {
         guard outcome == nil else { return "The machine is just ending." }
         setPaused(true)
         var text = "", reason = DebugStop.Reason.step
+        var met: (number: Int?, access: DebugStop.Access?)
         do throws(MachineError) {
             switch run {
             case .back(let count):
@@ -47,7 +48,11 @@ extension RunLoop {
                 try travelling { travel throws(MachineError) in try travel.goToEnd() }
                 text = "In the present again."
             case .backResume:
-                (reason, text) = try backToBreakpoint(debugger)
+                if let found = try backToBreakpoint(debugger) {
+                    (reason, text, met) = (.breakpoint, "Back at " + found.text, (found.number, found.access))
+                } else {
+                    (reason, text) = (.start, "No breakpoint was hit since instruction \(pc.retired), where the recording begins.")
+                }
             case .lastWrite(let place, let length):
                 (reason, text) = try backToWrite(debugger, place, max(1, length))
             default: return nil
@@ -58,27 +63,26 @@ extension RunLoop {
             guard let travel, travel.isInPast, pc.retired == travel.first.instruction else { return text }
             reason = .start
         }
-        let stop = debugger.makeStop(reason, text, vcpu: debugger.pc.runningProcessor)
+        let stop = debugger.makeStop(reason, text, number: met.number, vcpu: debugger.pc.runningProcessor, access: met.access)
         debugger.stopped(stop)
         log(.info, "Debugger", stop.text)
         publishStop()
         return nil
     }
 
-    private func backToBreakpoint(_ debugger: Debugger) throws(MachineError) -> (DebugStop.Reason, String) {
+    private func backToBreakpoint(_ debugger: Debugger) throws(MachineError) -> Debugger.Met? {
         debugger.settle()
-        var found: (instruction: UInt64, text: String)?
+        var found: Debugger.Met?
         let isHit = try travelling { travel throws(MachineError) in
             try travel.goBack(isCalledOff: { machine.wantsPause }) { budget in
-                debugger.leg(budget) { number, hit, vcpu in
-                    guard let text = debugger.wouldStop(hit, vcpu) else { return false }
-                    found = (number, text)
+                debugger.leg(budget) { _, hit, vcpu in
+                    guard let met = debugger.wouldStop(hit, vcpu) else { return false }
+                    found = met
                     return true
                 }
             }
         }
-        guard isHit, let found else { return (.start, "No breakpoint was hit since instruction \(pc.retired), where the recording begins.") }
-        return (.breakpoint, "Back at " + found.text)
+        return isHit ? found : nil
     }
 
     private func backToWrite(_ debugger: Debugger, _ place: DebugPlace, _ length: UInt64) throws(MachineError) -> (DebugStop.Reason, String) {
@@ -134,13 +138,22 @@ extension Debugger {
     }
 
     /// The breakpoint that a hit stops at, in words. Unlike going forward it counts nothing and does nothing else.
-    func wouldStop(_ hit: DebugHit, _ vcpu: Int) -> String? {
+    func wouldStop(_ hit: DebugHit, _ vcpu: Int) -> Met? {
         guard let processor = processor(vcpu) else { return nil }
         for breakpoint in breakpoints where breakpoint.isEnabled && breakpoint.stops && matches(breakpoint.kind, hit, vcpu) {
             if let condition = conditions[breakpoint.number], (try? condition.value(context(processor, hit))) == 0 { continue }
-            return "breakpoint \(breakpoint.number): \(describe(hit, processor))"
+            var access: DebugStop.Access?
+            if case .memory(let linear, _, let bytes, let write) = hit { access = .init(address: linear, bytes: bytes, isWrite: write) }
+            return Met(number: breakpoint.number, text: "breakpoint \(breakpoint.number): \(describe(hit, processor))", access: access)
         }
         return nil
+    }
+
+    /// A breakpoint on the way back.
+    struct Met {
+        var number: Int
+        var text: String
+        var access: DebugStop.Access?
     }
 }
 

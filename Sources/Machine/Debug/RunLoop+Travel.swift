@@ -1,3 +1,4 @@
+import CPU
 import Hardware
 import Primitives
 
@@ -19,6 +20,10 @@ extension RunLoop {
         guard pc.savedBoard != nil else { throw .failed("This machine cannot go back in time.") }
         let travel = TimeTravel(pc, limits: parts.recordLimits)
         travel.onBootHook = { [unowned self] in startKernel() }
+        travel.setStopPoints = { [unowned self] isOn in
+            guard let debugger else { return }
+            if isOn { debugger.replaceStops() } else { debugger.pc.setStopPoints(StopPoints()) }
+        }
         self.travel = travel
         log(.info, "Debugger", "Recording begins at instruction \(pc.retired).")
     }

@@ -47,6 +47,8 @@ final class TimeTravel {
     private(set) var stops: [Timeline.Event] = []
     /// What the run loop does when a kernel is to be placed.
     var onBootHook: () -> Void = {}
+    /// Takes the debugger's stop points away for a way that is only gone, and gives them back.
+    var setStopPoints: (_ isOn: Bool) -> Void = { _ in }
 
     init(_ pc: any GuestPC, limits: Limits = Limits()) {
         (self.pc, self.limits) = (pc, limits)
@@ -167,6 +169,8 @@ final class TimeTravel {
 
     private func go(to instruction: UInt64) throws(MachineError) {
         guard let index = history.index(before: instruction) else { return }
+        setStopPoints(false)
+        defer { setStopPoints(true) }
         leave()
         if pc.retired >= instruction || history.here < index { try restore(index) }
         guard instruction > first.instruction else { return }
@@ -182,6 +186,8 @@ final class TimeTravel {
     /// The last moment that is known.
     func goToEnd() throws(MachineError) {
         guard !isLive else { return }
+        setStopPoints(false)
+        defer { setStopPoints(true) }
         if let index = history.index(before: head.instruction), history.here < index { try restore(index) }
         _ = try forward(to: .max) { Leg(pc.run(instructions: $0)) }
     }

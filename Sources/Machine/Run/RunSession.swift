@@ -13,6 +13,8 @@ public final class RunSession: Sendable {
     /// `--log`; a stored machine's log is closed by whoever opened it.
     private let ownLog: MachineLog?
     private let diagnose: @Sendable (String) -> Void
+    /// `--gdb`.
+    private let gdb: GDBServer?
     /// The user wants out: a standard output that nobody reads must not hold the machine up.
     private let hurry: Flag
     /// A Guru Meditation is told of when it happens.
@@ -112,7 +114,10 @@ public final class RunSession: Sendable {
                 line.post(.powerOff)
             }, abandoned: { hurry.isRaised })
         parts.serial = serial
-        notes = serial.notes
+        var hint: GDBArchitecture?
+        if case .linux(let image)? = parts.kernel?.image { hint = image.is64 ? .amd64 : .i386 } else if parts.kernel != nil { hint = .i386 }
+        gdb = try settings.gdb.map { address throws(MachineError) in try GDBServer(address, hint: hint) }
+        notes = serial.notes + (gdb.map { ["In gdb: target remote \($0.place)"] } ?? [])
         parts.noReboot = settings.noReboot
         parts.maxInstructions = settings.maxInstructions
         parts.timeout = settings.timeoutSeconds.map { Nanoseconds($0 * 1e9) }
@@ -232,7 +237,10 @@ public final class RunSession: Sendable {
     /// How it ended; nil: it goes on.
     public var outcome: RunOutcome? { machine.view().outcome }
 
-    public func start() { machine.start() }
+    public func start() {
+        gdb?.start(machine)
+        machine.start()
+    }
 
     /// Ends the run from outside: a signal, or the front end is gone.
     public func quit() {
@@ -244,6 +252,7 @@ public final class RunSession: Sendable {
     /// - Returns: the exit status.
     public func finish() -> Int32 {
         let (outcome, report) = machine.waitForEnd()
+        gdb?.finish()
         ownLog?.finish()
         var status = outcome.exitStatus
         if let message = outcome.message, !keepsStuck || status != 3 { diagnose(message) }

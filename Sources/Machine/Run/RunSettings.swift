@@ -134,6 +134,8 @@ public struct RunSettings: Equatable, Sendable {
     public var transcript: String?
     /// The run's log; a stored machine has its own beside.
     public var log: String?
+    /// Where a gdb is waited for.
+    public var gdb: GDBAddress?
     /// Board events that go to the log.
     public var trace = TraceCategories()
 
@@ -194,6 +196,7 @@ public struct RunSettings: Equatable, Sendable {
         if engine == .lockstep {
             guard clock == .virtual else { throw .usage("--engine lockstep needs --clock virtual: the engines see the same time.") }
             guard disposable else { throw .usage("--engine lockstep needs --disposable: each engine writes to its own copy.") }
+            guard gdb == nil else { throw .usage("--engine lockstep and --gdb do not go together: there are two boards.") }
             guard !record else { throw .usage("--engine lockstep and --record do not go together: one of two boards cannot go back.") }
         }
         guard disks.count <= diskInterface.places else {

@@ -171,7 +171,7 @@ public final class RunningMachine: MachineControl {
         if !send(.report(path, done)) { done(RunningMachine.hasEnded) }
     }
 
-    private static let hasEnded = MachineError(.wrongPlace, "The machine has ended.")
+    static let hasEnded = MachineError(.wrongPlace, "The machine has ended.")
 
     /// Answers somebody who came too late.
     private static func refuse(_ message: Message, _ ending: Ending) {
