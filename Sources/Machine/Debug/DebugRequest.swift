@@ -59,6 +59,10 @@ public enum DebugQuery: Codable, Equatable, Sendable {
     case translations(vcpu: Int?)
     case pci
     case devices
+    /// What has run, sensitive instructions by place.
+    case census
+    /// The last trace events; at most 4,096.
+    case activity(count: Int)
     /// How far back the machine can go.
     case timeline
     /// Begins to record, or ends it.

@@ -12,7 +12,8 @@ extension DebugRequest {
         queries.allSatisfy { query in
             switch query {
             case .command, .setRegister, .poke, .setBreakpoint, .deleteBreakpoint, .enableBreakpoint, .record, .go: false
-            case .complete, .registers, .memory, .disassembly, .evaluate, .breakpoints, .branches, .history, .table, .walk, .translations, .pci, .devices, .timeline: true
+            case .complete, .registers, .memory, .disassembly, .evaluate, .breakpoints, .branches, .history, .table, .walk, .translations, .pci, .devices,
+                .timeline, .census, .activity: true
             }
         }
     }

@@ -19,6 +19,8 @@ extension RunLoop {
         case .callOff(let job): jobs.removeAll { $0.job === job }
         case .registers(let answer): answer(pc.registers)
         case .census(let answer): answer(pc.census)
+        case .facts(let answer): answer(facts)
+        case .report(let path, let done): done(report(to: path))
         case .snapshot(let job): begin(job)
         case .release(let job): release(job)
         case .copied(let copies): take(copies)

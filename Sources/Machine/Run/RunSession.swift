@@ -17,6 +17,8 @@ public final class RunSession: Sendable {
     private let gdb: GDBServer?
     /// The user wants out: a standard output that nobody reads must not hold the machine up.
     private let hurry: Flag
+    /// A Guru Meditation is told of when it happens.
+    private let keepsStuck: Bool
 
     /// Settable from any thread.
     private final class Flag: Sendable {
@@ -52,6 +54,7 @@ public final class RunSession: Sendable {
         let hurry = Flag()
         let line = Line()
         self.hurry = hurry
+        self.keepsStuck = keepsStuck
 
         var parts = RunParts()
         parts.name = settings.displayName
@@ -103,7 +106,7 @@ public final class RunSession: Sendable {
         parts.log?.writeHead(settings)
         parts.transcript = try settings.transcript.map { path throws(MachineError) in try FilePort(path: path, what: "transcript") }
         parts.trace = settings.trace
-        if served || parts.log != nil || parts.transcript != nil { pc.tap = BoardTap(ring: parts.log?.traceRing ?? RunSession.plainRing()) }
+        if served || keepsStuck || parts.log != nil || parts.transcript != nil { pc.tap = BoardTap(ring: parts.log?.traceRing ?? RunSession.plainRing()) }
         let serial = try SerialPump.open(
             settings.serialTargets,
             quit: {
@@ -126,6 +129,10 @@ public final class RunSession: Sendable {
         parts.engineName = (settings.engine == .auto ? .translator : settings.engine).rawValue
         parts.memoryMiB = settings.memoryMiB
         (parts.codePage, parts.palette, parts.keepsStuck) = (settings.codePage, settings.palette, keepsStuck)
+        var described = MachineSettings()
+        described.run = settings
+        parts.configuration = (try? MachineFile(described, path: MachineFile.name))?.text ?? ""
+        parts.logPath = parts.log?.path
         parts.diagnose = diagnose
         ownLog = keptLog == nil ? parts.log : nil
         machine = try RunningMachine(pc: settings.engine == .lockstep ? LockstepPC(
@@ -250,7 +257,7 @@ public final class RunSession: Sendable {
         gdb?.finish()
         ownLog?.finish()
         var status = outcome.exitStatus
-        if let message = outcome.message { diagnose(message) }
+        if let message = outcome.message, !keepsStuck || status != 3 { diagnose(message) }
         do {
             if let path = settings.screenText {
                 try WholeFile.write(Array(machine.view().frame.text.utf8), to: path, what: "screen text")

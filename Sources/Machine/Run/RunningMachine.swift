@@ -14,6 +14,9 @@ public final class RunningMachine: MachineControl {
         /// Registers, for people.
         case registers(@Sendable (String) -> Void)
         case census(@Sendable (Census) -> Void)
+        case facts(@Sendable (MachineFacts?) -> Void)
+        /// A report into a file.
+        case report(String, @Sendable (MachineError?) -> Void)
         /// Which trace events go to the log.
         case trace(TraceCategories)
         /// Somebody waits for the display as pixels.
@@ -164,6 +167,14 @@ public final class RunningMachine: MachineControl {
         if !send(.census(answer)) { answer(nil) }
     }
 
+    public func facts(_ answer: @escaping @Sendable (MachineFacts?) -> Void) {
+        if !send(.facts(answer)) { answer(nil) }
+    }
+
+    public func saveReport(to path: String, _ done: @escaping @Sendable (MachineError?) -> Void) {
+        if !send(.report(path, done)) { done(RunningMachine.hasEnded) }
+    }
+
     static let hasEnded = MachineError(.wrongPlace, "The machine has ended.")
 
     /// Answers somebody who came too late.
@@ -174,6 +185,8 @@ public final class RunningMachine: MachineControl {
         case .script(_, let job): job.end(.failed(hasEnded.description))
         case .registers(let answer): answer("")
         case .census(let answer): answer(Census())
+        case .facts(let answer): answer(nil)
+        case .report(_, let done): done(hasEnded)
         case .snapshot(let job): job.end(.failure(hasEnded))
         case .callOff, .trace, .release, .copied: break
         case .debug(let request, let done): done(.refused(request, hasEnded.description))
@@ -311,6 +324,8 @@ struct RunParts {
         return (0..<count).map { _ in UInt8.random(in: .min ... .max, using: &source) }
     }
     var wantsDigest = true
+    /// Settings in the words of machine.toml, for reports; where the log is.
+    var configuration = "", logPath: String?
     var engineName = ""
     var memoryMiB = 0
     var diagnose: @Sendable (String) -> Void = { _ in }
