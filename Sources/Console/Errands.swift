@@ -29,14 +29,18 @@ final class Errands: Sendable {
     /// - Parameter work: returns what is to be done with its result.
     func run(_ name: String, _ work: @escaping @Sendable () -> Result) {
         let thread = Thread { [self] in
-            let result = work()
-            results.withLock { $0.append(result) }
-            var byte: UInt8 = 1
-            _ = write(ends.write, &byte, 1)
+            deliver(work())
         }
         thread.name = name
         thread.stackSize = 8 << 20
         thread.start()
+    }
+
+    /// What came of something that was done elsewhere.
+    func deliver(_ result: @escaping Result) {
+        results.withLock { $0.append(result) }
+        var byte: UInt8 = 1
+        _ = write(ends.write, &byte, 1)
     }
 
     @MainActor

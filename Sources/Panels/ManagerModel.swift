@@ -25,6 +25,8 @@ public struct ManagerModel: Sendable {
         case mouse(MouseMode)
         /// What has scrolled off a machine's screen.
         case readScrollback(String)
+        /// The answer comes by `take`.
+        case ask(String, MachineQuestion)
         case finish
     }
 
@@ -197,11 +199,12 @@ public struct ManagerModel: Sendable {
             overlay = .progress(panel)
         case .snapshots(let name, let list): update(list, of: name)
         case .snapshotScreen(let name, let id, let rows): if snapshotsPanel?.name == name { snapshotsPanel?.show(rows, of: id) }
+        case .difference(let name, let lines): showDifference(name, lines)
         case .snapshotProgress(let done, let total):
             job?.done = done
             job?.total = total
         case .log(let name, let run, let runs, let lines, let isMore):
-            if logPanel?.name == name { logPanel?.update(run: run, runs: runs, lines: lines, isMore: isMore) }
+            if logPanel?.name == name, logPanel?.heading == nil { logPanel?.update(run: run, runs: runs, lines: lines, isMore: isMore) }
         }
         return drain()
     }
@@ -218,6 +221,13 @@ public struct ManagerModel: Sendable {
     public mutating func showScrollback(_ lines: [String], of name: String, at time: UInt64) {
         now = time
         consoles[name]?.showScrollback(lines, at: time)
+    }
+
+    /// A machine has answered its console.
+    public mutating func take(_ answer: MachineAnswer, of name: String, at time: UInt64) -> [Effect] {
+        now = time
+        if let new = consoles[name]?.take(answer, at: time) { take(new, from: name) }
+        return drain()
     }
 
     public mutating func tick(at time: UInt64) -> [Effect] {
@@ -312,6 +322,7 @@ public struct ManagerModel: Sendable {
             case .manager(let id): run(id)
             case .detach: leaveConsole()
             case .readScrollback: effects.append(.readScrollback(name))
+            case .ask(let question): effects.append(.ask(name, question))
             case .saveText(let text): effects.append(.saveText(text, prefix: "vitrine-" + name))
             }
         }

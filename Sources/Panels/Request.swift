@@ -23,6 +23,11 @@ public enum Request: Equatable, Sendable {
     case browse(String)
     /// Leave a machine that another process runs.
     case detach
+    /// Of the debugger: a panel; places, bytes and texts as the dialog's line has them.
+    case debugPanel(DebugPanelKind)
+    case debugGoto(DebugPanelKind, String)
+    case debugSearch(String)
+    case debugEdit(String)
     /// For the manager; a console by itself knows none of these.
     case manager(ManagerRequest)
     case nothing
@@ -33,10 +38,16 @@ public enum Request: Equatable, Sendable {
         switch self {
         case .type: value.isEmpty ? nil : .type(value)
         case .insert(let bay, _): value.isEmpty ? nil : .insert(bay, value)
+        case .debugGoto(let kind, _): value.isEmpty ? nil : .debugGoto(kind, value)
+        case .debugSearch: value.isEmpty ? nil : .debugSearch(value)
+        case .debugEdit: value.isEmpty ? nil : .debugEdit(value)
         case .browse: .browse(PathCompletion.split(value).folder)
         case .manager(.rename(let name, _)): value.isEmpty ? nil : .manager(.rename(name, to: value))
         case .manager(.clone(let name, _)): value.isEmpty ? nil : .manager(.clone(name, to: value))
         case .manager(.takeSnapshot(let machine, _, _)): value.isEmpty ? nil : .manager(.takeSnapshot(machine, name: value, description: second))
+        case .manager(.exportSnapshot(let machine, let name, _)):
+            value.isEmpty ? nil : .manager(.exportSnapshot(machine, name: name, path: value))
+        case .manager(.importSnapshot(let machine, _)): value.isEmpty ? nil : .manager(.importSnapshot(machine, path: value))
         case .manager(.linkedClone(let machine, let snapshot, _)):
             value.isEmpty ? nil : .manager(.linkedClone(machine, of: snapshot, to: value))
         case .manager(.group(let names, _)): .manager(.group(names, to: value))
@@ -57,7 +68,10 @@ public enum ManagerRequest: Equatable, Sendable {
     case takeSnapshot(String, name: String, description: String)
     /// - Parameter keeps: the present state becomes a snapshot first.
     case restoreSnapshot(String, name: String, keeps: Bool)
-    case deleteSnapshot(String, name: String)
+    /// - Parameter canUndo: it is only hidden, until it is committed.
+    case deleteSnapshot(String, name: String, canUndo: Bool)
+    case exportSnapshot(String, name: String, path: String)
+    case importSnapshot(String, path: String)
     case linkedClone(String, of: String, to: String)
     case sort(MachineOrder)
     case keymap(String)

@@ -89,7 +89,7 @@ final class BlockCache {
     private static let restlessWrites: UInt8 = 32
     private let features: CPUFeatures
     private let memory: GuestMemory
-    weak var translator: Translator?
+    unowned(unsafe) var translator: Translator?
     /// Places at which the debugger stops; nil: none.
     var stops: StopMap?
     /// Longest block in operations, micro-operations included; the last page-crossing or ending operation needs room too.
@@ -157,6 +157,12 @@ final class BlockCache {
         return Int(truncatingIfNeeded: (key &>> 17) & UInt64(BlockCache.tableEntries - 1))
     }
 
+    /// Code of this page has been rewritten again and again.
+    @inline(__always)
+    func isRestless(_ storage: Int) -> Bool { writes[storage >> 12] >= BlockCache.restlessWrites }
+    /// Such code is translated later than other. Not where everything is to be translated at once, as in tests.
+    var defersRestless = true
+
     /// Room for one more block of the largest size.
     var isFull: Bool { areaBytes - used < BlockPointer.headerBytes + (BlockCache.maximumOperations + 8) * 32 }
 
@@ -182,8 +188,7 @@ final class BlockCache {
         }
         let new = (area + used).assumingMemoryBound(to: Block.self)
         // Where code is rewritten again and again, long blocks would be decoded for nothing.
-        let restless = writes[storage >> 12] >= BlockCache.restlessWrites
-        decoder.decodeBlock(into: new.mutableOps, limit: restless ? 12 : BlockCache.maximumOperations)
+        decoder.decodeBlock(into: new.mutableOps, limit: isRestless(storage) ? 12 : BlockCache.maximumOperations)
         guard decoder.instructions > 0 else { return nil }
         register(new, decoder, storage: storage, rip: rip, mode: mode, slot: slot)
         return new

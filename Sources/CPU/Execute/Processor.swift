@@ -22,16 +22,20 @@ public enum EngineExit: Equatable, Sendable {
 public final class Processor {
     let core: Core
     public let memory: GuestMemory
-    public unowned let bus: any CPUBus
+    public unowned(unsafe) let bus: any CPUBus
     public let model: CPUModel
     /// Initial APIC ID; 0: the bootstrap processor.
     public let apicID: UInt8
     let blocks: BlockCache
-    private var translator: Translator?
+    private(set) var translator: Translator?
     /// PAUSE makes `run` return.
     public var yieldsOnPause = false
     private var paused = false
     var debug = DebugState()
+
+    /// For `census`: instructions of all calls of `run`, and those of translated code alone.
+    var ran: UInt64 = 0
+    var directRetired: UInt64 = 0
 
     let filled: UnsafeMutablePointer<UInt16>
     var filledCount = 0
@@ -62,13 +66,16 @@ public final class Processor {
         let jumps = (block + Core.jumpOffset).assumingMemoryBound(to: JumpEntry.self)
         jumps.initialize(repeating: JumpEntry(linear: 0, key: .max, block: nil), count: JumpEntry.entries)
         core.v.initialize(to: VCPU())
+        let census = UnsafeMutablePointer<CensusCell>.allocate(capacity: Census.count)
+        census.initialize(repeating: CensusCell(), count: Census.count)
         core.t.initialize(
             to: Transient(
                 tlb: tlb, userTLB: tlb + TLBEntry.entries, systemTLB: tlb, jumpCache: jumps, missTLB: tlb + 2 * TLBEntry.entries, processor: self,
-                single: blocks.scratchBlock))
+                single: blocks.scratchBlock, census: census))
         if let translation {
             translator = Translator(core, blocks: blocks, threshold: translation.threshold, bytes: translation.codeBytes)
             blocks.translator = translator
+            blocks.defersRestless = translation.threshold > 1
         }
         memory.attach(self)
         reset()
@@ -76,6 +83,7 @@ public final class Processor {
 
     deinit {
         memory.detach(self)
+        core.t.pointee.census.deallocate()
         core.base.deallocate()
         filled.deallocate()
         globalSlots.deallocate()
@@ -152,6 +160,7 @@ public final class Processor {
 
     /// Writes the count back into the state block.
     private func settle() {
+        core.giveX87Back()
         core.t.pointee.blockProgress = 0
         core.v.pointee.retired = retired
     }
@@ -182,8 +191,12 @@ public final class Processor {
     /// Runs up to `budget` instructions, exactly that many unless it returns for another reason.
     public func run(budget: Int64) -> EngineExit {
         let c = core
+        let before = c.v.pointee.retired
         setBudget(budget)
-        defer { settle() }
+        defer {
+            settle()
+            ran &+= c.v.pointee.retired &- before
+        }
         while true {
             c.t.pointee.blockProgress = 0
             c.t.pointee.leaveBlock = false
@@ -239,6 +252,7 @@ public final class Processor {
 
     /// Event delivery may touch device registers (a stack in MMIO space): time is exact between instructions.
     private func exactly(_ c: Core, _ body: () -> FaultOutcome) -> FaultOutcome {
+        c.giveX87Back()
         c.t.pointee.exact = true
         defer { c.t.pointee.exact = false }
         return body()
@@ -316,7 +330,7 @@ public final class Processor {
         else { return execute(c, block) }
         let entry = c.t.pointee.jumpCache + JumpEntry.index((c.v.pointee.seg[Seg.cs].base &+ c.rip) & c.t.pointee.addressMask)
         if entry.pointee.block == block { entry.pointee.code = code }
-        return translator.run(c, block)
+        return countDirect(c) { translator.run(c, block) }
     }
 
     /// The block at CS:RIP: translation, limit, cache, decoding. Throws #PF, #GP.
@@ -424,6 +438,19 @@ public final class Processor {
         return globalSlots[tlb + Int(truncatingIfNeeded: (linear &>> 12) & UInt64(TLBEntry.entries - 1))]
     }
 
+    /// The arena offset of code at a linear address, and whether it stays there as long as global pages do. Notes that a branch is to be linked to
+    /// the page. nil: it is not in memory, or a fetch faults.
+    func linkable(_ linear: UInt64) -> (storage: Int, isGlobal: Bool)? {
+        let faultAddress = core.v.pointee.cr2
+        guard let storage = try? fetchOffset(core, linear), storage >= 0 else {
+            core.v.pointee.cr2 = faultAddress
+            return nil
+        }
+        let page = Int(truncatingIfNeeded: linear &>> 12) & Processor.jumpPageMask
+        jumpPages[page >> 6] |= 1 &<< UInt64(page & 63)
+        return (storage, isGlobal(core, linear))
+    }
+
     /// The jump cache may lead to this page.
     func mayJump(to page: UInt64) -> Bool {
         let bit = Int(truncatingIfNeeded: page &>> 12) & Processor.jumpPageMask
@@ -452,6 +479,7 @@ public final class Processor {
     }
 
     func flushTLB(keepGlobal: Bool) {
+        core.dropShortcuts()
         let tlb = core.t.pointee.systemTLB
         if filledOverflow || (!keepGlobal && filledCount > 512) {
             tlb.update(repeating: .none, count: 2 * TLBEntry.entries)
@@ -487,6 +515,7 @@ public final class Processor {
     func markCodePage(_ page: Int) {
         let host = UInt(bitPattern: memory.base) &+ UInt(page << 12)
         let tlb = core.t.pointee.systemTLB
+        core.dropShortcuts()
         for i in 0..<(2 * TLBEntry.entries) where tlb[i].write & TLBEntry.invalid == 0 {
             if tlb[i].addend &+ UInt(truncatingIfNeeded: tlb[i].write & ~0xFFF) == host { tlb[i].write |= 2 }
         }

@@ -96,7 +96,7 @@ extension Core {
             let host = e.addend &+ UInt(truncatingIfNeeded: address)
             let memory = t.pointee.processor.memory
             memory.willWrite(Int(host &- UInt(bitPattern: memory.base)), bytes)
-            if memory.uncaptured != nil { quickenStores(address, memory) }
+            if memory.seesFirstWrites { quickenStores(address, memory) }
             let p = UnsafeMutableRawPointer(bitPattern: host).unsafelyUnwrapped
             switch bytes {
             case 1: p.storeBytes(of: UInt8(truncatingIfNeeded: value), as: UInt8.self)
@@ -230,6 +230,7 @@ extension Core {
         // A page that reads here and writes there (ROM shadowing) keeps only the half that was asked for.
         let same = target.read == target.write
         if slot.pointee.read & ~0xFFF != page && slot.pointee.write & ~0xFFF != page && slot.pointee.execute & ~0xFFF != page || slot.pointee.addend != addend {
+            forgetShortcut(slot - t.pointee.systemTLB)
             slot.pointee = TLBEntry(read: TLBEntry.invalid, write: TLBEntry.invalid, execute: TLBEntry.invalid, addend: addend)
             t.pointee.processor.noteFilled(slot, global: found.global)
         }
@@ -429,6 +430,7 @@ extension Core {
     /// INVLPG.
     func invalidatePage(_ linear: UInt64) {
         if tells(.translation) { tell(.invalidate, value: linear) }
+        dropShortcuts()
         let page = linear & ~0xFFF
         let index = Int(truncatingIfNeeded: (page &>> 12) & UInt64(TLBEntry.entries - 1))
         // A large page fills many entries, one for each 4 KiB it was touched in; INVLPG must drop them all.
@@ -450,7 +452,10 @@ extension Core {
     /// Makes jump-cache entries stale: all, or those that are not on global pages.
     func bumpGeneration(keepGlobal: Bool) {
         t.pointee.generation &+= 1
+        // They do not wrap: a branch would take an old epoch for a new one.
+        if t.pointee.flushCount < Core.unlinkable { t.pointee.flushCount += 1 }
         if !keepGlobal {
+            if t.pointee.globalFlushCount < Core.unlinkable { t.pointee.globalFlushCount += 1 }
             t.pointee.globalFlushes &+= 1
             t.pointee.processor.forgetJumpPages()
         }

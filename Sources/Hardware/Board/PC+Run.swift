@@ -24,6 +24,12 @@ extension PC {
     /// Instructions retired since power-on by all processors.
     public var retired: UInt64 { engine.retired &+ retiredElsewhere }
 
+    /// What the processors' translators have done, all together; nil: everything is interpreted.
+    public var translationStatistics: TranslationStatistics? {
+        let all = engines.compactMap { ($0 as? Processor)?.translationStatistics }
+        return all.isEmpty ? nil : all.dropFirst().reduce(all[0], +)
+    }
+
     func refreshDeadlines() {
         for position in devices.indices { deadlines[position] = devices[position].deadline ?? .max }
         nextDeadline = deadlines.min() ?? .max
@@ -41,6 +47,7 @@ extension PC {
             let before = deadlines[due]
             begin(due)
             wires.now = time
+            firings &+= 1
             devices[due].fire(&wires)
             finish(due)
             // A chip that does not move its deadline on breaks its contract; the machine lives on, slowly.
@@ -130,7 +137,8 @@ extension PC {
         let goal = min(nextDeadline, outsideDeadline.map { max($0, reached) } ?? .max)
         skipped &+= goal - reached
         skippedHere &+= goal - reached
-        return skippedHere >= 10_000_000 || goal < nextDeadline ? .halted(until: now()) : nil
+        // Who wants to act at a deadline does so before the chip.
+        return skippedHere >= 10_000_000 || goal < nextDeadline || goal == outsideDeadline ? .halted(until: now()) : nil
     }
 
     /// Instructions until the next deadline, at most `limit`.

@@ -69,6 +69,8 @@ public final class PC {
     var nextDeadline: Nanoseconds = .max
     /// Virtual clock: time passed in HLT, on top of the instructions'.
     var skipped: Nanoseconds = 0
+    /// Deadlines that chips were called at: tells moments apart at which neither instructions nor time have gone on. No part of the machine.
+    public var firings: UInt64 = 0
     /// Virtual clock: when somebody outside next does something to the machine, such as letting go of a key. Halts are not skipped beyond it.
     public var outsideDeadline: Nanoseconds?
     /// Host clock: guest time as it follows the host's.

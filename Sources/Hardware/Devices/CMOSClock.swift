@@ -131,6 +131,12 @@ public struct CMOSClock: Device {
         settle(&wires)
     }
 
+    /// Time that the guest did not live through, as if its machine had been off: the battery's clock goes on, and nobody is told.
+    public mutating func pass(seconds: UInt64) {
+        guard running, !halted else { return }
+        _ = advanceTime(by: seconds)
+    }
+
     private var running: Bool { ram[Register.a] & 0b0_110_0000 != 0b0_110_0000 }
     private var halted: Bool { ram[Register.b] & Bit.set != 0 }
 

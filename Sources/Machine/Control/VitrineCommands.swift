@@ -46,6 +46,19 @@ extension QMPCommands {
         QMPCommand("x-vitrine-snapshot-delete", changes: true) { call throws(QMPError) in
             return try call.snapshot(.delete(name: try call.arguments.string("name")))
         },
+        QMPCommand("x-vitrine-snapshot-commit", changes: true) { call throws(QMPError) in try call.snapshot(.commit) },
+        QMPCommand("x-vitrine-hold", changes: true) { call throws(QMPError) in
+            let path = try call.arguments.string("file")
+            let reply = try call.snapshot(.hold(path))
+            call.connection.holding = call.connection.snapshots.last
+            return reply
+        },
+        QMPCommand("x-vitrine-release", changes: true) { call throws(QMPError) in
+            try call.arguments.finish()
+            if let job = call.connection.holding { call.loop.subject.running?.send(.release(job)) }
+            call.connection.holding = nil
+            return .done
+        },
         QMPCommand("x-vitrine-snapshot-cancel", changes: true) { call throws(QMPError) in
             try call.arguments.finish()
             for job in call.connection.snapshots { job.cancel() }
@@ -117,6 +130,27 @@ extension QMPCommands {
             return .now([
                 "width": .integer(Int64(frame.width)), "height": .integer(Int64(frame.height)), "data": .string(Data(bytes).base64EncodedString()),
             ])
+        },
+        QMPCommand("x-vitrine-facts") { call throws(QMPError) in
+            try call.arguments.finish()
+            let server = call.loop.server, ticket = call.ticket
+            call.machine.facts { facts in
+                let text = facts.flatMap { try? DebugWire.text($0) }
+                server.deliver { loop in
+                    loop.answer(ticket, text.map { .success(["facts": .string($0)]) } ?? .failure(.generic("Nothing is known of this machine")))
+                }
+            }
+            return .later(inOrder: false)
+        },
+        QMPCommand("x-vitrine-report", changes: true) { call throws(QMPError) in
+            let path = try call.arguments.string("path")
+            try call.arguments.finish()
+            guard path.hasPrefix("/") else { throw .generic("Parameter 'path' is the whole path of a file") }
+            let server = call.loop.server, ticket = call.ticket
+            call.machine.saveReport(to: path) { error in
+                server.deliver { $0.answer(ticket, error.map { .failure(.generic($0.description)) } ?? .success([:])) }
+            }
+            return .later(inOrder: false)
         },
         QMPCommand("x-vitrine-debug") { call throws(QMPError) in
             let text = try call.arguments.string("request")

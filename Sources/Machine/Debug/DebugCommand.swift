@@ -33,7 +33,7 @@ struct DebugCommand: Sendable {
 
     func isMeant(by word: String) -> Bool { name == word || aliases.contains(word) || (word.count >= shortest && name.hasPrefix(word)) }
 
-    static let all: [DebugCommand] = control + breakpoints + memory + registers + code + machine + trace + session
+    static let all: [DebugCommand] = control + travel + breakpoints + memory + registers + code + machine + trace + session
 
     static func find(_ word: String) -> DebugCommand? {
         let word = word.lowercased()

@@ -59,6 +59,14 @@ public enum DebugQuery: Codable, Equatable, Sendable {
     case translations(vcpu: Int?)
     case pci
     case devices
+    /// What has run, sensitive instructions by place.
+    case census
+    /// The last trace events; at most 4,096.
+    case activity(count: Int)
+    /// How far back the machine can go.
+    case timeline
+    /// Begins to record, or ends it.
+    case record(Bool)
     case go(DebugRun)
 }
 
@@ -79,6 +87,26 @@ public enum DebugRun: Codable, Equatable, Sendable {
     case untilBranch
     case untilRing
     case untilMode
+    /// One instruction of a processor (nil: of any), and more as long as it is between these linear addresses.
+    case within(first: UInt64, end: UInt64, vcpu: Int?)
+    /// Back by so many instructions, those of all processors counted.
+    case back(count: UInt64)
+    /// Back to the last breakpoint.
+    case backResume
+    /// To the moment at which so many instructions have retired.
+    case instruction(UInt64)
+    /// The end of what is known.
+    case present
+    /// Back to the instruction that was the last to write there.
+    case lastWrite(DebugPlace, length: UInt64)
+
+    /// It leads to another moment, at once.
+    var travels: Bool {
+        switch self {
+        case .back, .backResume, .instruction, .present, .lastWrite: true
+        default: false
+        }
+    }
 }
 
 public struct DebugReply: Codable, Equatable, Sendable {
@@ -110,6 +138,7 @@ public enum DebugAnswer: Codable, Equatable, Sendable {
     case translations([HeldTranslation])
     case pci([PCIReport])
     case devices([ChipReport])
+    case timeline(Timeline)
 }
 
 /// Why and where a machine stands.

@@ -11,8 +11,9 @@ extension DebugRequest {
     var onlyLooks: Bool {
         queries.allSatisfy { query in
             switch query {
-            case .command, .setRegister, .poke, .setBreakpoint, .deleteBreakpoint, .enableBreakpoint, .go: false
-            case .complete, .registers, .memory, .disassembly, .evaluate, .breakpoints, .branches, .history, .table, .walk, .translations, .pci, .devices: true
+            case .command, .setRegister, .poke, .setBreakpoint, .deleteBreakpoint, .enableBreakpoint, .record, .go: false
+            case .complete, .registers, .memory, .disassembly, .evaluate, .breakpoints, .branches, .history, .table, .walk, .translations, .pci, .devices,
+                .timeline, .census, .activity: true
             }
         }
     }

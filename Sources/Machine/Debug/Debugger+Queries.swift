@@ -57,7 +57,9 @@ extension Debugger {
         case .translations(let vcpu): return with(vcpu) { .translations($0.heldTranslations) }
         case .pci: return .pci(pc.pciReports)
         case .devices: return .devices(pc.chipReports)
-        case .go: return .failure("The run loop carries this out.")
+        case .census: return .lines(CensusReport.text(pc.census).split(separator: "\n").map(String.init))
+        case .activity(let count): return .lines(FactsTaker.events(pc, count: max(0, min(count, 4096))))
+        case .go, .timeline, .record: return .failure("The run loop carries this out.")
         }
     }
 

@@ -10,6 +10,7 @@ final class Debugger {
     enum Plan: Equatable {
         case free
         case steps(left: UInt64)
+        case within(first: Linear, end: Linear, vcpu: Int?)
         /// Until so many have been retired, at full speed.
         case count(goal: UInt64)
         /// To the temporary place.
@@ -73,6 +74,10 @@ final class Debugger {
     var depth = 0
     /// Takes a snapshot of this name.
     var takeSnapshot: (String) -> Void = { _ in }
+    /// How far back the machine can go; nil: nothing is recorded.
+    var timeline: () -> Timeline? = { nil }
+    /// Begins to record, or ends it; a sentence when that cannot be.
+    var record: (Bool) -> String? = { _ in nil }
     /// Breakpoints have changed: they are saved.
     var breakpointsChanged: () -> Void = {}
     private let disassemblers = (Disassembler(bits: 16), Disassembler(bits: 32), Disassembler(bits: 64))
@@ -104,7 +109,7 @@ final class Debugger {
     /// The plan is made of single steps.
     var isStepping: Bool {
         switch plan {
-        case .steps, .out, .untilBranch: true
+        case .steps, .within, .out, .untilBranch: true
         case .free, .through, .untilChange, .count: false
         }
     }
@@ -199,6 +204,9 @@ final class Debugger {
         switch plan {
         case .steps(let left):
             if left <= 1 { finish(.step, "Step.") } else { plan = .steps(left: left - 1) }
+        case .within(let first, let end, let vcpu):
+            let linear = processor.linearRIP
+            if vcpu ?? pc.runningProcessor == pc.runningProcessor, linear < first || linear >= end { finish(.step, "Step.") }
         case .untilBranch:
             let linear = processor.linearRIP
             // A repeated string instruction stays where it is.
@@ -240,6 +248,8 @@ final class Debugger {
         case .untilBranch: plan = .untilBranch
         case .untilRing: (plan, untilRing) = (.untilChange, true)
         case .untilMode: (plan, untilMode) = (.untilChange, true)
+        case .within(let first, let end, let vcpu): plan = .within(first: first, end: end, vcpu: vcpu)
+        case .back, .backResume, .instruction, .present, .lastWrite: break
         }
         stop = nil
         pending = nil

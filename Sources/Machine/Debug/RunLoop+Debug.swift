@@ -11,6 +11,10 @@ extension RunLoop {
         guard let board = pc as? PC else { return nil }
         let new = Debugger(pc: board)
         new.say = { [weak self] line in self?.log(.info, "Debugger", line) }
+        new.timeline = { [weak self] in self?.travel?.timeline }
+        new.record = { [weak self] wanted in
+            if case .failure(let sentence)? = self?.answerTravel(.record(wanted)) { sentence } else { nil }
+        }
         debugger = new
         if let stuck {
             new.stop = new.makeStop(.guru, stuck, vcpu: board.runningProcessor)
@@ -29,11 +33,17 @@ extension RunLoop {
         debugger.folder = request.folder ?? parts.debugFolder ?? ""
         var answers: [DebugAnswer] = []
         for query in request.queries {
-            if case .go(let run) = query {
+            switch query {
+            case .go(let run):
                 answers.append(control(run, debugger).map { .failure($0) } ?? .done)
                 continue
+            case .timeline, .record:
+                answers.append(answerTravel(query))
+                continue
+            default: break
             }
             var answer = debugger.reply(query)
+            if query.changesMachine, answer == .done { debugger.touched = true }
             if let run = debugger.wanted {
                 debugger.wanted = nil
                 if let sentence = control(run, debugger) { answer = .failure(sentence) }
@@ -42,6 +52,7 @@ extension RunLoop {
         }
         if debugger.touched {
             debugger.touched = false
+            travel?.noteEdit("changed by hand")
             debugger.refreshStop()
             publishStop()
             ranSinceFrame = true
@@ -76,6 +87,7 @@ extension RunLoop {
 
     /// - Returns: why it cannot be.
     private func control(_ run: DebugRun, _ debugger: Debugger) -> String? {
+        if run.travels { return travel(run, debugger) }
         if stuck != nil { return run == .pause ? nil : RunLoop.isStuck.description }
         if run == .pause {
             setPaused(true)
@@ -91,6 +103,7 @@ extension RunLoop {
         scriptHolds = false
         debugger?.stopped(stop)
         setPaused(true)
+        recordFromStop(stop)
         log(.info, "Debugger", stop.text)
         refreshView(force: true)
         publishStop()

@@ -140,6 +140,10 @@ public protocol MachineControl: AnyObject, Sendable {
     func scrolledLines(from first: UInt64, count: Int) -> ScrolledLines
     /// Asks the machine's debugger; `done` is called once, on any thread.
     func debug(_ request: DebugRequest, _ done: @escaping @Sendable (DebugReply) -> Void)
+    /// What it is like now, in words; nil: nobody knows. `answer` is called once, on any thread.
+    func facts(_ answer: @escaping @Sendable (MachineFacts?) -> Void)
+    /// Everything that is known of it into one file; see `ReportFile`.
+    func saveReport(to path: String, _ done: @escaping @Sendable (MachineError?) -> Void)
 }
 
 extension MachineControl {
@@ -151,5 +155,9 @@ extension MachineControl {
     public func scrolledLines(from first: UInt64, count: Int) -> ScrolledLines { ScrolledLines() }
     public func debug(_ request: DebugRequest, _ done: @escaping @Sendable (DebugReply) -> Void) {
         done(.refused(request, "This machine has no debugger."))
+    }
+    public func facts(_ answer: @escaping @Sendable (MachineFacts?) -> Void) { answer(nil) }
+    public func saveReport(to path: String, _ done: @escaping @Sendable (MachineError?) -> Void) {
+        done(MachineError(.failed, "This machine makes no reports."))
     }
 }

@@ -154,7 +154,7 @@ extension RunLoop {
         case .type(let text): typing.append(text: text)
         case .typeSerial(let port, let bytes): serialInput[port] += bytes
         case .balloon(let mib):
-            if !pc.setBalloon(mib: mib) { throw .failed("The script asks for memory with 'balloon', but the machine has no balloon.") }
+            if !balloon(mib) { throw .failed("The script asks for memory with 'balloon', but the machine has no balloon.") }
         case .keys(let chords): for chord in chords { typing.append(chord: chord) }
         case .screen(let path): try WholeFile.write(Array(screen.text.utf8), to: path, what: "screen text")
         case .screenshot(let path): try ScreenshotFile.write(pc.pixels(), to: path)
@@ -162,6 +162,7 @@ extension RunLoop {
         case .save(let path): try save(to: path)
         case .debug(let command): try debug(scripted: command)
         case .restore(let path): try restore(from: path)
+        case .goTo(let instruction): try goTo(instruction: instruction)
         case .stop: outcome = .scriptStopped
         case .fail(let sentence): outcome = .scriptFailed(sentence + "\n" + ScreenText.report(screen))
         }

@@ -32,6 +32,8 @@ public struct Script: Sendable {
         case digest(path: String)
         /// Until so many instructions have retired since power-on, exactly.
         case waitInstructions(UInt64)
+        /// A recording machine goes to the moment at which so many instructions have retired.
+        case goTo(UInt64)
         /// A command of the debugger; one that lets the machine go ends when it stands again.
         case debug(String)
         case stop
@@ -169,13 +171,16 @@ public struct Script: Sendable {
         case "wait-instructions":
             guard let count = UInt64(argument) else { throw .usage("'wait-instructions' needs a number of instructions, not '\(argument)'.") }
             return .waitInstructions(count)
+        case "goto-instruction":
+            guard let count = UInt64(argument) else { throw .usage("'goto-instruction' needs a number of instructions, not '\(argument)'.") }
+            return .goTo(count)
         case "stop":
             guard argument.isEmpty else { throw .usage("'stop' takes nothing, but '\(argument)' follows.") }
             return .stop
         default:
             throw .usage(
                 "'\(name)' is not a command; there are wait-for, wait-for-serial, wait-for-console, type, type-serial, type-console, "
-                    + "keys, screen, screenshot, balloon, save, restore, digest, debug, wait, wait-instructions and stop."
+                    + "keys, screen, screenshot, balloon, save, restore, digest, debug, wait, wait-instructions, goto-instruction and stop."
             )
         }
     }

@@ -34,6 +34,7 @@ struct ScriptRunner {
         case save(path: String)
         case restore(path: String)
         case digest(path: String)
+        case goTo(UInt64)
         /// What follows it waits until the debugger has the machine standing, or has nothing to wait for.
         case debug(String)
         case stop
@@ -138,6 +139,7 @@ struct ScriptRunner {
                 began = nil
                 return actions
             case .save(let path): actions.append(.save(path: path))
+            case .goTo(let instruction): actions.append(.goTo(instruction))
             case .restore(let path):
                 // What follows is about the machine as it is then.
                 actions.append(.restore(path: path))

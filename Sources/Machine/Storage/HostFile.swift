@@ -12,7 +12,8 @@ final class HostFile {
     private let descriptor: Int32
     private let recorder = FileRecorder.current
 
-    init(path: String, writable: Bool) throws(MediaError) {
+    /// - Parameter locks: false: whoever writes it stands still.
+    init(path: String, writable: Bool, locks: Bool = true) throws(MediaError) {
         var facts = stat()
         // Looked at before it is opened: a pipe would block, a tape would rewind.
         guard stat(path, &facts) == 0 else { throw .cannotOpen(path: path, reason: HostFile.reason(errno)) }
@@ -31,7 +32,7 @@ final class HostFile {
             close(opened)
             throw .cannotOpen(path: path, reason: HostFile.reason(code))
         }
-        guard HostFile.lock(opened, writable ? F_WRLCK : F_RDLCK) else {
+        guard !locks || HostFile.lock(opened, writable ? F_WRLCK : F_RDLCK) else {
             close(opened)
             throw .locked(path: path)
         }
