@@ -166,6 +166,13 @@ extension Processor {
 
     // MARK: Events
 
+    /// The state has been changed from outside: nothing has happened.
+    func forgetHits() {
+        debug.hits = []
+        debug.passed = nil
+        (debug.mode, debug.ring) = (executionMode, core.cpl)
+    }
+
     func noteMode() {
         let (mode, ring) = (executionMode, core.cpl)
         if debug.points.modes, mode != debug.mode { note(.mode(from: debug.mode, to: mode)) }

@@ -62,7 +62,10 @@ extension PC {
         while true {
             if let stop = takeStop() { return stop }
             let before = retired
-            guard before < goal, outputBytes < PC.outputLimit, wires.tap?.isFull != true else { return .sliceDone }
+            guard before < goal, outputBytes < PC.outputLimit, wires.tap?.isFull != true else {
+                if isPartOfSlice { skippedInSlice = skippedHere }
+                return .sliceDone
+            }
             var time = now()
             if time >= nextDeadline {
                 fireDue()
