@@ -30,8 +30,8 @@ extension DebugRegisters.FPU {
 }
 
 extension DebugRegisters.FPU.Register {
-    public init(_ value: Double, significand: UInt64, signExponent: UInt16, isEmpty: Bool) {
-        self.init(significand: significand, signExponent: signExponent, isEmpty: isEmpty, value: value)
+    public init(_ significand: UInt64, _ signExponent: UInt16, isEmpty: Bool) {
+        self.init(significand: significand, signExponent: signExponent, isEmpty: isEmpty)
     }
 }
 
