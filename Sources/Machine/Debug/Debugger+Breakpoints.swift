@@ -73,10 +73,8 @@ extension Debugger {
         switch place {
         case .linear(let address), .physical(let address): return .success(address)
         case .far(let selector, let offset):
-            guard let segment = processor.peekSegment(selector) else {
-                return .failure(ExpressionError(sentence: "There is no segment \(selector.hex)."))
-            }
-            return .success(segment.base &+ offset)
+            // Without such a descriptor it is meant as real mode has it: breakpoints are often set long before that.
+            return .success((processor.peekSegment(selector)?.base ?? UInt64(selector) << 4) &+ offset)
         case .text(let text):
             do throws(ExpressionError) { return .success(try Expression(text, radix: 16).value(context(processor))) } catch { return .failure(error) }
         }
@@ -275,7 +273,7 @@ struct DebugContext: ExpressionContext {
 
     func linear(selector: UInt64, offset: UInt64) -> UInt64? {
         guard selector <= 0xFFFF else { return nil }
-        return processor.peekSegment(UInt16(selector)).map { $0.base &+ offset }
+        return (processor.peekSegment(UInt16(selector))?.base ?? selector << 4) &+ offset
     }
 
     func base(ofSegment name: String) -> UInt64? {
