@@ -85,8 +85,8 @@ final class BlockCache {
     /// For pages that hold decoded code, one bit for each byte of it: data beside code is written all the time.
     private let codeBytes: UnsafeMutablePointer<UnsafeMutablePointer<UInt64>?>
     /// How often decoded code of each arena page was written over, saturating.
-    private let writes: UnsafeMutablePointer<UInt8>
-    private static let restlessWrites: UInt8 = 32
+    let writes: UnsafeMutablePointer<UInt8>
+    static let restlessWrites: UInt8 = 32
     private let features: CPUFeatures
     private let memory: GuestMemory
     unowned(unsafe) var translator: Translator?
@@ -158,8 +158,6 @@ final class BlockCache {
     /// Code of this page has been rewritten again and again.
     @inline(__always)
     func isRestless(_ storage: Int) -> Bool { writes[storage >> 12] >= BlockCache.restlessWrites }
-    /// Such code is translated later than other. Not where everything is to be translated at once, as in tests.
-    var defersRestless = true
 
     /// Room for one more block of the largest size.
     var isFull: Bool { areaBytes - used < BlockPointer.headerBytes + (BlockCache.maximumOperations + 8) * 32 }

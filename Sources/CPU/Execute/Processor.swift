@@ -66,7 +66,8 @@ public final class Processor {
         if let translation {
             translator = Translator(core, blocks: blocks, threshold: translation.threshold, bytes: translation.codeBytes)
             blocks.translator = translator
-            blocks.defersRestless = translation.threshold > 1
+            // Not where everything is to be translated at once, as in tests.
+            if translation.threshold > 1 && translator != nil { core.t.pointee.deferring = UnsafePointer(blocks.writes) }
         }
         memory.attach(self)
         reset()

@@ -64,6 +64,8 @@ struct Transient {
     /// A value between two accesses of one instruction.
     var translatedValue: UInt64 = 0
     var translatedFault = Fault(0)
+    /// Writes to code by page: where there were many, code is left to the interpreter for longer. nil: nowhere.
+    var deferring: UnsafePointer<UInt8>?
     /// Instructions done by handlers that translated code has called.
     var handled: UInt64 = 0
     /// What translated code calls: see `Translator`.

@@ -174,7 +174,7 @@ final class Translator {
         if present != 0 { return present }
         if block.pointee.barred || block.pointee.isSingle || block.pointee.crossesPage { return nil }
         block.pointee.heat &+= 1
-        let late = blocks.defersRestless && blocks.isRestless(block.pointee.storage)
+        let late = threshold > 1 && blocks.isRestless(block.pointee.storage)
         return block.pointee.heat >= (late ? threshold &<< 2 : threshold) ? translate(c, block, user) : nil
     }
 
