@@ -1026,6 +1026,7 @@ private func jumpCached(_ c: Core, _ target: UInt64, _ block: BlockPointer) -> B
 @inline(__always)
 func enterSlow(_ c: Core, _ block: BlockPointer, _ o: OpPointer) {
     let start = block.pointee.rip &+ UInt64(o.pointee.ipOffset)
+    c.giveX87Back(before: o)
     c.t.pointee.instructionRIP = start
     c.rip = (start &+ UInt64(o.pointee.length)) & block.pointee.nextMask
     c.t.pointee.blockProgress = Int64(o.pointee.n)

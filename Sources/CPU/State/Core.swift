@@ -64,8 +64,16 @@ struct Transient {
     /// A value between two accesses of one instruction.
     var translatedValue: UInt64 = 0
     var translatedFault = Fault(0)
+    /// Instructions done by handlers that translated code has called.
+    var handled: UInt64 = 0
     /// What translated code calls: see `Translator`.
-    var helpers: (UInt, UInt, UInt, UInt) = (0, 0, 0, 0)
+    var helpers: (UInt, UInt, UInt, UInt, UInt) = (0, 0, 0, 0, 0)
+    /// The guest's x87 and MMX registers are the host's: of `VCPU.fpu` only the instruction and operand pointers are current.
+    var x87Resident = false
+    /// The host's MXCSR is the guest's.
+    var mxcsrResident = false
+    /// What the host's is otherwise.
+    var hostMXCSR: UInt32 = 0x1F80
     /// Where a jump-cache entry without code leads.
     var noCode: UInt = 0
     /// Room for one operation and its end. Only valid with a translator.
@@ -83,6 +91,11 @@ struct Transient {
     var globalFlushCount: UInt32 = 0
     var flushCount: UInt32 = 0
     var codeBase: UInt64 = 0
+    /// Shortcuts that were filled, by privilege class: see `Shortcut`.
+    var systemShortcuts: UInt32 = UInt32(Shortcut.listed)
+    var userShortcuts: UInt32 = UInt32(Shortcut.listed)
+    /// Operands of the operation that made the flags, where they can be made again from them only.
+    var flagOperand: UInt64 = 0
 }
 
 /// One entry of the software TLB, 32 bytes, direct-mapped by linear page number.
@@ -105,7 +118,7 @@ struct Core {
     static let transientOffset = 0x2000
     static let tlbOffset = 0x3000
     static let jumpOffset = tlbOffset + 3 * TLBEntry.entries * 32
-    static let blockBytes = blankOffset + 2 * 4096
+    static let blockBytes = shortcutEnd
 
     /// The architectural state.
     @inline(__always) var v: UnsafeMutablePointer<VCPU> { base.assumingMemoryBound(to: VCPU.self) }

@@ -49,6 +49,9 @@ final class Translator {
     private let single: BlockPointer
     private var cold: [ColdCode] = []
     private let needs: UnsafeMutablePointer<UInt8>
+    /// Instructions retired between entry and exit of translated code, handlers included; the other counts.
+    private(set) var translated: UInt64 = 0
+    private(set) var counts = TranslationStatistics()
 
     /// nil: the host gives no executable memory.
     init?(_ c: Core, blocks: BlockCache, threshold: UInt32, bytes: Int) {
@@ -63,7 +66,8 @@ final class Translator {
         needs.initialize(repeating: 0, count: BlockCache.maximumOperations + 16)
         c.t.pointee.noCode = area.executable + UInt(area.lookUp)
         c.t.pointee.helpers = (
-            address(of: translatedOne), address(of: translatedPush), address(of: translatedTarget), address(of: translatedReturn))
+            address(of: translatedOne), address(of: translatedPush), address(of: translatedTarget), address(of: translatedReturn),
+            address(of: translatedX87))
         for n in 0..<JumpEntry.entries { c.t.pointee.jumpCache[n].code = c.t.pointee.noCode }
         c.t.pointee.single = single
         (c.t.pointee.returnTop, c.t.pointee.returnStack) = (area.returnTop, area.returnTop)
@@ -86,9 +90,14 @@ final class Translator {
         var code = first.pointee.code[c.isUserClass]
         while true {
             c.packFlags()
+            let budget = c.t.pointee.budget
             let result = enter(c.base, code)
+            translated &+= UInt64(bitPattern: budget &- c.t.pointee.budget)
             c.unpackFlags()
             if result == TranslatedExit.lookUp { return nil }
+            if result == TranslatedExit.interpret {
+                return UnsafeMutableRawPointer(bitPattern: UInt(c.t.pointee.translatedValue)).flatMap { execute(c, $0.assumingMemoryBound(to: Block.self)) }
+            }
             if result == TranslatedExit.fault { return c.t.pointee.translatedFault }
             guard let next = link(c, Int(result &- TranslatedExit.firstSite)) else { return nil }
             code = next
@@ -107,7 +116,10 @@ final class Translator {
             guard c.t.pointee.codeBase == 0, let found = c.t.pointee.processor.linkable(target) else { return nil }
             (place, epoch) = (found.storage, found.isGlobal ? (c.t.pointee.globalEpoch, true) : (c.t.pointee.pageEpoch, false))
         }
-        guard let block = blocks.find(c, storage: place, rip: target, mode: source.mode) else { return nil }
+        // Mostly the one of before: only the epoch is another.
+        var known = sites[number].target
+        if let block = known, block.pointee.storage != place || block.pointee.mode != source.mode || block.pointee.rip != target { known = nil }
+        guard let block = known ?? blocks.find(c, storage: place, rip: target, mode: source.mode) else { return nil }
         let user = c.isUserClass
         guard let code = self.code(c, block, user) else { return nil }
         // A translation may have made room by dropping all others.
@@ -169,6 +181,7 @@ final class Translator {
         var work = BlockLowering(
             area: area, block: block, user: user, flatCode: c.t.pointee.codeBase == 0, needs: needs, firstSite: sites.count, shortcut: shortcut,
             cold: cold)
+        work.planUnits(c)
         let usable = work.run { place, rip in
             guard let target = self.blocks.find(c, storage: place, rip: rip, mode: block.pointee.mode) else { return false }
             return self.dropsFlags(target)
@@ -176,12 +189,14 @@ final class Translator {
         (cold, shortcut) = (work.cold, work.shortcut)
         guard usable else {
             block.pointee.barred = true
+            counts.refused &+= 1
             return nil
         }
         sites.append(contentsOf: work.sites)
         let entry = area.executable + UInt(area.used)
-        area.commit(work.a.count)
+        area.commit(work.hotBytes, cold: work.coldBytes)
         block.pointee.code[user] = entry
+        counts.blocks &+= 1
         return entry
     }
 
@@ -199,6 +214,7 @@ final class Translator {
     /// The block's bytes have changed: no branch leads there any more.
     func drop(_ block: BlockPointer) {
         for user in [false, true] where block.pointee.code[user] != 0 {
+            counts.dropped &+= 1
             area.redirect(Int(block.pointee.code[user] - area.executable), to: area.lookUp)
             var number = block.pointee.incoming[user]
             while number >= 0 {
@@ -215,6 +231,7 @@ final class Translator {
     /// Drops all code. Only between blocks.
     func flush(_ c: Core) {
         blocks.forgetCode()
+        counts.flushes &+= 1
         blocksFlushed(c)
     }
 
@@ -253,6 +270,9 @@ private func address(of helper: Helper) -> UInt { UInt(bitPattern: unsafeBitCast
 private let translatedOne: Helper = { state, op, block in
     Core(base: state).translatedOne(op.assumingMemoryBound(to: Op.self), block.assumingMemoryBound(to: Block.self))
 }
+
+/// The guest's x87 registers into the host's. 0: they are there.
+private let translatedX87: Helper = { state, _, _ in Core(base: state).takeX87() ? 0 : 1 }
 
 /// The push of a CALL.
 private let translatedPush: Helper = { state, op, block in
@@ -312,6 +332,8 @@ extension Core {
 
     /// Handlers that are functions of their own are called with the operation itself, which some keep an address in.
     private func translatedHandler(_ op: OpPointer, _ block: BlockPointer) -> Int32 {
+        // A repeated string instruction takes its iterations but one out of the budget.
+        let budget = t.pointee.budget
         let touchesFlags = op.pointee.touchesFlags
         if touchesFlags { unpackFlags() }
         defer { if touchesFlags { packFlags() } }
@@ -327,8 +349,10 @@ extension Core {
             return leave(with: error, op, block)
         }
         t.pointee.exact = false
+        t.pointee.handled &+= UInt64(bitPattern: 1 &+ (budget &- t.pointee.budget))
         // The last: the operation wrote over the code that it is in.
-        guard op.pointee.kind == .slowEnd || t.pointee.leaveBlock || block.pointee.cost == .max else { return 0 }
+        let ends = op.pointee.kind == .slowEnd && (!op.pointee.isRepeatedString || rip == t.pointee.instructionRIP)
+        guard ends || t.pointee.leaveBlock || block.pointee.cost == .max else { return 0 }
         t.pointee.budget &-= Int64(op.pointee.n) &+ 1
         return TranslatedExit.lookUp
     }
@@ -356,6 +380,7 @@ extension Core {
             t.pointee.translatedFault = fault
             return TranslatedExit.fault
         }
+        t.pointee.handled &+= 1
         if t.pointee.budget != budget { return TranslatedExit.lookUp }
         // The operation wrote over the code that it is in.
         if block.pointee.cost == .max && op.pointee.kind != .segAddr {
@@ -392,17 +417,17 @@ extension Core {
 
     // MARK: Flags as LAHF and SETO leave them in AX
 
+    @inline(__always)
     func packFlags() {
-        var value: UInt16 = 2 << 8
-        if cf { value |= 0x100 }
-        if pf { value |= 0x400 }
-        if af { value |= 0x1000 }
-        if zf { value |= 0x4000 }
-        if sf { value |= 0x8000 }
-        if of { value |= 1 }
-        t.pointee.packedFlags = value
+        let result = v.pointee.lazyResult, aux = v.pointee.lazyAux
+        let odd = UInt64(truncatingIfNeeded: ((result ^ (aux &>> 8)) & 0xFF).nonzeroBitCount) & 1
+        let zero: UInt64 = result == 0 ? 0x4000 : 0
+        let sign = (result ^ (aux &<< 63)) &>> 63
+        let value = (aux &>> 63) &<< 8 | (odd ^ 1) &<< 10 | (aux & 8) &<< 9 | sign &<< 15 | (aux ^ (aux &<< 1)) &>> 63 | zero | 0x200
+        t.pointee.packedFlags = UInt16(truncatingIfNeeded: value)
     }
 
+    @inline(__always)
     func unpackFlags() {
         let value = UInt64(t.pointee.packedFlags)
         let (carry, overflow) = ((value &>> 8) & 1, value & 1)

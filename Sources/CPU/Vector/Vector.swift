@@ -83,7 +83,7 @@ func executeVector(_ c: Core, _ o: OpPointer) throws(Fault) {
 
 /// First execution of a decoded operation: what never changes for it is put into the operation.
 @inline(never)
-private func resolveVector(_ c: Core, _ o: OpPointer) throws(Fault) -> VectorWord {
+func resolveVector(_ c: Core, _ o: OpPointer) throws(Fault) -> VectorWord {
     let form = Int(o.pointee.sub)
     guard form < VectorMap.rows.count else { throw .invalidOpcode }
     let row = VectorMap.rows[form]

@@ -24,6 +24,12 @@ extension PC {
     /// Instructions retired since power-on by all processors.
     public var retired: UInt64 { engine.retired &+ retiredElsewhere }
 
+    /// What the processors' translators have done, all together; nil: everything is interpreted.
+    public var translationStatistics: TranslationStatistics? {
+        let all = engines.compactMap { ($0 as? Processor)?.translationStatistics }
+        return all.isEmpty ? nil : all.dropFirst().reduce(all[0], +)
+    }
+
     func refreshDeadlines() {
         for position in devices.indices { deadlines[position] = devices[position].deadline ?? .max }
         nextDeadline = deadlines.min() ?? .max

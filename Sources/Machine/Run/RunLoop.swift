@@ -1,3 +1,4 @@
+import CPU
 import Foundation
 import Hardware
 import Primitives
@@ -276,6 +277,8 @@ final class RunLoop {
         report.guestSeconds = Double(pc.now()) / 1e9
         report.mips = elapsed > 0 ? Double(pc.retired) / Double(elapsed) * 1e3 : 0
         report.engine = parts.engineName
+        report.translation = pc.translationStatistics
+        report.directShare = report.translation?.share(of: pc.retired)
         report.clock = isVirtual ? "virtual" : "host"
         report.position = pc.position
         report.stateDigest = parts.wantsDigest ? pc.digest() : ""

@@ -1,3 +1,4 @@
+import CPU
 import Foundation
 
 /// What a run came to: the JSON object of `--stats`.
@@ -12,6 +13,10 @@ public struct RunReport: Codable, Equatable, Sendable {
     /// Millions of retired instructions per second of host time.
     public var mips = 0.0
     public var engine = ""
+    /// What the translator did; nil: everything was interpreted.
+    public var translation: TranslationStatistics?
+    /// Of all instructions the part that ran as host code, 0 to 1.
+    public var directShare: Double?
     public var clock = ""
     /// Of processor, RAM and chips.
     public var stateDigest = ""
@@ -25,7 +30,8 @@ public struct RunReport: Codable, Equatable, Sendable {
     public init() {}
 
     enum CodingKeys: String, CodingKey {
-        case instructions, mips, engine, clock, outcome, position
+        case instructions, mips, engine, clock, outcome, position, translation
+        case directShare = "direct_share"
         case hostSeconds = "host_seconds"
         case cpuSeconds = "cpu_seconds"
         case guestSeconds = "guest_seconds"
