@@ -118,7 +118,7 @@ final class BlockCache {
         self.features = features
         self.memory = memory
         areaBytes = bytes
-        area = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
+        area = UnsafeMutableRawPointer.allocateLarge(byteCount: bytes)
         table = .allocate(capacity: BlockCache.tableEntries)
         table.initialize(repeating: nil, count: BlockCache.tableEntries)
         pageCount = memory.arenaBytes / 4096
@@ -362,5 +362,16 @@ final class BlockCache {
             memory.recountCode(page)
             codeBytes[page]?.update(repeating: 0, count: 64)
         }
+    }
+}
+
+extension UnsafeMutableRawPointer {
+    /// On large pages where the host has them: its own TLB is the bottleneck of whoever looks into a large table.
+    static func allocateLarge(byteCount: Int) -> UnsafeMutableRawPointer {
+        let large = 2 << 20
+        let bytes = (byteCount + large - 1) & ~(large - 1)
+        let pointer = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: large)
+        madvise(pointer, bytes, 14)  // MADV_HUGEPAGE
+        return pointer
     }
 }

@@ -93,6 +93,11 @@ struct Transient {
     var globalFlushCount: UInt32 = 0
     var flushCount: UInt32 = 0
     var codeBase: UInt64 = 0
+    /// Shortcuts that were filled, by privilege class: see `Shortcut`.
+    var systemShortcuts: UInt32 = UInt32(Shortcut.listed)
+    var userShortcuts: UInt32 = UInt32(Shortcut.listed)
+    /// Operands of the operation that made the flags, where they can be made again from them only.
+    var flagOperand: UInt64 = 0
 }
 
 /// One entry of the software TLB, 32 bytes, direct-mapped by linear page number.
@@ -115,7 +120,7 @@ struct Core {
     static let transientOffset = 0x2000
     static let tlbOffset = 0x3000
     static let jumpOffset = tlbOffset + 3 * TLBEntry.entries * 32
-    static let blockBytes = blankOffset + 2 * 4096
+    static let blockBytes = shortcutEnd
 
     /// The architectural state.
     @inline(__always) var v: UnsafeMutablePointer<VCPU> { base.assumingMemoryBound(to: VCPU.self) }
