@@ -26,7 +26,7 @@ extension BlockLowering {
                 a.rr(0xFF, 1, source(op.a, row.size, Host.rax), row.size)
                 writeBack(op.a, row.size)
             }
-            produced(again: again)
+            counted(again)
             taken(row.condition, n + 2)
         case .callNear:
             pushReturn()
@@ -294,20 +294,43 @@ extension BlockLowering {
         for fill in [code.fills.0, code.fills.1] where fill >= 0 { a.patch(cold[fill].from.1, to: a.count) }
         if code.savesAddress { a.store(StateField.scratchAddress, Host.address, 8) }
         if code.flags.place == .again {
-            redo(code.flags.producer)
-            saveFlags()
+            remake(code.flags.producer)
         }
         settleUnits(code.op)
         helper(code.kind, code.op)
         a.bytes(0x85, 0xC0)
         let failed = a.jump(Condition.notZero)
         a.patch(failed, to: area.exit - area.used)
+        if code.repeats { return repeatRead(code) }
         resumeUnits(code.op)
         if code.reloadsAddress { a.load(Host.address, StateField.scratchAddress, 8) }
         if code.kind == .target || code.kind == .ret { a.load(Host.address, StateField.rip, 8) }
         if code.restoresFlags { restoreFlags() }
         let back = a.jump()
         a.patch(back, to: code.resume)
+    }
+
+    /// The handler has done a comparison with memory, which left only its flags. It is done again when the TLB has the page now.
+    private mutating func repeatRead(_ code: ColdCode) {
+        resumeUnits(code.op)
+        let fill = cold[code.fills.0]
+        if op.base == 136 {
+            a.load(Host.address, StateField.scratchAddress, 8)
+        } else if fill.operand.base == Host.address {
+            effective(Host.address, word)
+        } else {
+            a.rm(0x8D, Host.address, fill.operand, 8)
+        }
+        a.rm(0x8D, Host.page, Assembler.Memory(base: Host.address, disp: Int32(fill.bytes - 1)), 8)
+        a.constant(Host.rax, UInt64(fill.shortcut))
+        out(a.call(), area.fill(write: false, user: user))
+        let back = a.jump(Condition.zero)
+        a.patch(back, to: fill.resume)
+        settleUnits(code.op)
+        a.constant(Host.rax, (block.pointee.rip &+ UInt64(op.ipOffset) &+ UInt64(op.length)) & block.pointee.nextMask)
+        a.store(StateField.rip, Host.rax, 8)
+        a.aluImmediate(Lowering.sub, Host.budget, Int32(op.n) + 1, 8)
+        out(a.jump(), area.lookUp)
     }
 
     /// See `prove`.
@@ -345,8 +368,7 @@ extension BlockLowering {
         sites[code.site].stub = place(a.count)
         sites[code.site].dropsFlags = code.dropsFlags
         if code.dropsFlags {
-            redo(flags.producer)
-            saveFlags()
+            remake(flags.producer)
         }
         a.constant(Host.rax, code.target)
         a.store(StateField.rip, Host.rax, 8)

@@ -7,7 +7,10 @@ final class CodeArea {
     let writable: UnsafeMutableRawPointer
     let executable: UInt
     let bytes: Int
+    /// Where the next block goes, and where what is off the usual way of it: apart, so that the usual ways lie close together.
     private(set) var used = 0
+    private(set) var coldUsed = 0
+    private let coldStart: Int
     /// Offsets of the thunks.
     private(set) var enter = 0, exit = 0, lookUp = 0
     /// R10 is a branch target: out to look it up; or through the jump cache.
@@ -30,6 +33,8 @@ final class CodeArea {
             return nil
         }
         (writable, executable, self.bytes, self.returns) = (area.writable, area.executable, length, returns)
+        coldStart = (length / 5 * 2) & ~4095
+        coldUsed = coldStart
         let aligned = (UInt(bitPattern: returns) + UInt(2 * CodeArea.returnBytes) - 1) & ~UInt(CodeArea.returnBytes - 1)
         returnTop = aligned + UInt(CodeArea.returnBytes) - 16
         makeThunks()
@@ -49,13 +54,17 @@ final class CodeArea {
     func fill(write: Bool, user: Bool) -> Int { fills[(write ? 1 : 0) + (user ? 2 : 0)] }
 
     /// Forgets all code but the thunks.
-    func clear() { used = firstBlock }
+    func clear() { (used, coldUsed) = (firstBlock, coldStart) }
 
-    var left: Int { bytes - used }
+    var left: Int { min(coldStart - used, bytes - coldUsed) }
+    var usedBytes: Int { used + coldUsed - coldStart }
 
-    /// The place where the next block goes; `commit` says how long it has become.
-    func assembler() -> Assembler { Assembler(writable + used, capacity: left) }
-    func commit(_ count: Int) { used += (count + 15) & ~15 }
+    /// The place where the next block goes; `commit` says how long it has become, and how long the code off its usual way.
+    func assembler() -> Assembler { Assembler(writable + used, capacity: coldStart - used) }
+    func commit(_ count: Int, cold: Int = 0) {
+        used += (count + 15) & ~15
+        coldUsed += (cold + 15) & ~15
+    }
 
     /// Lets the rel32 field at offset `place` lead to offset `target`.
     func patch(_ place: Int, to target: Int) {
@@ -184,6 +193,17 @@ final class CodeArea {
             entry.disp = Int32(Core.tlbOffset + table * 32 + 24)
             a.load(Host.page, entry, 8)
             a.store(Assembler.Memory(base: Host.state, index: Host.rax, disp: 8), Host.page, 8)
+            // Listed, to be dropped by itself; ZF is 1 at the end.
+            let filled = n & 2 != 0 ? StateField.userShortcuts : StateField.systemShortcuts
+            a.load(Host.rcx, filled, 4)
+            a.aluImmediate(Lowering.cmp, Host.rcx, Int32(Shortcut.listed), 4)
+            let full = a.jump(Condition.notCarry)
+            let list = Core.shortcutLists + (n & 2 != 0 ? Shortcut.listed * 4 : 0)
+            a.store(Assembler.Memory(base: Host.state, index: Host.rcx, scale: 2, disp: Int32(list)), Host.rax, 4)
+            a.aluImmediate(Lowering.add, Host.rcx, 1, 4)
+            a.store(filled, Host.rcx, 4)
+            a.patch(full, to: a.count)
+            a.rr(0x3B, Host.rcx, Host.rcx, 4)
             a.patch(miss, to: a.count)
             a.bytes(0x59, 0xC3)  // POP RCX; RET
         }
@@ -242,6 +262,8 @@ enum StateField {
     static let thunkReturn = transient(\.thunkReturn)
     static let codeBase = transient(\.codeBase)
     static let addressMask = transient(\.addressMask)
+    static let systemShortcuts = transient(\.systemShortcuts), userShortcuts = transient(\.userShortcuts)
+    static let flagOperand = transient(\.flagOperand)
     static let globalEpoch = transient(\.globalEpoch)
     static let pageEpoch = transient(\.pageEpoch)
     static let rip = vcpu(\.rip)

@@ -122,7 +122,10 @@ final class Translator {
             guard c.t.pointee.codeBase == 0, let found = c.t.pointee.processor.linkable(target) else { return nil }
             (place, epoch) = (found.storage, found.isGlobal ? (c.t.pointee.globalEpoch, true) : (c.t.pointee.pageEpoch, false))
         }
-        guard let block = blocks.find(c, storage: place, rip: target, mode: source.mode) else { return nil }
+        // Mostly the one of before: only the epoch is another.
+        var known = sites[number].target
+        if let block = known, block.pointee.storage != place || block.pointee.mode != source.mode || block.pointee.rip != target { known = nil }
+        guard let block = known ?? blocks.find(c, storage: place, rip: target, mode: source.mode) else { return nil }
         let user = c.isUserClass
         guard let code = self.code(c, block, user) else { return nil }
         // A translation may have made room by dropping all others.
@@ -174,7 +177,7 @@ final class Translator {
         if present != 0 { return present }
         if block.pointee.barred || block.pointee.isSingle || block.pointee.crossesPage { return nil }
         block.pointee.heat &+= 1
-        let late = blocks.defersRestless && blocks.isRestless(block.pointee.storage)
+        let late = threshold > 1 && blocks.isRestless(block.pointee.storage)
         return block.pointee.heat >= (late ? threshold &<< 2 : threshold) ? translate(c, block, user) : nil
     }
 
@@ -198,7 +201,7 @@ final class Translator {
         }
         sites.append(contentsOf: work.sites)
         let entry = area.executable + UInt(area.used)
-        area.commit(work.a.count)
+        area.commit(work.hotBytes, cold: work.coldBytes)
         block.pointee.code[user] = entry
         counts.blocks &+= 1
         return entry
@@ -424,17 +427,17 @@ extension Core {
 
     // MARK: Flags as LAHF and SETO leave them in AX
 
+    @inline(__always)
     func packFlags() {
-        var value: UInt16 = 2 << 8
-        if cf { value |= 0x100 }
-        if pf { value |= 0x400 }
-        if af { value |= 0x1000 }
-        if zf { value |= 0x4000 }
-        if sf { value |= 0x8000 }
-        if of { value |= 1 }
-        t.pointee.packedFlags = value
+        let result = v.pointee.lazyResult, aux = v.pointee.lazyAux
+        let odd = UInt64(truncatingIfNeeded: ((result ^ (aux &>> 8)) & 0xFF).nonzeroBitCount) & 1
+        let zero: UInt64 = result == 0 ? 0x4000 : 0
+        let sign = (result ^ (aux &<< 63)) &>> 63
+        let value = (aux &>> 63) &<< 8 | (odd ^ 1) &<< 10 | (aux & 8) &<< 9 | sign &<< 15 | (aux ^ (aux &<< 1)) &>> 63 | zero | 0x200
+        t.pointee.packedFlags = UInt16(truncatingIfNeeded: value)
     }
 
+    @inline(__always)
     func unpackFlags() {
         let value = UInt64(t.pointee.packedFlags)
         let (carry, overflow) = ((value &>> 8) & 1, value & 1)
