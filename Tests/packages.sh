@@ -11,7 +11,7 @@ set -euo pipefail
 say() { printf 'packages: %s\n' "$*" >&2; }
 
 # Without these nothing works …
-required="libncurses-dev libzstd-dev zlib1g-dev seabios"
+required="libncurses-dev libzstd-dev libzydis-dev zlib1g-dev seabios"
 # … and without one of these some guest or some test is missing.
 optional="grub-rescue-pc memtest86+ ipxe cpio grub-common grub-pc-bin xorriso mtools mmdebstrap uidmap fakeroot e2fsprogs debian-archive-keyring"
 case ${1:-run} in

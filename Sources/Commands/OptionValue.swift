@@ -36,6 +36,8 @@ enum OptionValue {
     /// `0x402`, `402h` or decimal.
     static func port(_ text: String) throws -> UInt16 { try valid { () throws(MachineError) in try SettingText.port(text) } }
 
+    static func gdb(_ text: String) throws -> GDBAddress { try valid { () throws(MachineError) in try GDBAddress(text) } }
+
     static func debugConsole(_ text: String) throws -> RunSettings.DebugConsole {
         try valid { () throws(MachineError) in try SettingText.debugConsole(text) }
     }

@@ -6,7 +6,9 @@ import Synchronization
 /// - Returns: the exit status.
 @MainActor
 func runMachine(_ settings: RunSettings, screen: ConsoleSettings, in host: Host) throws(MachineError) -> Int32 {
-    let session = try RunSession(settings, diagnose: { host.standardError("vitrine: \($0)") }) { () throws(MachineError) in
+    // Where somebody looks, a guest that has died stays to be looked at.
+    let keepsStuck = !settings.headless && settings.script == nil
+    let session = try RunSession(settings, keepsStuck: keepsStuck, diagnose: { host.standardError("vitrine: \($0)") }) { () throws(MachineError) in
         guard !settings.headless else { return }
         guard host.console != nil, host.isTerminal() else {
             throw MachineError(.wrongPlace, "The screen needs a terminal on standard input and output; use --headless where there is none.")

@@ -80,6 +80,8 @@ struct MachineOptions: ParsableArguments {
     var charset = CodePage.cp437
     @Option(help: ArgumentHelp("auto, translator or interpreter.", valueName: "engine"), transform: OptionValue.engine)
     var engine = RunSettings.Engine.auto
+    @Option(help: ArgumentHelp("Room for translated code in MiB, 1 to 1024.", valueName: "mib"))
+    var codeCache = 64
     @Option(
         help: ArgumentHelp(
             "host: guest time follows host time; virtual: it follows retired instructions, runs repeat exactly.", valueName: "clock"),
@@ -107,6 +109,7 @@ struct MachineOptions: ParsableArguments {
         (settings.palette, settings.codePage) = (palette, charset)
         settings.rtcLocal = rtcLocal
         settings.engine = engine
+        settings.codeCacheMiB = codeCache
         settings.clock = clock
         settings.rtcSeconds = rtc
         settings.virtioRNG = virtioRng
@@ -131,6 +134,12 @@ struct PortOptions: ParsableArguments {
         help: ArgumentHelp("A guest write of V to the I/O port ends the run with status ((V << 1) | 1) & 255.", valueName: "port"),
         transform: OptionValue.port)
     var debugExit: UInt16?
+    @Flag(help: "Records the run from its start, so that the debugger can step back.")
+    var record = false
+    @Option(
+        help: ArgumentHelp(
+            "What a recording may remember of old memory and disks, in MiB; \(RunSettings.defaultRecordMiB) when not given.", valueName: "mib"))
+    var recordMemory = RunSettings.defaultRecordMiB
     @Option(help: ArgumentHelp("Lines that scroll off the text screen, and at the end what is on it.", valueName: "file"))
     var transcript: String?
     @Option(
@@ -146,6 +155,8 @@ struct PortOptions: ParsableArguments {
         settings.debugConsoles = debugConsole
         settings.debugExit = debugExit
         settings.transcript = transcript
+        settings.record = record
+        settings.recordMiB = recordMemory
         settings.trace = trace ?? []
     }
 }
@@ -153,6 +164,8 @@ struct PortOptions: ParsableArguments {
 struct ControlOptions: ParsableArguments {
     @Flag(help: "A guest reset ends the run.")
     var noReboot = false
+    @Flag(help: "Stand before the first instruction, for the debugger.")
+    var debugStop = false
     @Flag(help: "No screen.")
     var headless = false
     @Option(help: ArgumentHelp("Commands to carry out; - is standard input.", valueName: "file"))
@@ -167,9 +180,15 @@ struct ControlOptions: ParsableArguments {
     var stats: String?
     @Option(help: ArgumentHelp("What the machine does, the firmware's messages and trace events.", valueName: "file"))
     var log: String?
+    @Option(
+        help: ArgumentHelp(
+            "Wait for a gdb there: a port of this computer alone, HOST:PORT, or the path of a socket.", valueName: "[host:]port|path"),
+        transform: OptionValue.gdb)
+    var gdb: GDBAddress?
 
     func apply(to settings: inout RunSettings) {
         settings.noReboot = noReboot
+        settings.debugStop = debugStop
         settings.headless = headless
         settings.script = script
         settings.screenText = screenText
@@ -177,6 +196,7 @@ struct ControlOptions: ParsableArguments {
         settings.maxInstructions = maxInstructions
         settings.stats = stats
         settings.log = log
+        settings.gdb = gdb
     }
 }
 

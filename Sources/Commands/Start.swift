@@ -15,6 +15,12 @@ struct Start: Verb {
     @Argument(help: "The machine.") var name: String
     @Flag(help: "Run it here, without a screen.") var headless = false
     @Flag(help: "Leave it running in the background.") var detach = false
+    @Option(
+        help: ArgumentHelp(
+            "Wait for a gdb there: a port of this computer alone, HOST:PORT, or the path of a socket.", valueName: "[host:]port|path"),
+        transform: OptionValue.gdb)
+    var gdb: GDBAddress?
+    @Flag(help: "It stands before its first instruction; see 'vitrine debug'.") var debugStop = false
     @Option(help: .hidden) var readyDescriptor: Int32?
     @OptionGroup(title: "Screen") var screen: ScreenOptions
 
@@ -24,7 +30,9 @@ struct Start: Verb {
         guard detach || host.isTerminal() && host.console != nil else {
             throw MachineError(.wrongPlace, "The screen needs a terminal on standard input and output; use --headless or --detach where there is none.")
         }
-        try DetachedStart.start(name, environment: host.environment)
+        var options = debugStop ? ["--debug-stop"] : []
+        if let gdb { options += ["--gdb", gdb.text] }
+        try DetachedStart.start(name, options: options, environment: host.environment)
         guard !detach else { return 0 }
         return try attach(name, readOnly: false, screen: screen.settings, in: host)
     }
@@ -32,7 +40,12 @@ struct Start: Verb {
     private func runHere(_ host: Host) throws(MachineError) -> Int32 {
         // A terminal that goes takes nothing with it, from the first moment on.
         if host.handlesSignals { signal(SIGHUP, SIG_IGN) }
-        let run = try StoredRun(name, in: host.store, keepsStuck: readyDescriptor != nil) { host.standardError("vitrine: \($0)") }
+        let run = try StoredRun(name, in: host.store, keepsStuck: readyDescriptor != nil) {
+            host.standardError("vitrine: \($0)")
+        } adjust: {
+            $0.debugStop = debugStop
+            $0.gdb = gdb
+        }
         let signals = host.handlesSignals ? SignalWatch([SIGINT, SIGTERM]) { run.session.quit() } : nil
         for note in run.session.notes { host.standardError("vitrine: \(note)") }
         run.start()

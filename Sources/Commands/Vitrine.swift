@@ -37,7 +37,7 @@ public struct Vitrine: Verb {
     ]
     /// Verbs on machines that run.
     private static let runningVerbs: [any ParsableCommand.Type] = [
-        Start.self, Attach.self, Stop.self, Pause.self, Resume.self, Reset.self, TypeText.self, Keys.self, WaitFor.self, Screen.self,
+        Start.self, Attach.self, Debug.self, Stop.self, Pause.self, Resume.self, Reset.self, TypeText.self, Keys.self, WaitFor.self, Screen.self,
         Screenshot.self, RunningScript.self, Log.self, SaveState.self, DiscardState.self, Snapshot.self,
     ]
 

@@ -69,6 +69,11 @@ final class ConsoleFront: TerminalClient {
                 }
             case .saveText(let text): say(savedText(text, "vitrine-" + model.view.name))
             case .detach: loop?.finish(.detached)
+            case .ask(let question):
+                ask(question, machine, errands) { [weak self] answer in
+                    guard let self else { return }
+                    carryOut(model.take(answer, at: TerminalLoop.clock()))
+                }
             case .manager: break
             }
         }
@@ -84,6 +89,31 @@ final class ConsoleFront: TerminalClient {
             say(error.description)
         }
     }
+}
+
+/// Puts a console's question to its machine; the answer comes on the screen's thread.
+@MainActor
+func ask(
+    _ question: MachineQuestion, _ machine: any MachineControl, _ errands: Errands, _ done: @escaping @MainActor @Sendable (MachineAnswer) -> Void
+) {
+    switch question {
+    case .debug(let tag, let request): machine.debug(request) { reply in errands.deliver { done(.debug(tag, reply)) } }
+    case .facts: machine.facts { facts in errands.deliver { done(.facts(facts)) } }
+    case .report:
+        let path = reportPath(machine.view().name)
+        guard let path else { return done(.report("There are 999 reports of that name already.")) }
+        machine.saveReport(to: path) { error in errands.deliver { done(.report(error?.description ?? "Saved \(path)")) } }
+    }
+}
+
+/// A name that no other report has.
+private func reportPath(_ name: String) -> String? {
+    let plain = "vitrine-" + String(name.map { $0.isLetter || $0.isNumber || "-_.".contains($0) ? $0 : "_" }) + "-report"
+    for n in 1...999 {
+        let path = n == 1 ? plain + ".tar" : "\(plain)-\(n).tar"
+        if access(path, F_OK) != 0 { return path }
+    }
+    return nil
 }
 
 /// Saves what a machine shows beside where the user is, under a name that no other picture has.

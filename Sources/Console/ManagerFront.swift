@@ -104,6 +104,12 @@ final class ManagerFront: TerminalClient {
                     let lines = scrollback(of: control)
                     return { [weak self] in self?.model.showScrollback(lines, of: name, at: TerminalLoop.clock()) }
                 }
+            case .ask(let name, let question):
+                guard let control = controls[name] else { break }
+                ask(question, control, errands) { [weak self] answer in
+                    guard let self else { return }
+                    carryOut(model.take(answer, of: name, at: TerminalLoop.clock()))
+                }
             case .finish:
                 isFinished = true
                 loop?.finish(.ended(.poweredOff))

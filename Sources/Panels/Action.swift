@@ -4,8 +4,8 @@ import Hardware
 public struct Action: Sendable {
     /// Where a command means something.
     public struct Scope: OptionSet, Sendable {
-        public let rawValue: UInt8
-        public init(rawValue: UInt8) { self.rawValue = rawValue }
+        public let rawValue: UInt16
+        public init(rawValue: UInt16) { self.rawValue = rawValue }
         /// The console of a machine, by itself and inside the manager.
         public static let console = Scope(rawValue: 1)
         /// The console inside the manager only.
@@ -16,9 +16,10 @@ public struct Action: Sendable {
         public static let log = Scope(rawValue: 32)
         public static let scrollback = Scope(rawValue: 64)
         public static let snapshots = Scope(rawValue: 128)
+        public static let debugger = Scope(rawValue: 256)
         static let forms: Scope = [.form, .wizard]
         static let texts: Scope = [.log, .scrollback]
-        static let anywhere: Scope = [.console, .managed, .machines, .form, .wizard, .log, .scrollback, .snapshots]
+        static let anywhere: Scope = [.console, .managed, .machines, .form, .wizard, .log, .scrollback, .snapshots, .debugger]
     }
 
     public let id: ActionID
@@ -34,7 +35,7 @@ public struct Action: Sendable {
     /// The verb of the command line that does the same; nil when the command is about the screen itself.
     public let verb: String?
 
-    public static let all: [Action] = commands + texts + steering
+    public static let all: [Action] = commands + texts + debugging + steering
 
     private static func add(
         _ id: ActionID, _ scope: Scope, _ title: String, _ short: String, _ help: String, verb: String? = nil
@@ -43,7 +44,7 @@ public struct Action: Sendable {
     }
 
     private static let commands: [Action] = [
-        add(.capture, .console, "Give the keyboard to the guest", "Capture", "All keys go to the guest until the host key takes them back."),
+        add(.capture, [.console, .debugger], "Give the keyboard to the guest", "Capture", "All keys go to the guest until the host key takes them back."),
         add(.release, .console, "Take the keyboard back", "Release", "Keys work the console; the guest gets none."),
         add(.sendHostKey, .console, "Send the host key", "Host key", "The guest gets the key that is our prefix.", verb: "keys"),
         add(.sendKeys, .console, "Send keys…", "Send keys", "Chords that this terminal cannot pass on, from a list.", verb: "keys"),
@@ -104,8 +105,8 @@ public struct Action: Sendable {
         add(.unfold, .machines, "Unfold the group", "Unfold", "Shows the machines of a group again."),
         add(.groups, .machines, "Groups as headings", "Groups", "Machines under the headings of their groups, or all in one list."),
         add(.sort, .machines, "Sort…", "Sort", "By name, state, system, memory, uptime, load, group or tag."),
-        add(.nextPanel, [.machines, .managed], "Next panel", "Panel", "The keyboard goes to the next panel."),
-        add(.previousPanel, [.machines, .managed], "Previous panel", "Panel", "The keyboard goes to the panel before."),
+        add(.nextPanel, [.machines, .managed, .debugger], "Next panel", "Panel", "The keyboard goes to the next panel."),
+        add(.previousPanel, [.machines, .managed, .debugger], "Previous panel", "Panel", "The keyboard goes to the panel before."),
         add(.panel1, .machines, "Panel 1, machines", "Machines", "The list of machines."),
         add(.panel2, .machines, "Panel 2, details", "Details", "What the selected machine is."),
         add(.panel3, .machines, "Panel 3, screen", "Screen", "The selected machine's screen, small; Enter opens it."),
@@ -124,13 +125,38 @@ public struct Action: Sendable {
         add(id, .managed, "Console \(index + 1)", "Console \(index + 1)", "The screen of running machine number \(index + 1).")
     }
 
+    private static let debugging: [Action] = [
+        add(.debugger, [.console, .debugger], "Debugger", "Debugger", "Registers, code and memory beside the screen; the same key puts them away.", verb: "debug"),
+        add(.saveReport, [.console, .debugger], "Save a report", "Report", "All that is known of the machine, its state too, into one file where vitrine was started."),
+        add(.debugStep, .debugger, "Trace into", "Into", "Carries out one instruction."),
+        add(.debugOver, .debugger, "Step over", "Over", "Calls, interrupts and repeated instructions as one."),
+        add(.debugOut, .debugger, "Until return", "Return", "Goes on until the present function, or handler, has returned."),
+        add(.debugBack, .debugger, "Back trace", "Back", "Goes back to before the last instruction, where the run is recorded."),
+        add(.debugBackRun, .debugger, "Run backwards", "Run back", "Goes back to the last breakpoint, where the run is recorded."),
+        add(.debugToCursor, .debugger, "Go to cursor", "To cursor", "Goes on until the line that the keyboard is at."),
+        add(.debugRun, .debugger, "Run or stop", "Run", "Lets the machine go on, or stops it where it is."),
+        add(.debugBreakpoint, .debugger, "Toggle breakpoint", "Break", "Sets a breakpoint at the line, or takes it away; in their list, switches one on or off."),
+        add(.debugDelete, .debugger, "Delete breakpoint", "Delete", "Takes the selected breakpoint of the list away."),
+        add(.debugWatch, .debugger, "Watch the byte", "Watch", "Stops when the byte that the keyboard is at in memory is written."),
+        add(.debugGoto, .debugger, "Go to address…", "Go to", "Shows code or memory at a place: an address, a register, a symbol."),
+        add(.debugFollow, .debugger, "Back to the next instruction", "Origin", "The code goes with the processor again."),
+        add(.debugSearch, .debugger, "Search memory…", "Search", "Finds bytes or a text, from the keyboard's place on."),
+        add(.debugEdit, .debugger, "Change memory…", "Change", "Writes bytes at the place of the keyboard."),
+        add(.debugZoom, .debugger, "Zoom", "Zoom", "Gives one panel all the room, or the others theirs back."),
+        add(.debugPanels, .debugger, "All panels…", "Panels", "Every panel of the debugger, to choose one."),
+        add(.debugHistoryPrevious, .debugger, "Command before", "Before", "An earlier command into the command line."),
+        add(.debugHistoryNext, .debugger, "Command after", "After", "A later command into the command line."),
+    ] + zip(ActionID.debugPanelKeys, DebugPanelKind.numbered).map { id, kind in
+        add(id, .debugger, "Panel \(kind.title)", kind.title, "Shows the panel and gives it the keyboard.")
+    }
+
     private static let texts: [Action] = [
         add(.save, .form, "Save", "Save", "Shows what changes, then saves it."),
         add(.nextSection, .form, "Next section", "Section", "The first setting of the next section."),
         add(.previousSection, .form, "Previous section", "Section", "The first setting of the section before."),
         add(.moveUp, .forms, "Move up", "Move up", "Moves an entry of an ordered list up."),
         add(.moveDown, .forms, "Move down", "Move down", "Moves an entry of an ordered list down."),
-        add(.complete, .forms, "Complete the name", "Complete", "The rest of a file's name, as far as it is clear; else the next field."),
+        add(.complete, [.form, .wizard, .debugger], "Complete the name", "Complete", "The rest of a file's name, as far as it is clear; else the next field."),
         add(.browse, .forms, "Browse…", "Browse", "Folders and files to choose from, for a field that names a file."),
         add(.nextStep, .wizard, "Next step", "Next", "Goes on when everything here is right; the last step creates the machine."),
         add(.previousStep, .wizard, "Step back", "Step back", "Goes back a step; nothing that was filled in is lost."),
@@ -186,6 +212,6 @@ public struct Action: Sendable {
 
     /// Contexts of keys, as keymaps name them.
     public static let contexts = [
-        "global", "console", "host", "machines", "form", "wizard", "log", "scrollback", "snapshots", "menu", "list", "dialog",
+        "global", "console", "host", "machines", "form", "wizard", "log", "scrollback", "snapshots", "debugger", "menu", "list", "dialog", "guru",
     ]
 }

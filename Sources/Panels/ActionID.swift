@@ -98,6 +98,36 @@ public enum ActionID: String, CaseIterable, Sendable {
     case select = "text.select"
     case copyText = "text.copy"
     case saveText = "text.save"
+    // The debugger beside a console.
+    case debugger = "debugger.open"
+    case saveReport = "report.save"
+    case debugStep = "debug.step-into"
+    case debugOver = "debug.step-over"
+    case debugOut = "debug.step-out"
+    case debugBack = "debug.step-back"
+    case debugBackRun = "debug.run-back"
+    case debugToCursor = "debug.run-to-cursor"
+    case debugRun = "debug.run"
+    case debugBreakpoint = "debug.breakpoint"
+    case debugDelete = "debug.delete"
+    case debugWatch = "debug.watch"
+    case debugGoto = "debug.goto"
+    case debugFollow = "debug.origin"
+    case debugSearch = "debug.search"
+    case debugEdit = "debug.edit"
+    case debugZoom = "debug.zoom"
+    case debugPanels = "debug.panels"
+    case debugHistoryPrevious = "debug.history-prev"
+    case debugHistoryNext = "debug.history-next"
+    case debugPanel1 = "debug.panel-1"
+    case debugPanel2 = "debug.panel-2"
+    case debugPanel3 = "debug.panel-3"
+    case debugPanel4 = "debug.panel-4"
+    case debugPanel5 = "debug.panel-5"
+    case debugPanel6 = "debug.panel-6"
+    case debugPanel7 = "debug.panel-7"
+    case debugPanel8 = "debug.panel-8"
+    case debugPanel9 = "debug.panel-9"
     // Inside lists, menus, forms and dialogs.
     case listUp = "list.up"
     case listDown = "list.down"
@@ -119,6 +149,9 @@ public enum ActionID: String, CaseIterable, Sendable {
 
     static let consoles: [ActionID] = [
         .console1, .console2, .console3, .console4, .console5, .console6, .console7, .console8, .console9,
+    ]
+    static let debugPanelKeys: [ActionID] = [
+        .debugPanel1, .debugPanel2, .debugPanel3, .debugPanel4, .debugPanel5, .debugPanel6, .debugPanel7, .debugPanel8, .debugPanel9,
     ]
     static let panels: [ActionID] = [.panel1, .panel2, .panel3, .panel4]
 }

@@ -51,18 +51,9 @@ extension ConsoleModel {
             say("\(driveName(bay)) is empty.")
         case .detach: effects.append(.detach)
         case .browse(let folder): browse(folder)
+        case .debugPanel, .debugGoto, .debugSearch, .debugEdit: performDebug(request)
         case .nothing, .manager: break
         }
-    }
-
-    /// Guru Meditation: what happened, and what can be done now. The screen stays for whoever wants to look.
-    mutating func showGuru() {
-        releaseKeys(immediately: true)
-        let words = view.problem.map { "The guest's processor has stopped: \($0)." } ?? "The guest's processor has stopped."
-        let lines = PanelLook.wrap(words, min(64, max(30, size.width - 8))) + ["Its screen, registers and log stay until it is reset or switched off."]
-        let buttons: [DialogPanel.Button] =
-            isReadOnly ? [.init("Look at it")] : [.init("Look at it"), .init("Reset", .confirmed(.reset)), .init("Power off", .confirmed(.powerOff))]
-        overlay = .dialog(DialogPanel(title: "Guru Meditation", lines: lines.flatMap { PanelLook.wrap($0, max(30, size.width - 8)) }, buttons: buttons))
     }
 
     private mutating func sendChord(_ chord: Chord) {
@@ -165,6 +156,10 @@ extension ConsoleModel {
         case .chooseTheme:
             overlay = .list(
                 ListPanel(title: "Theme", hint: "Enter applies  Esc closes", items: themeNames.map { .init($0, .theme($0)) }))
+        case .debugger: toggleDebugger()
+        case .saveReport:
+            say("Saving a report…", milliseconds: 30_000)
+            effects.append(.ask(.report))
         case .redraw: effects.append(.redraw)
         case .suspend:
             releaseKeys(immediately: true)
@@ -177,6 +172,7 @@ extension ConsoleModel {
             overlay = .list(ListPanel(title: "Command", hint: "Type to search  Enter runs  Esc closes", items: items))
         case .help: overlay = .list(helpList)
         default:
+            if Action[id].scope.isSubset(of: .debugger), !Action[id].scope.isEmpty { return runDebugger(id) }
             if isManaged {
                 if isCaptured { releaseKeys() }
                 effects.append(.manager(id))
@@ -306,6 +302,7 @@ extension ConsoleModel {
         switch id {
         case .pause where view.state == .paused: "Resume"
         case .guestMouse where guestMouse: "Mouse back to the console"
+        case .debugger where debug != nil: "Close the debugger"
         case .quit where isManaged: "Back to the machines"
         default: Action[id].title
         }
@@ -314,7 +311,7 @@ extension ConsoleModel {
     /// Whether the command means something here at all.
     func isOffered(_ id: ActionID) -> Bool {
         let scope = Action[id].scope
-        return scope.contains(.console) || (isManaged && scope.contains(.managed))
+        return scope.contains(.console) || (isManaged && scope.contains(.managed)) || (debug != nil && scope.contains(.debugger))
     }
 
     func isOffered(_ binding: Keymap.Binding) -> Bool {
@@ -324,7 +321,7 @@ extension ConsoleModel {
 
     /// What a console that only looks may not.
     private static let changing: Set<ActionID> = [
-        .capture, .sendHostKey, .guestMouse, .sendKeys, .typeText, .drives, .pause, .reset, .powerOff, .acpiOff, .saveState,
+        .capture, .sendHostKey, .guestMouse, .sendKeys, .typeText, .drives, .pause, .reset, .powerOff, .acpiOff, .saveState, .saveReport,
     ]
 
     func isEnabled(_ id: ActionID) -> Bool {
@@ -345,6 +342,7 @@ extension ConsoleModel {
 
     /// The key that runs a command now, for menus.
     func keyLabel(_ id: ActionID) -> String {
+        if debug != nil, !isCaptured, let label = keymap.label(for: id.rawValue, in: "debugger") { return label }
         if isCaptured { return keymap.label(for: id.rawValue, in: "host").map { "\(host.label) \($0)" } ?? "" }
         return keymap.label(for: id.rawValue, in: "console") ?? keymap.label(for: id.rawValue, in: "host").map { "\(host.label) \($0)" }
             ?? ""
@@ -357,12 +355,18 @@ extension ConsoleModel {
             }
         }
         let managed: [ActionID?] = isManaged ? [.snapshots, .takeSnapshot, .settings, .log, nil, .nextConsole, .split, nil] : []
+        let debugMenu: [MenuPanel.Menu] = debug == nil
+            ? []
+            : [
+                .init("Run", items([.debugRun, .debugStep, .debugOver, .debugOut, .debugToCursor, nil, .debugBack, .debugBackRun, nil, .debugFollow])),
+                .init("Break", items([.debugBreakpoint, .debugWatch, .debugDelete])),
+                .init("Data", items([.debugGoto, .debugSearch, .debugEdit, nil, .debugZoom, .debugPanels])),
+            ]
         return [
             .init("Machine", items([.pause, .reset, .saveState, .acpiOff, .powerOff, nil, .drives, nil] + managed + [.detach, .suspend, .quit])),
             .init("Input", items([isCaptured ? .release : .capture, .sendKeys, .sendHostKey, .typeText, .guestMouse])),
-            .init("View", items([.scrollback, .copyScreen, .savePicture, .chooseTheme, .redraw, nil, .panUp, .panDown, .panLeft, .panRight, .panFollow])),
-            .init("Help", items([.help, .palette])),
-        ]
+            .init("View", items([.debugger, .scrollback, .copyScreen, .savePicture, .saveReport, .chooseTheme, .redraw, nil, .panUp, .panDown, .panLeft, .panRight, .panFollow])),
+        ] + debugMenu + [.init("Help", items([.help, .palette]))]
     }
 
     func describe(_ binding: Keymap.Binding) -> (title: String, request: Request) {
@@ -380,6 +384,7 @@ extension ConsoleModel {
             if !items.isEmpty { items.append(.init("", .nothing)) }
             items.append(.init(heading, .nothing))
             for binding in keymap.bindings(context) where binding.target != .nothing && isOffered(binding) {
+                if context == "debugger", case .action(let name) = binding.target, ActionID(rawValue: name).map({ !Action[$0].isCommand }) ?? true { continue }
                 let (title, request) = describe(binding)
                 items.append(.init("  " + title, key: prefix + binding.label, request))
             }
@@ -390,7 +395,7 @@ extension ConsoleModel {
             add(afterHost, "host", prefix: prefix)
             add(own, "console", prefix: "")
         } else {
-            add(own, "console", prefix: "")
+            if debug != nil { add("In the debugger", "debugger", prefix: "") } else { add(own, "console", prefix: "") }
             add(afterHost, "host", prefix: prefix)
         }
         items.append(.init("", .nothing))

@@ -13,10 +13,16 @@ extension ConsoleModel {
         }
         if let reading {
             reading.draw(in: guestArea, title: "Scrollback: \(view.name)", look: PanelLook(theme, linear: isLinear), on: &surface)
+        } else if let debug {
+            debug.draw(look: PanelLook(theme, linear: isLinear), hasKeyboard: debuggerHasKeys && overlay == nil, on: &surface) { place, surface in
+                drawGuest(in: place, at: time, on: &surface)
+            }
         } else {
-            drawGuest(at: time, on: &surface)
+            drawGuest(in: guestArea, at: time, on: &surface)
         }
-        if let reading, overlay == nil {
+        if debuggerHasKeys, prefixSince == nil, overlay == nil {
+            debugBar.draw(row: size.height - 1, on: &surface)
+        } else if let reading, overlay == nil {
             if reading.searchLine != nil {
                 reading.drawSearch(row: size.height - 1, on: &surface)
             } else {
@@ -60,8 +66,18 @@ extension ConsoleModel {
     /// The bar has no room for it: who has the keyboard must stay readable.
     private var isLongToast: Bool {
         guard let toast else { return false }
-        guard reading == nil || overlay != nil else { return !Toast(toast.text).fits(size.width) }
+        guard reading == nil && !debuggerHasKeys || overlay != nil else { return !Toast(toast.text).fits(size.width) }
         return !StatusBar(barContent).holds(toast.text, width: size.width)
+    }
+
+    var debugBar: HintBar {
+        let ids: [ActionID] = [
+            .debugStep, .debugOver, .debugRun, .debugBreakpoint, .debugToCursor, .nextPanel, .debugPanels, .debugGoto, .capture, .help, .debugger,
+        ]
+        let hints = ids.compactMap { id in
+            keymap.label(for: id.rawValue, in: "debugger").map { (key: $0, action: id, title: id == .debugger ? "Close" : Action[id].short) }
+        }
+        return HintBar(hints: hints, toast: isLongToast ? nil : toast?.text)
     }
 
     private var readingBar: HintBar {
@@ -72,8 +88,8 @@ extension ConsoleModel {
         return HintBar(hints: hints, toast: isLongToast ? nil : toast?.text)
     }
 
-    private func drawGuest(at time: UInt64, on surface: inout Surface) {
-        let area = guestArea, prefix = host.label
+    private func drawGuest(in area: Rect, at time: UInt64, on surface: inout Surface) {
+        let prefix = host.label
         switch view.frame.mode {
         case .text:
             if view.frame.cells.isEmpty {

@@ -11,6 +11,7 @@ extension ConsoleModel {
         if event.kind != .release, isHost(event), event.kind == .press || !isCaptured { return beginPrefix() }
         if now < panUntil, event.kind != .release, continuesPan(event) { return }
         if isCaptured { return guestKey(event) }
+        if debug != nil { return debugKey(event) }
         guard event.kind != .release, !event.isModifier else { return }
         consoleKey(event)
     }
@@ -202,6 +203,7 @@ extension ConsoleModel {
     mutating func paste(_ text: String) {
         if overlay != nil { return answer(overlay?.paste(text) ?? .beep) }
         if prefixSince != nil { prefixSince = nil }
+        if debuggerHasKeys { return debug?.paste(text) ?? () }
         guard typing == nil else { return effects.append(.beep) }
         // The modifiers of the terminal's own paste key must not be held while the text is typed.
         if isCaptured { releaseKeys() }
@@ -216,6 +218,10 @@ extension ConsoleModel {
             return answer(overlay?.mouse(event, in: area) ?? .stay)
         }
         if event.row == size.height - 1, event.kind == .press {
+            if debuggerHasKeys, prefixSince == nil {
+                if let id = debugBar.action(column: event.column, width: size.width) { runDebugger(id) }
+                return
+            }
             let bar = StatusBar(statusContent)
             if let id = bar.action(column: event.column, width: size.width) {
                 prefixSince = nil
@@ -229,6 +235,7 @@ extension ConsoleModel {
             if event.kind == .press { reading?.click(row: event.row, in: area) }
             return
         }
+        if debug != nil, !guestMouse { return debugMouse(event) }
         if guestMouse { return forwardMouse(event) }
         if event.kind == .wheelUp, uiMouse { return run(.scrollback) }
         if event.kind == .press, event.button == 0, !isCaptured, uiMouse { run(.capture) }
@@ -237,7 +244,7 @@ extension ConsoleModel {
     /// Cells to counts of a PS/2 mouse: 8 a column, 16 a row. At the left and top edges the guest's pointer is driven home, so that
     /// both pointers agree again.
     private mutating func forwardMouse(_ event: MouseEvent) {
-        let place = ScreenPanel(frame: view.frame, look: look, origin: origin).place(in: guestArea)
+        let place = ScreenPanel(frame: view.frame, look: look, origin: origin).place(in: screenArea)
         var dx = 0, dy = 0, wheel = 0
         if let last = lastMouse {
             dx = (event.column - last.column) * 8

@@ -26,6 +26,8 @@ public struct ConsoleModel: Sendable {
         case readScrollback
         /// As a file where vitrine was started.
         case saveText(String)
+        /// The answer comes by `take`.
+        case ask(MachineQuestion)
         /// For the manager around the console.
         case manager(ActionID)
     }
@@ -81,6 +83,9 @@ public struct ConsoleModel: Sendable {
     public internal(set) var keyboard: GuestKeyboard
     /// What has scrolled off, in the place of the guest's screen.
     public internal(set) var reading: TextPanel?
+    /// The debugger, while it is open; and as it was when it was closed.
+    public internal(set) var debug: DebugModel?
+    var formerDebug: DebugModel?
     /// When the host key was pressed.
     var prefixSince: UInt64?
     /// The list of what may follow is up.
@@ -153,6 +158,7 @@ public struct ConsoleModel: Sendable {
         now = time
         let wasStuck = view.state == .stuck
         view = new
+        debug?.update(new, at: time)
         if new.state == .stuck, !wasStuck, new.outcome == nil { showGuru() }
         if new.state != .stuck, wasStuck { overlay = nil }
         keyboard.capsLockIsOn = new.keyboardLEDs & 4 != 0
@@ -194,6 +200,7 @@ public struct ConsoleModel: Sendable {
         if let toast, time >= toast.until { self.toast = nil }
         if !sequence.isEmpty, time >= sequenceUntil { sequence = [] }
         if let inserting, time >= inserting.until { checkInserted() }
+        debug?.tick(at: time)
         if let finishAt, time >= finishAt { finish(view.outcome ?? .poweredOffByUser) }
         stepTyping()
         return drain()
@@ -202,6 +209,9 @@ public struct ConsoleModel: Sendable {
     public mutating func resize(_ size: Size, at time: UInt64) {
         now = time
         self.size = size
+        let area = guestArea
+        debug?.resize(area)
+        debug?.refresh(at: time)
         if isPanned { clampOrigin() } else { followCursor() }
     }
 
@@ -234,6 +244,7 @@ public struct ConsoleModel: Sendable {
         if !sequence.isEmpty { at(sequenceUntil) }
         if let finishAt { at(finishAt) }
         if let inserting { at(inserting.until) }
+        if let deadline = debug?.deadline { at(deadline) }
         if typing != nil { at(time + 30) }
         if !keysOut.isEmpty { at(max(time + 1, keyClock &- min(keyClock, ConsoleModel.keyBurst))) }
         if ScreenPanel.blinks(view.frame, look), view.state != .paused { at((time / ConsoleModel.blink + 1) * ConsoleModel.blink) }
@@ -249,6 +260,7 @@ public struct ConsoleModel: Sendable {
 
     mutating func drain() -> [Effect] {
         flushKeys()
+        flushDebugger()
         defer { effects = [] }
         return effects
     }
@@ -304,7 +316,7 @@ public struct ConsoleModel: Sendable {
 
     private var shown: Size {
         let scale = ScreenPanel.scale(view.frame, look)
-        return Size(width: guestArea.width / scale, height: guestArea.height)
+        return Size(width: screenArea.width / scale, height: screenArea.height)
     }
 
     mutating func followCursor() {

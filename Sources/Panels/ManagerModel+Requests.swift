@@ -16,7 +16,8 @@ extension ManagerModel {
             if screen == .form { form?.choose(key, value) } else { wizard?.choose(key, value) }
         case .browse(let folder): browse(folder)
         case .manager(let request): perform(request)
-        case .nothing, .send, .hold, .askSysRq, .sysRq, .typeNow, .drive, .insert, .eject, .detach: break
+        case .nothing, .send, .hold, .askSysRq, .sysRq, .typeNow, .drive, .insert, .eject, .detach, .debugPanel, .debugGoto, .debugSearch,
+            .debugEdit: break
         }
     }
 

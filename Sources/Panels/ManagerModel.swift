@@ -25,6 +25,8 @@ public struct ManagerModel: Sendable {
         case mouse(MouseMode)
         /// What has scrolled off a machine's screen.
         case readScrollback(String)
+        /// The answer comes by `take`.
+        case ask(String, MachineQuestion)
         case finish
     }
 
@@ -221,6 +223,13 @@ public struct ManagerModel: Sendable {
         consoles[name]?.showScrollback(lines, at: time)
     }
 
+    /// A machine has answered its console.
+    public mutating func take(_ answer: MachineAnswer, of name: String, at time: UInt64) -> [Effect] {
+        now = time
+        if let new = consoles[name]?.take(answer, at: time) { take(new, from: name) }
+        return drain()
+    }
+
     public mutating func tick(at time: UInt64) -> [Effect] {
         now = time
         if let toast, time >= toast.until { self.toast = nil }
@@ -313,6 +322,7 @@ public struct ManagerModel: Sendable {
             case .manager(let id): run(id)
             case .detach: leaveConsole()
             case .readScrollback: effects.append(.readScrollback(name))
+            case .ask(let question): effects.append(.ask(name, question))
             case .saveText(let text): effects.append(.saveText(text, prefix: "vitrine-" + name))
             }
         }

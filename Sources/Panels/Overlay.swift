@@ -6,6 +6,7 @@ public enum Overlay: Equatable, Sendable {
     case menu(MenuPanel)
     case dialog(DialogPanel)
     case progress(ProgressPanel)
+    case guru(GuruPanel)
 
     /// As keymaps call it.
     var context: String {
@@ -13,6 +14,7 @@ public enum Overlay: Equatable, Sendable {
         case .menu: "menu"
         case .dialog, .progress: "dialog"
         case .list: "list"
+        case .guru: "guru"
         }
     }
 
@@ -29,6 +31,10 @@ public enum Overlay: Equatable, Sendable {
             defer { self = .dialog(panel) }
             return panel.command(id)
         case .progress(let panel): return panel.command(id)
+        case .guru(var panel):
+            panel.setPage(area)
+            defer { self = .guru(panel) }
+            return panel.command(id)
         }
     }
 
@@ -44,6 +50,9 @@ public enum Overlay: Equatable, Sendable {
             defer { self = .dialog(panel) }
             return panel.text(scalar)
         case .progress: return .beep
+        case .guru(var panel):
+            defer { self = .guru(panel) }
+            return panel.text(scalar)
         }
     }
 
@@ -68,6 +77,10 @@ public enum Overlay: Equatable, Sendable {
             defer { self = .dialog(panel) }
             return step == nil ? panel.click(column: event.column, row: event.row, in: area) : .stay
         case .progress: return .stay
+        case .guru(var panel):
+            panel.setPage(area)
+            defer { self = .guru(panel) }
+            return step.map { panel.command($0) } ?? panel.click(column: event.column, row: event.row, in: area)
         }
     }
 
@@ -80,6 +93,7 @@ public enum Overlay: Equatable, Sendable {
         case .menu(let panel): panel.draw(in: area, border: border, shadow: shadow, on: &surface)
         case .dialog(let panel): panel.draw(in: area, border: border, shadow: shadow, linear: linear, on: &surface)
         case .progress(let panel): panel.draw(in: area, border: border, shadow: shadow, on: &surface)
+        case .guru(let panel): panel.draw(in: area, border: border, linear: linear, on: &surface)
         }
     }
 }

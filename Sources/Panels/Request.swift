@@ -23,6 +23,11 @@ public enum Request: Equatable, Sendable {
     case browse(String)
     /// Leave a machine that another process runs.
     case detach
+    /// Of the debugger: a panel; places, bytes and texts as the dialog's line has them.
+    case debugPanel(DebugPanelKind)
+    case debugGoto(DebugPanelKind, String)
+    case debugSearch(String)
+    case debugEdit(String)
     /// For the manager; a console by itself knows none of these.
     case manager(ManagerRequest)
     case nothing
@@ -33,6 +38,9 @@ public enum Request: Equatable, Sendable {
         switch self {
         case .type: value.isEmpty ? nil : .type(value)
         case .insert(let bay, _): value.isEmpty ? nil : .insert(bay, value)
+        case .debugGoto(let kind, _): value.isEmpty ? nil : .debugGoto(kind, value)
+        case .debugSearch: value.isEmpty ? nil : .debugSearch(value)
+        case .debugEdit: value.isEmpty ? nil : .debugEdit(value)
         case .browse: .browse(PathCompletion.split(value).folder)
         case .manager(.rename(let name, _)): value.isEmpty ? nil : .manager(.rename(name, to: value))
         case .manager(.clone(let name, _)): value.isEmpty ? nil : .manager(.clone(name, to: value))

@@ -50,6 +50,35 @@ public final class CannedMachine: MachineControl {
         if logDescriptor >= 0 { close(logDescriptor) }
     }
 
+    /// Answers as a debugger would.
+    public let debugger = CannedDebugger()
+
+    public func debug(_ request: DebugRequest, _ done: @escaping @Sendable (DebugReply) -> Void) {
+        let (reply, stop) = debugger.answer(request, view().debugStop)
+        if stop?.serial != view().debugStop?.serial || (stop == nil) != (view().debugStop == nil) {
+            change { view in
+                view.debugStop = stop
+                if view.state == .running || view.state == .paused { view.state = stop == nil ? .running : .paused }
+            }
+        }
+        done(reply)
+    }
+
+    public func facts(_ answer: @escaping @Sendable (MachineFacts?) -> Void) { answer(CannedMachine.facts) }
+
+    public static let facts = MachineFacts(
+        sentence: "triple fault",
+        sections: [
+            .init("Registers", ["EAX 00001234  ECX 00000000  EDX 00000000  EBX 00000000", "EIP 00007C0A  EFL 00000246 PF ZF IF", "real mode, CPL 0, no paging"]),
+            .init("Code", ["00007c0a  cd 10 e8 03 00 75 f4 f4 50 58 c3"]), .init("GDT", ["08 base 00000000 limit ffffffff code 32-bit"]),
+            .init("Screen", ["Welcome to the canned guest."]), .init("Device pit", ["counter.0 FFFF", "counter.1 0012"]),
+        ])
+
+    public func saveReport(to path: String, _ done: @escaping @Sendable (MachineError?) -> Void) {
+        content.withLock { $0.log.append("report \(path)") }
+        done(nil)
+    }
+
     public var wakeDescriptor: Int32 { pipeEnds.read }
     public func view() -> MachineView { content.withLock { $0.view } }
     public func pixels() -> PixelFrame? {

@@ -23,7 +23,8 @@ import Testing
         _ = host.execute(["run", "--help"])
         let options = """
             floppy disk cdrom boot kernel initrd append bios memory cpus engine clock rtc disposable serial debug-console debug-exit \
-            no-reboot headless script screen-text timeout max-instructions stats disk-interface virtio-console virtio-rng virtio-balloon
+            no-reboot headless script screen-text timeout max-instructions stats disk-interface virtio-console virtio-rng virtio-balloon \
+            record record-memory
             """
         for option in options.split(separator: " ") { #expect(host.standardOutput.contains("--\(option)"), "\(option)") }
     }

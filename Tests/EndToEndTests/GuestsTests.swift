@@ -50,6 +50,40 @@ import Testing
         #expect(stats.outcome == "power-off")
     }
 
+    @Test("the demo of sensitive instructions shows what each returned; the census has what ran in ring 3 and V86 mode", arguments: ["interpreter", "auto"])
+    func sensitive(engine: String) throws {
+        try withFolder { folder in
+            let result = try Program.run(
+                [
+                    "demo", "sensitive", "--headless", "--clock", "virtual", "--engine", engine, "--debug-exit", "0xF4", "--timeout", "60",
+                    "--screen-text", folder + "/screen", "--stats", folder + "/stats",
+                ], environment: ["XDG_CACHE_HOME": folder])
+            #expect(result.status == 1, "\(result.errors)")
+            let screen = try String(contentsOfFile: folder + "/screen", encoding: .utf8)
+            #expect(screen.contains("CALL far        00000008            #GP                 00000000"), "\(screen)")
+            #expect(screen.contains("STR             00000028            00000028            #UD"))
+            let stats = try JSONDecoder().decode(CensusStats.self, from: try Data(contentsOf: URL(fileURLWithPath: folder + "/stats")))
+            #expect(stats.census.direct + stats.census.emulated == stats.instructions)
+            func counts(_ place: String) -> [String: [UInt64]] {
+                Dictionary(uniqueKeysWithValues: stats.census.sensitive.filter { $0.place == place }.map { ($0.instruction, [$0.executed, $0.faulted]) })
+            }
+            let both: [String: [UInt64]] = ["sgdt": [1, 0], "sidt": [1, 0], "smsw": [1, 0], "push-sreg": [1, 0], "mov-sreg": [1, 0]]
+            #expect(counts("ring 3") == both.merging([
+                "sldt": [1, 0], "pushf": [1, 0], "popf": [1, 0], "lar": [1, 0], "lsl": [1, 0], "verr": [2, 0], "pop-sreg": [0, 1],
+                "call-far": [0, 1], "jmp-far": [0, 1], "int": [1, 0], "ret-far": [0, 1], "str": [1, 0],
+            ]) { $1 })
+            #expect(counts("V86") == both.merging([
+                "sldt": [0, 1], "pushf": [0, 1], "popf": [0, 1], "lar": [0, 1], "lsl": [0, 1], "verr": [0, 1], "pop-sreg": [1, 0],
+                "call-far": [1, 0], "jmp-far": [1, 0], "int": [0, 1], "ret-far": [1, 0], "str": [0, 1],
+            ]) { $1 })
+        }
+    }
+
+    private struct CensusStats: Decodable {
+        var instructions: UInt64
+        var census: CensusReport
+    }
+
     /// What Linux would say of bad tables or clocks.
     static let complaints = "acpi (bios )?(error|warning)|firmware bug|bios bug|unstable|lost ticks|unable to calibrate|calibration failed|broken"
 

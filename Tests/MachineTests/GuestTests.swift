@@ -41,7 +41,7 @@ import Testing
     func catalog() throws {
         try withTemporaryFolder { folder in
             var catalog = GuestCatalog(root: folder)
-            let found = catalog.guests.filter { $0.debian == nil }  // those need programs of the host, not files
+            let found = catalog.guests.filter { $0.debian == nil && $0.name != "sensitive" }  // no files of the host
             #expect(found.allSatisfy { !$0.isReady && $0.needs.contains(/install|run/) })
             try FileManager.default.createDirectory(atPath: folder + "/usr/lib/ipxe", withIntermediateDirectories: true)
             try WholeFile.write([1], to: folder + "/usr/lib/ipxe/ipxe.lkrn", what: "file")
@@ -51,6 +51,25 @@ import Testing
             #expect(ipxe.apply(to: RunSettings(), memoryWasGiven: false).kernel == folder + "/usr/lib/ipxe/ipxe.lkrn")
             let grub = try #require(catalog.guests.first { $0.name == "grub" })
             #expect(throws: MachineError.self) { try catalog.prepared(grub) }
+        }
+    }
+
+    @Test("the guest of sensitive instructions is what its source makes", .enabled(if: access("/usr/bin/nasm", X_OK) == 0, "nasm is not installed"))
+    func sensitive() throws {
+        try withTemporaryFolder { folder in
+            let source = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+                .appendingPathComponent("Fixtures/Guests/sensitive.asm").path
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: "/usr/bin/nasm")
+            process.arguments = ["-w+error", "-f", "bin", "-o", folder + "/image", source]
+            try process.run()
+            process.waitUntilExit()
+            let made = try WholeFile.read(folder + "/image", what: "image")
+            #expect(Array(SensitiveGuest.image.prefix(made.count)) == made)
+            #expect(SensitiveGuest.image.count == SensitiveGuest.imageBytes && SensitiveGuest.code.count <= made.count)
+            let guest = try GuestCatalog(root: folder).prepared(try #require(GuestCatalog(root: folder).guest("sensitive")))
+            let floppy = try #require(guest.apply(to: RunSettings(), memoryWasGiven: false).floppy)
+            #expect(try WholeFile.read(floppy, what: "floppy") == SensitiveGuest.image)
         }
     }
 

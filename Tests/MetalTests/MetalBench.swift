@@ -37,7 +37,7 @@ enum MetalBench {
 
     static func assemble(_ name: String, defines: [String] = []) throws -> [UInt8] {
         guard let assembler else { throw AssemblyError(description: "nasm is not installed") }
-        let output = FileManager.default.temporaryDirectory.appendingPathComponent("metal-\(name)-\(UUID().uuidString).bin")
+        let output = FileManager.default.temporaryDirectory.appendingPathComponent("metal-\(UUID().uuidString).bin")
         defer { try? FileManager.default.removeItem(at: output) }
         let nasm = Process()
         nasm.executableURL = assembler
@@ -54,10 +54,12 @@ enum MetalBench {
 
     /// Runs until the image writes to the exit port or the machine stops.
     static func run(
-        _ image: [UInt8], cpus: Int = 1, slice: Int64 = 1_000_000, instructions limit: UInt64 = 50_000_000, translated: Bool = false
+        _ image: [UInt8], cpus: Int = 1, slice: Int64 = 1_000_000, instructions limit: UInt64 = 50_000_000, translated: Bool = false,
+        model: String? = nil, look: (PC) -> Void = { _ in }
     ) throws -> MetalReport {
         var settings = BoardSettings(bios: image)
         settings.ramMiB = 64
+        if let model = model.flatMap(CPUModel.named) { settings.processor = model }
         settings.cpus = cpus
         if translated { settings.translation = TranslationSettings(threshold: 1, codeBytes: 4 << 20) }
         settings.debugConsolePorts = [0xE9]
@@ -76,6 +78,7 @@ enum MetalBench {
             break
         }
         report.digest = pc.digest()
+        look(pc)
         report.lines = text.split(separator: 10).map { String(decoding: $0, as: UTF8.self) }
         return report
     }

@@ -30,19 +30,6 @@ struct MetalTests {
         #expect(Set(try MetalBench.sources()) == Set(MetalTests.images.map(\.name) + ["shutdown", "smp"]))
     }
 
-    @Test("a triple fault is a shutdown that names its faults", arguments: [
-        (0, "#UD"), (1, "#UD"), (2, "#PF"), (3, "#SS"), (4, "#GP"),
-    ])
-    func shutdown(_ way: Int, _ first: String) throws {
-        let report = try MetalBench.run(try MetalBench.assemble("shutdown", defines: ["CASE=\(way)"]))
-        #expect(report.passed.count == 1 && report.lines.count == 1, "\(report.lines)")
-        guard case .shutdown(let sentence) = report.stop else {
-            Issue.record("ended with \(report.stop)")
-            return
-        }
-        #expect(sentence.contains(first), "\(sentence)")
-    }
-
     @Test("four processors start, lock, interrupt each other and see each other's writes; the same however the run is cut")
     func processors() throws {
         let image = try MetalBench.assemble("smp")

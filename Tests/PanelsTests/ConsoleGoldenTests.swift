@@ -32,6 +32,7 @@ enum ConsoleScene: String, CaseIterable, Sendable {
         default: break
         }
         _ = model.update(view, at: 0)
+        if self == .stuck { _ = model.take(.facts(CannedMachine.facts), at: 0) }
         func press(_ spelling: String, at time: UInt64) {
             if let chord = Chord(spelling) { _ = model.handle(.key(KeyEvent(chord.key, chord.modifiers)), at: time) }
         }

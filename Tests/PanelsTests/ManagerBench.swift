@@ -26,7 +26,7 @@ struct ManagerBench {
         var settings = ManagerModel.Settings(
             theme: try Shipped.theme(theme), keymap: keymap, layout: try Shipped.layout(keymap.guestLayout))
         settings.themeNames = ["borland", "dark", "light", "mono"]
-        settings.keymapNames = ["classic", "default", "vi"]
+        settings.keymapNames = ["classic", "default", "dosbox", "vi"]
         settings.isLinear = linear
         settings.asksHostKey = asksHostKey
         library = CannedLibrary(rows)
@@ -62,6 +62,7 @@ struct ManagerBench {
             case .loadKeymap(let name): keymapName = name
             case .finish: finished = true
             case .readScrollback(let name): model.showScrollback((1...200).map { "line \($0) of the past" }, of: name, at: now)
+            case .ask(let name, let question): take(model.take(library.machine(name).answer(question), of: name, at: now))
             case .savePicture, .suspend, .redraw, .mouse: break
             }
         }

@@ -28,7 +28,7 @@ import Testing
         #expect(KeyReach(environment: ["TERM": "xterm-256color", "TMUX": "/x"]) == .legacy && KeyReach(environment: [:]) == .legacy)
     }
 
-    @Test("the shipped keymaps can be typed on any terminal with function keys", arguments: ["default", "vi", "classic"])
+    @Test("the shipped keymaps can be typed on any terminal with function keys", arguments: ["default", "vi", "classic", "dosbox"])
     func shipped(name: String) throws {
         let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../..").standardizedFileURL
         let text = try String(contentsOf: root.appendingPathComponent("Keymaps/\(name).toml"), encoding: .utf8)

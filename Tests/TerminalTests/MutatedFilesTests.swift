@@ -46,7 +46,7 @@ import Testing
         try check(text, "themes", name) { folders throws(DataError) in _ = try folders.theme(name) }
     }
 
-    @Test("keymaps", arguments: ["default", "vi", "classic"]) func keymaps(name: String) throws {
+    @Test("keymaps", arguments: ["default", "vi", "classic", "dosbox"]) func keymaps(name: String) throws {
         let text = try String(contentsOf: Self.root.appendingPathComponent("Keymaps/\(name).toml"), encoding: .utf8)
         let words = text.split(whereSeparator: { $0 == "\"" }).map(String.init) + ["list.first", "list.last"]
         let vocabulary = Keymap.Vocabulary(

@@ -27,7 +27,7 @@ import Testing
     @Test("are those of the default keymap", arguments: [
         ("console", "while you have the keyboard"), ("host", "after `Ctrl-]`"), ("machines", "in the list of machines"),
         ("form", "in the settings"), ("wizard", "in the wizard"), ("log", "in a log"), ("snapshots", "in the snapshots"),
-        ("scrollback", "in what has scrolled off"),
+        ("scrollback", "in what has scrolled off"), ("debugger", "in the debugger"),
     ])
     func keys(context: String, heading: String) throws {
         let expected = try rows(context, heading)

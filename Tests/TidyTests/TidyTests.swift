@@ -10,7 +10,7 @@ private let arrows: [String: Set<String>] = [
     "CPU": ["Primitives", "Glibc"],
     "Hardware": ["CPU", "Primitives"],
     "DataFiles": ["TOMLKit"],
-    "Machine": ["CZlib", "CZstd", "DataFiles", "Hardware", "CPU", "Primitives", "Foundation", "Glibc", "Synchronization", "TOMLKit"],
+    "Machine": ["CZlib", "CZstd", "CZydis", "DataFiles", "Hardware", "CPU", "Primitives", "Foundation", "Glibc", "Synchronization", "TOMLKit"],
     "Terminal": ["DataFiles", "Primitives", "Foundation", "TOMLKit"],
     "Panels": ["Terminal", "DataFiles", "Machine", "Hardware", "CPU", "Primitives"],
     "Console": [
@@ -18,7 +18,7 @@ private let arrows: [String: Set<String>] = [
     ],
     "Commands": ["Machine", "DataFiles", "Hardware", "CPU", "Primitives", "ArgumentParser", "Foundation", "Glibc", "Synchronization"],
     "vitrine": ["Console", "Panels", "Commands", "Terminal", "Machine", "Hardware", "CPU", "Primitives", "Foundation", "Glibc"],
-    "CNcursesW": [], "CZlib": [], "CZstd": [],
+    "CNcursesW": [], "CZlib": [], "CZstd": [], "CZydis": [],
 ]
 
 @Suite("tidy · arrows") struct ArrowTests {

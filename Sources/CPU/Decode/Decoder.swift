@@ -10,6 +10,8 @@ struct Decoder {
     let rip: UInt64
     let mode: UInt32
     let features: CPUFeatures
+    /// Places that a block must not run over.
+    var stops: StopWindow?
     /// Bytes consumed by complete instructions.
     private(set) var position = 0
     private(set) var operations = 0
@@ -54,6 +56,7 @@ struct Decoder {
             at = position
             // Sequential code never runs over 64 KiB inside a block: the next fetch checks the limit there.
             if !big && rip &+ UInt64(position) > 0xFFFF && position > 0 { break }
+            if let stops, position > 0, stops.stops(at: position, UnsafeRawBufferPointer(start: code, count: codeCount)) { break }
             decodeOne(rows)
             if ranOut { break }
             position = at

@@ -53,11 +53,10 @@ extension Fault {
         return f
     }
 
-    /// "#GP(0x10)", for messages.
-    var text: String {
+    /// "#GP", for messages.
+    var name: String {
         let names = ["DE", "DB", "NMI", "BP", "OF", "BR", "UD", "NM", "DF", "9", "TS", "NP", "SS", "GP", "PF", "15", "MF", "AC", "MC", "XM"]
-        let name = Int(vector) < names.count ? names[Int(vector)] : String(vector)
-        return hasErrorCode ? "#\(name)(0x\(String(errorCode, radix: 16)))" : "#\(name)"
+        return "#" + (Int(vector) < names.count ? names[Int(vector)] : String(vector))
     }
 }
 
@@ -80,13 +79,13 @@ extension Core {
             return .delivered
         } catch {
             // Interrupts are benign: the nested fault is delivered by itself.
-            return deliverChain(error, after: kind == .nmi ? "NMI" : "interrupt 0x\(String(vector, radix: 16))")
+            return deliverChain(error, after: failed(kind == .nmi ? .nmi : .interrupt(vector), error))
         }
     }
 
-    private func deliverChain(_ first: Fault, after origin: String? = nil) -> FaultOutcome {
+    private func deliverChain(_ first: Fault, after failure: DeliveryFailure? = nil) -> FaultOutcome {
         var current = first
-        var chain = origin.map { [$0] } ?? []
+        var story = ShutdownStory(self, first, failure)
         defer { t.pointee.taskSwitched = false }
         for _ in 0..<Core.deepestNesting {
             let nested: Fault
@@ -94,28 +93,19 @@ extension Core {
                 try deliver(vector: current.vector, kind: .exception, errorCode: current.hasErrorCode ? current.errorCode : nil)
                 return .delivered
             } catch { nested = error }
-            chain.append(current.text)
+            story.failures.append(failed(.fault(current), nested))
             if current.vector == 8 {
                 // Anything that a table lookup or a page walk throws while #DF is delivered.
-                if Severity(nested.vector) != .benign { return .shutdown(shutdownSentence("triple fault", chain, nested)) }
+                if Severity(nested.vector) != .benign { return .shutdown(story.sentence("triple fault")) }
                 current = nested
                 continue
             }
             switch (Severity(current.vector), Severity(nested.vector)) {
-            case (.contributory, .contributory), (.page, .contributory), (.page, .page):
-                chain.append(nested.text)
-                current = Fault(8, errorCode: 0)
-            default:
-                current = nested
+            case (.contributory, .contributory), (.page, .contributory), (.page, .page): current = Fault(8, errorCode: 0)
+            default: current = nested
             }
         }
-        return .shutdown(shutdownSentence("endless chain of faults", chain, current))
-    }
-
-    private func shutdownSentence(_ what: String, _ chain: [String], _ last: Fault) -> String {
-        let where_ = "\(String(segment(Seg.cs).selector, radix: 16)):\(String(rip, radix: 16))"
-        return "\(what) at \(where_): \(last.text) while delivering \(chain.reversed().joined(separator: " after "));"
-            + " IDT limit is \(v.pointee.idtrLimit)"
+        return .shutdown(story.sentence("endless chain of faults"))
     }
 
     /// Delivers #DB. `dr6` holds the bits to report (B0–B3, BD, BS, BT).

@@ -11,6 +11,7 @@ extension Core {
     /// Selector faults carry EXT unless the program asked for the event.
     func deliver(vector: UInt8, kind: EventKind, errorCode: UInt16?) throws(Fault) {
         if !t.pointee.told.isEmpty { tellDelivery(vector, kind, errorCode) }
+        if t.pointee.debugs.contains(.events) { t.pointee.processor.noteEvent(vector, kind, errorCode) }
         do throws(Fault) {
             if isLong {
                 try deliverLong(vector, kind, errorCode)
@@ -38,13 +39,17 @@ extension Core {
     /// Four bytes of the IVT at IDTR: IP, CS. Error codes are not pushed.
     private func deliverReal(_ vector: UInt8) throws(Fault) {
         let offset = UInt64(vector) * 4
+        at(.limit)
         guard offset + 3 <= UInt64(v.pointee.idtrLimit) else { throw .generalProtection }
+        at(.entry, v.pointee.idtrBase &+ offset)
         let entry = try loadSystem(v.pointee.idtrBase &+ offset, UInt32.self)
+        at(.push, rsp & stackMask)
         var stack = StackBuilder(current: self)
         try stack.push(eflags, 2)
         try stack.push(UInt32(segment(Seg.cs).selector), 2)
         try stack.push(UInt32(truncatingIfNeeded: rip), 2)
         let ip = UInt64(entry & 0xFFFF)
+        at(.target, ip)
         guard ip <= UInt64(segment(Seg.cs).limit) else { throw .generalProtection }
         rsp = stack.pointer
         loadRealSegment(Seg.cs, UInt16(entry >> 16))
@@ -59,10 +64,13 @@ extension Core {
         // Error code of faults about the gate: index, IDT bit.
         let gateCode = UInt16(vector) << 3 | 2
         let offset = UInt64(vector) * 8
+        at(.limit)
         guard offset + 7 <= UInt64(v.pointee.idtrLimit) else { throw Fault(Fault.gp, errorCode: gateCode) }
         let address = v.pointee.idtrBase &+ offset
+        at(.entry, address)
         let gate = Descriptor(raw: try loadSystem(address, UInt64.self), address: address)
         // Task, interrupt and trap gates.
+        at(.gate, gate.raw)
         guard gate.isSystem, 0b1100_0000_1110_0000 & (1 << UInt16(gate.type)) != 0 else { throw Fault(Fault.gp, errorCode: gateCode) }
         if kind.checksGateDPL && gate.dpl < cpl { throw Fault(Fault.gp, errorCode: gateCode) }
         guard gate.isPresent else { throw Fault(Fault.np, errorCode: gateCode) }
@@ -70,11 +78,13 @@ extension Core {
         var image = eflags
         if kind == .exception { image |= EFlags.rf }
         if gate.type == SystemType.taskGate {
+            at(.task, UInt64(gate.gateSelector))
             try enterTaskByGate(gate, by: .interrupt, flags: image, errorCode: errorCode)
             return
         }
 
         let selector = gate.gateSelector
+        at(.code, UInt64(selector))
         var code = try requiredDescriptor(selector)
         guard code.isCode, code.dpl <= cpl else { throw .protection(selector) }
         guard code.isPresent else { throw .notPresent(selector) }
@@ -83,6 +93,7 @@ extension Core {
         let clear = EFlags.tf | EFlags.nt | EFlags.vm | EFlags.rf | (gate.type & 1 == 0 ? EFlags.if : 0)
         let inner = !code.isConforming && code.dpl < cpl
         // From virtual-8086 mode only level 0 may be entered.
+        at(.level, UInt64(code.dpl))
         if isV86 && !(inner && code.dpl == 0) { throw .protection(selector) }
 
         let newCPL = inner ? code.dpl : cpl
@@ -92,6 +103,7 @@ extension Core {
             let (ss, pointer) = try innerStack(newCPL)
             newSS = ss
             stack = StackBuilder(self, ss, pointer: pointer, cpl: newCPL)
+            at(.push, pointer)
             if isV86 {
                 try stack.push(UInt32(segment(Seg.gs).selector), bytes)
                 try stack.push(UInt32(segment(Seg.fs).selector), bytes)
@@ -102,11 +114,13 @@ extension Core {
             try stack.push(UInt32(truncatingIfNeeded: rsp), bytes)
         } else {
             stack = StackBuilder(current: self)
+            at(.push, rsp & stackMask)
         }
         try stack.push(image, bytes)
         try stack.push(UInt32(segment(Seg.cs).selector), bytes)
         try stack.push(UInt32(truncatingIfNeeded: rip), bytes)
         if let errorCode { try stack.push(UInt32(errorCode), bytes) }
+        at(.target, UInt64(target))
         guard target <= code.limit else { throw .generalProtection }
         try markAccessed(&code)
 
@@ -129,6 +143,7 @@ extension Core {
         let tss = segment(Seg.tr)
         let selector: UInt16
         let pointer: UInt64
+        at(.taskState, UInt64(level))
         if tss.type & 8 != 0 {
             let at = UInt64(level) * 8 + 4
             guard at + 5 <= UInt64(tss.limit) else { throw .invalidTSS(tss.selector) }
@@ -140,6 +155,7 @@ extension Core {
             pointer = UInt64(try loadSystem(tss.base &+ at, UInt16.self))
             selector = try loadSystem(tss.base &+ at &+ 2, UInt16.self)
         }
+        at(.stack, UInt64(selector))
         return (try checkedStack(selector, cpl: level, Fault.ts), pointer)
     }
 }

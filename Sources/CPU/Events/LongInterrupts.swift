@@ -9,9 +9,12 @@ extension Core {
     func deliverLong(_ vector: UInt8, _ kind: EventKind, _ errorCode: UInt16?) throws(Fault) {
         let gateCode = UInt16(vector) << 3 | 2
         let offset = UInt64(vector) * 16
+        at(.limit)
         guard offset + 15 <= UInt64(v.pointee.idtrLimit) else { throw Fault(Fault.gp, errorCode: gateCode) }
         let address = v.pointee.idtrBase &+ offset
+        at(.entry, address)
         let gate = Descriptor(raw: try loadSystem(address, UInt64.self), address: address)
+        at(.gate, gate.raw)
         guard gate.isSystem, gate.type == SystemType.interruptGate32 || gate.type == SystemType.trapGate32 else {
             throw Fault(Fault.gp, errorCode: gateCode)
         }
@@ -20,6 +23,7 @@ extension Core {
         let target = try longTarget(gate)
 
         let selector = gate.gateSelector
+        at(.code, UInt64(selector))
         var code = try requiredDescriptor(selector)
         guard code.isCode, code.dpl <= cpl, code.isLong, !code.isBig else { throw .protection(selector) }
         guard code.isPresent else { throw .notPresent(selector) }
@@ -36,12 +40,14 @@ extension Core {
             pointer = try stackFromTSS(4 + UInt64(level) * 8)
         }
         pointer &= ~15
+        at(.push, pointer)
         try pushLong(&pointer, UInt64(segment(Seg.ss).selector), level)
         try pushLong(&pointer, rsp, level)
         try pushLong(&pointer, UInt64(image), level)
         try pushLong(&pointer, UInt64(segment(Seg.cs).selector), level)
         try pushLong(&pointer, rip, level)
         if let errorCode { try pushLong(&pointer, UInt64(errorCode), level) }
+        at(.target, target)
         guard isCanonical(target) else { throw .generalProtection }
         try markAccessed(&code)
 
@@ -61,8 +67,10 @@ extension Core {
     /// RSPn or ISTn of the 64-bit TSS. Throws #TS beyond its limit, #SS(0) for a non-canonical address.
     func stackFromTSS(_ offset: UInt64) throws(Fault) -> UInt64 {
         let tss = segment(Seg.tr)
+        at(.taskState, offset)
         guard tss.isPresent, offset + 7 <= UInt64(tss.limit) else { throw .invalidTSS(tss.selector) }
         let pointer = try loadSystem(tss.base &+ offset, UInt64.self)
+        at(.push, pointer)
         guard isCanonical(pointer) else { throw .stackFault }
         return pointer
     }

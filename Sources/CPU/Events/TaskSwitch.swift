@@ -53,14 +53,18 @@ extension Core {
     /// Faults before the commit point belong to the old task; later ones to the new task, whose EIP is then in `instructionRIP`.
     func switchTask(_ selector: UInt16, _ d: Descriptor, by reason: TaskSwitch, flags: UInt32, errorCode: UInt16? = nil) throws(Fault) {
         if tells(.control) { tell(.taskSwitch, number: selector) }
+        if t.pointee.debugs.contains(.tasks) { t.pointee.processor.note(.task(selector: selector)) }
         let new = d.is32 ? Layout.tss32 : Layout.tss16
+        at(.taskLimit, UInt64(d.limit))
         guard d.limit >= new.limit else { throw .invalidTSS(selector) }
         let oldTR = segment(Seg.tr)
+        at(.oldTaskLimit, UInt64(oldTR.limit))
         let old = oldTR.type & 8 != 0 ? Layout.tss32 : Layout.tss16
         guard oldTR.limit >= old.limit else { throw .invalidTSS(oldTR.selector) }
         let oldDescriptor = v.pointee.gdtrBase &+ UInt64(oldTR.selector & 0xFFF8)
 
         // Everything that the switch touches is proved before anything changes.
+        at(.taskMemory)
         try probeWriteSystem(oldTR.base &+ old.ip, 1)
         try probeWriteSystem(oldTR.base &+ UInt64(old.limit), 1)
         _ = try loadSystem(d.base, UInt8.self)
@@ -83,7 +87,9 @@ extension Core {
 
         if let cr3 = image.cr3, cr0 & CR0.pg != 0, cr4 & CR4.pae != 0, !isLong { try loadPointers(cr3: UInt64(cr3)) }
         commitTask(selector, d, image, nested: reason.nests)
+        at(.taskSegments, UInt64(selector))
         try loadTaskSegments(image)
+        at(.push, rsp & stackMask)
         if let errorCode {
             var stack = StackBuilder(current: self)
             try stack.push(UInt32(errorCode), new.width)

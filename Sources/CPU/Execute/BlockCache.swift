@@ -89,7 +89,9 @@ final class BlockCache {
     private static let restlessWrites: UInt8 = 32
     private let features: CPUFeatures
     private let memory: GuestMemory
-    weak var translator: Translator?
+    unowned(unsafe) var translator: Translator?
+    /// Places at which the debugger stops; nil: none.
+    var stops: StopMap?
     /// Longest block in operations, micro-operations included; the last page-crossing or ending operation needs room too.
     static let maximumOperations = 64
     /// A single-instruction block outside the cache: code that is not in memory.
@@ -155,6 +157,12 @@ final class BlockCache {
         return Int(truncatingIfNeeded: (key &>> 17) & UInt64(BlockCache.tableEntries - 1))
     }
 
+    /// Code of this page has been rewritten again and again.
+    @inline(__always)
+    func isRestless(_ storage: Int) -> Bool { writes[storage >> 12] >= BlockCache.restlessWrites }
+    /// Such code is translated later than other. Not where everything is to be translated at once, as in tests.
+    var defersRestless = true
+
     /// Room for one more block of the largest size.
     var isFull: Bool { areaBytes - used < BlockPointer.headerBytes + (BlockCache.maximumOperations + 8) * 32 }
 
@@ -173,12 +181,27 @@ final class BlockCache {
         let pageLeft = 4096 - (storage & 0xFFF)
         let code = UnsafeRawBufferPointer(start: memory.base + storage, count: pageLeft)
         var decoder = Decoder(code: code, rip: rip, mode: mode, features: features)
+        if let stops, mode & Mode.single == 0 {
+            let window = StopWindow(c, stops, storage: storage, rip: rip, mode: mode)
+            if window.stops(at: 0, code) { return trap(storage: storage, rip: rip, mode: mode, slot: slot) }
+            decoder.stops = window
+        }
         let new = (area + used).assumingMemoryBound(to: Block.self)
         // Where code is rewritten again and again, long blocks would be decoded for nothing.
-        let restless = writes[storage >> 12] >= BlockCache.restlessWrites
-        decoder.decodeBlock(into: new.mutableOps, limit: restless ? 12 : BlockCache.maximumOperations)
+        decoder.decodeBlock(into: new.mutableOps, limit: isRestless(storage) ? 12 : BlockCache.maximumOperations)
         guard decoder.instructions > 0 else { return nil }
         register(new, decoder, storage: storage, rip: rip, mode: mode, slot: slot)
+        return new
+    }
+
+    /// A block that nobody enters: its cost is more than any budget, so that the dispatcher carries the instruction out alone, and asks
+    /// before that whether to stop.
+    private func trap(storage: Int, rip: UInt64, mode: UInt32, slot: Int) -> BlockPointer {
+        let new = (area + used).assumingMemoryBound(to: Block.self)
+        new.pointee = Block(rip: rip, storage: storage, cost: .max - 1, mode: mode, bytes: 1, operations: 1, crossesPage: false)
+        new.pointee.barred = true
+        new.mutableOps[0] = Op(.bail)
+        enter(new, operations: 1, count: 1, slot: slot)
         return new
     }
 
@@ -236,7 +259,12 @@ final class BlockCache {
 
     private func register(_ new: BlockPointer, _ decoder: Decoder, storage: Int, rip: UInt64, mode: UInt32, slot: Int) {
         fillHeader(new, decoder, storage: storage, rip: rip, mode: mode)
-        used += (BlockPointer.headerBytes + decoder.operations * 32 + 63) & ~63
+        enter(new, operations: decoder.operations, count: decoder.position, slot: slot)
+    }
+
+    private func enter(_ new: BlockPointer, operations: Int, count: Int, slot: Int) {
+        let storage = new.pointee.storage
+        used += (BlockPointer.headerBytes + operations * 32 + 63) & ~63
         decoded &+= 1
         let page = storage >> 12
         new.pointee.nextInHash = table[slot]
@@ -244,7 +272,7 @@ final class BlockCache {
         new.pointee.nextOnPage = pages[page]
         pages[page] = new
         let first = (storage & 0xFFF) >> 6
-        let last = min(((storage & 0xFFF) + max(decoder.position, 1) - 1) >> 6, 63)
+        let last = min(((storage & 0xFFF) + max(count, 1) - 1) >> 6, 63)
         var mask: UInt64 = 0
         for g in first...last { mask |= 1 &<< UInt64(g) }
         granules[page] |= mask
@@ -305,6 +333,46 @@ final class BlockCache {
         granules[page] = left
         memory.recountCode(page)
         if writes[page] < .max { writes[page] += 1 }
+    }
+
+    /// Drops the blocks that run over one of these places, given by the low 12 bits of addresses and by offsets in CS. Between two runs.
+    func drop(places: Set<Int>, offsets: Set<UInt64>, all: Bool) {
+        for page in 0..<pageCount where granules[page] != 0 {
+            codeBytes[page]?.update(repeating: 0, count: 64)
+            var link = pages[page], previous: BlockPointer?, left: UInt64 = 0
+            while let block = link {
+                let next = block.pointee.nextOnPage
+                let start = block.pointee.storage & 0xFFF, count = max(Int(block.pointee.bytes), 1)
+                let goes =
+                    all || places.contains { $0 >= start && $0 < start + count }
+                    || offsets.contains { $0 >= block.pointee.rip && $0 - block.pointee.rip < UInt64(count) }
+                if goes {
+                    kill(block)
+                    if let previous { previous.pointee.nextOnPage = next } else { pages[page] = next }
+                } else {
+                    for g in (start >> 6)...min((start + count - 1) >> 6, 63) { left |= 1 &<< UInt64(g) }
+                    markBytes(page, start, Int(block.pointee.bytes))
+                    previous = block
+                }
+                link = next
+            }
+            granules[page] = left
+            memory.recountCode(page)
+        }
+    }
+
+    /// Where decoded instructions begin on an arena page, by offset in it.
+    func instructionStarts(page: Int) -> Set<Int> {
+        guard (0..<pageCount).contains(page) else { return [] }
+        var result: Set<Int> = []
+        var link = pages[page]
+        while let block = link {
+            for n in 0..<Int(block.pointee.operations) where block.ops[n].kind != .next && block.ops[n].kind != .bail {
+                result.insert((block.pointee.storage & 0xFFF) + Int(block.ops[n].ipOffset))
+            }
+            link = block.pointee.nextOnPage
+        }
+        return result
     }
 
     /// A dead block may be running: each of its instructions now leaves for the dispatcher, and no link enters it.

@@ -12,6 +12,8 @@ public enum EngineExit: Equatable, Sendable {
     case paused
     /// Triple fault, in one plain sentence.
     case shutdown(String)
+    /// At a stop point of the debugger: see `Processor.takeHits`.
+    case debug
 }
 
 /// One vCPU with its caches: the interpreter engine. Several may share one memory; each has its own caches over it.
@@ -20,15 +22,20 @@ public enum EngineExit: Equatable, Sendable {
 public final class Processor {
     let core: Core
     public let memory: GuestMemory
-    public unowned let bus: any CPUBus
+    public unowned(unsafe) let bus: any CPUBus
     public let model: CPUModel
     /// Initial APIC ID; 0: the bootstrap processor.
     public let apicID: UInt8
     let blocks: BlockCache
-    private var translator: Translator?
+    private(set) var translator: Translator?
     /// PAUSE makes `run` return.
     public var yieldsOnPause = false
     private var paused = false
+    var debug = DebugState()
+
+    /// For `census`: instructions of all calls of `run`, and those of translated code alone.
+    var ran: UInt64 = 0
+    var directRetired: UInt64 = 0
 
     let filled: UnsafeMutablePointer<UInt16>
     var filledCount = 0
@@ -59,13 +66,16 @@ public final class Processor {
         let jumps = (block + Core.jumpOffset).assumingMemoryBound(to: JumpEntry.self)
         jumps.initialize(repeating: JumpEntry(linear: 0, key: .max, block: nil), count: JumpEntry.entries)
         core.v.initialize(to: VCPU())
+        let census = UnsafeMutablePointer<CensusCell>.allocate(capacity: Census.count)
+        census.initialize(repeating: CensusCell(), count: Census.count)
         core.t.initialize(
             to: Transient(
                 tlb: tlb, userTLB: tlb + TLBEntry.entries, systemTLB: tlb, jumpCache: jumps, missTLB: tlb + 2 * TLBEntry.entries, processor: self,
-                single: blocks.scratchBlock))
+                single: blocks.scratchBlock, census: census))
         if let translation {
             translator = Translator(core, blocks: blocks, threshold: translation.threshold, bytes: translation.codeBytes)
             blocks.translator = translator
+            blocks.defersRestless = translation.threshold > 1
         }
         memory.attach(self)
         reset()
@@ -73,6 +83,7 @@ public final class Processor {
 
     deinit {
         memory.detach(self)
+        core.t.pointee.census.deallocate()
         core.base.deallocate()
         filled.deallocate()
         globalSlots.deallocate()
@@ -149,6 +160,7 @@ public final class Processor {
 
     /// Writes the count back into the state block.
     private func settle() {
+        core.giveX87Back()
         core.t.pointee.blockProgress = 0
         core.v.pointee.retired = retired
     }
@@ -179,13 +191,21 @@ public final class Processor {
     /// Runs up to `budget` instructions, exactly that many unless it returns for another reason.
     public func run(budget: Int64) -> EngineExit {
         let c = core
+        let before = c.v.pointee.retired
         setBudget(budget)
-        defer { settle() }
+        defer {
+            settle()
+            ran &+= c.v.pointee.retired &- before
+        }
         while true {
             c.t.pointee.blockProgress = 0
             c.t.pointee.leaveBlock = false
             if c.t.pointee.exitRequested {
                 c.t.pointee.exitRequested = false
+                if !debug.hits.isEmpty {
+                    c.t.pointee.exitRequested = paused
+                    return .debug
+                }
                 defer { paused = false }
                 return paused ? .paused : .attention
             }
@@ -232,6 +252,7 @@ public final class Processor {
 
     /// Event delivery may touch device registers (a stack in MMIO space): time is exact between instructions.
     private func exactly(_ c: Core, _ body: () -> FaultOutcome) -> FaultOutcome {
+        c.giveX87Back()
         c.t.pointee.exact = true
         defer { c.t.pointee.exact = false }
         return body()
@@ -267,7 +288,11 @@ public final class Processor {
         var failure: Fault?
         do throws(Fault) {
             var block = try locate(c, single: alone)
-            if block.pointee.cost > c.t.pointee.budget && !block.pointee.isSingle { block = try locate(c, single: true) }
+            if alone || block.pointee.isSingle || block.pointee.cost > c.t.pointee.budget {
+                if blocks.stops != nil, stopsHere(c, block.pointee.storage) { return nil }
+                if !block.pointee.isSingle { block = try locate(c, single: true) }
+                if c.t.pointee.recording { record(c, block) }
+            }
             let traps = c.v.pointee.systemFlags & EFlags.tf != 0
             c.t.pointee.dropsTrap = false
             // RF is cleared at the start of the instruction: IRET may set it anew. A fault pushes it as 1 anyway.
@@ -305,7 +330,7 @@ public final class Processor {
         else { return execute(c, block) }
         let entry = c.t.pointee.jumpCache + JumpEntry.index((c.v.pointee.seg[Seg.cs].base &+ c.rip) & c.t.pointee.addressMask)
         if entry.pointee.block == block { entry.pointee.code = code }
-        return translator.run(c, block)
+        return countDirect(c) { translator.run(c, block) }
     }
 
     /// The block at CS:RIP: translation, limit, cache, decoding. Throws #PF, #GP.
@@ -327,7 +352,9 @@ public final class Processor {
         if blocks.isFull {
             blocks.flush()
             translator?.blocksFlushed(c)
-            c.flushTLB(keepGlobal: false)
+            // Not the translations: when this happens depends on how code was cut, and the guest must not notice.
+            c.bumpGeneration(keepGlobal: false)
+            fastStores()
         }
         if storage & 0xFFF > 0xFF0, storage >= 0, blocks.remembersCrossing(storage: storage, rip: rip, mode: mode) {
             return try assemble(c, linear, storage, rip, mode)
@@ -411,6 +438,19 @@ public final class Processor {
         return globalSlots[tlb + Int(truncatingIfNeeded: (linear &>> 12) & UInt64(TLBEntry.entries - 1))]
     }
 
+    /// The arena offset of code at a linear address, and whether it stays there as long as global pages do. Notes that a branch is to be linked to
+    /// the page. nil: it is not in memory, or a fetch faults.
+    func linkable(_ linear: UInt64) -> (storage: Int, isGlobal: Bool)? {
+        let faultAddress = core.v.pointee.cr2
+        guard let storage = try? fetchOffset(core, linear), storage >= 0 else {
+            core.v.pointee.cr2 = faultAddress
+            return nil
+        }
+        let page = Int(truncatingIfNeeded: linear &>> 12) & Processor.jumpPageMask
+        jumpPages[page >> 6] |= 1 &<< UInt64(page & 63)
+        return (storage, isGlobal(core, linear))
+    }
+
     /// The jump cache may lead to this page.
     func mayJump(to page: UInt64) -> Bool {
         let bit = Int(truncatingIfNeeded: page &>> 12) & Processor.jumpPageMask
@@ -439,6 +479,7 @@ public final class Processor {
     }
 
     func flushTLB(keepGlobal: Bool) {
+        core.dropShortcuts()
         let tlb = core.t.pointee.systemTLB
         if filledOverflow || (!keepGlobal && filledCount > 512) {
             tlb.update(repeating: .none, count: 2 * TLBEntry.entries)
@@ -467,12 +508,14 @@ public final class Processor {
     func mapChanged() {
         core.flushTLB(keepGlobal: false)
         core.t.pointee.leaveBlock = true
+        if debug.points.hasPlaces || core.t.pointee.debugs.contains(.watches) { refreshStops() }
     }
 
     /// First code on an arena page: stores to it must take the slow way from now on.
     func markCodePage(_ page: Int) {
         let host = UInt(bitPattern: memory.base) &+ UInt(page << 12)
         let tlb = core.t.pointee.systemTLB
+        core.dropShortcuts()
         for i in 0..<(2 * TLBEntry.entries) where tlb[i].write & TLBEntry.invalid == 0 {
             if tlb[i].addend &+ UInt(truncatingIfNeeded: tlb[i].write & ~0xFFF) == host { tlb[i].write |= 2 }
         }

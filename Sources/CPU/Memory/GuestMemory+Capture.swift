@@ -25,7 +25,7 @@ extension GuestMemory {
         for range in usedPages { (marks + range.lowerBound).update(repeating: true, count: range.count) }
         capture = Capture(sink: sink, left: usedPages.reduce(0) { $0 + $1.count })
         uncaptured = marks
-        for attached in processors { attached.processor.slowStores() }
+        slowStores()
     }
 
     /// Pages that have yet to be taken.
@@ -52,8 +52,11 @@ extension GuestMemory {
         uncaptured = nil
         marks.deallocate()
         capture = Capture()
-        for attached in processors { attached.processor.fastStores() }
+        fastStores()
     }
+
+    func slowStores() { for attached in processors { attached.processor.slowStores() } }
+    func fastStores() { for attached in processors { attached.processor.fastStores() } }
 
     /// A page as it is, to whoever captures.
     func take(_ page: Int) {
@@ -97,9 +100,13 @@ extension GuestMemory {
         }
     }
 
+    /// Some pages are to be told of at their first write.
+    @inline(__always)
+    var seesFirstWrites: Bool { uncaptured != nil || unwritten != nil }
+
     /// Stores to an arena page have to be seen.
     @inline(__always)
-    func storesAreSlow(_ page: Int) -> Bool { codeGranules[page] != 0 || uncaptured?[page] == true }
+    func storesAreSlow(_ page: Int) -> Bool { codeGranules[page] != 0 || uncaptured?[page] == true || unwritten?[page] == true }
 }
 
 extension Core {
@@ -123,7 +130,10 @@ extension Processor {
     }
 
     /// Stores to pages that are to be captured take the slow way from now on.
-    func slowStores() { eachWritable { slot, page in if memory.storesAreSlow(page) { slot.pointee.write |= 2 } } }
+    func slowStores() {
+        core.dropShortcuts()
+        eachWritable { slot, page in if memory.storesAreSlow(page) { slot.pointee.write |= 2 } }
+    }
 
     /// Stores take the fast way again where no code lies.
     func fastStores() { eachWritable { slot, page in if !memory.storesAreSlow(page) { slot.pointee.write &= ~2 } } }

@@ -62,6 +62,9 @@ public final class GuestMemory {
     /// While a capture is under way: by arena page, whether it has yet to be taken. See `GuestMemory+Capture`.
     var uncaptured: UnsafeMutablePointer<Bool>?
     var capture = Capture()
+    /// While a journal is kept: by arena page, whether it has not been written since it was marked. See `GuestMemory+Journal`.
+    var unwritten: UnsafeMutablePointer<Bool>?
+    var firstWrite: ((_ page: Int, UnsafeRawBufferPointer) -> Void)?
 
     /// False: address bit 20 is forced to 0.
     public private(set) var a20 = true
@@ -92,6 +95,7 @@ public final class GuestMemory {
         close(descriptor)
         codeGranules.deallocate()
         uncaptured?.deallocate()
+        unwritten?.deallocate()
     }
 
     /// `memfd_create` is not visible through the Glibc module (it wants _GNU_SOURCE).
@@ -274,6 +278,7 @@ public final class GuestMemory {
             let chunk = min(end - at, 4096 - (at & 0xFFF))
             if codeGranules[at >> 12] != 0 { for attached in processors { attached.processor.blocks.invalidate(at, chunk) } }
             if let uncaptured, uncaptured[at >> 12] { take(at >> 12) }
+            if let unwritten, unwritten[at >> 12] { tellFirstWrite(at >> 12) }
             at += chunk
         }
     }

@@ -54,6 +54,7 @@ extension Core {
 
     private func readWithin(_ address: UInt64, _ bytes: Int) throws(Fault) -> UInt64 {
         let e = try entry(for: address, .read)
+        if t.pointee.debugs.contains(.watches) { try noteWatch(address, bytes, write: false, e) }
         noteData(address, bytes, write: false)
         if e.addend != 0 {
             let p = UnsafeRawPointer(bitPattern: e.addend &+ UInt(truncatingIfNeeded: address)).unsafelyUnwrapped
@@ -76,20 +77,26 @@ extension Core {
         if (address & 0xFFF) &+ UInt64(bytes) <= 4096 { return try writeWithin(address, bytes, value) }
         let first = 4096 &- Int(address & 0xFFF)
         let second = ((address | 0xFFF) &+ 1) & mask
-        _ = try entry(for: address, .write)
-        _ = try entry(for: second, .write)
+        let low = try entry(for: address, .write)
+        let high = try entry(for: second, .write)
+        if t.pointee.debugs.contains(.watches) {
+            // Nothing may be written before it is known that the instruction is not repeated.
+            try proveWatch(address, first, low)
+            try proveWatch(second, bytes &- first, high)
+        }
         for i in 0..<first { try writeWithin(address &+ UInt64(i), 1, (value &>> UInt64(8 &* i)) & 0xFF) }
         for i in 0..<(bytes &- first) { try writeWithin(second &+ UInt64(i), 1, (value &>> UInt64(8 &* (first &+ i))) & 0xFF) }
     }
 
     private func writeWithin(_ address: UInt64, _ bytes: Int, _ value: UInt64) throws(Fault) {
         let e = try entry(for: address, .write)
+        if t.pointee.debugs.contains(.watches) { try noteWatch(address, bytes, write: true, e) }
         if e.addend != 0 {
             noteData(address, bytes, write: true)
             let host = e.addend &+ UInt(truncatingIfNeeded: address)
             let memory = t.pointee.processor.memory
             memory.willWrite(Int(host &- UInt(bitPattern: memory.base)), bytes)
-            if memory.uncaptured != nil { quickenStores(address, memory) }
+            if memory.seesFirstWrites { quickenStores(address, memory) }
             let p = UnsafeMutableRawPointer(bitPattern: host).unsafelyUnwrapped
             switch bytes {
             case 1: p.storeBytes(of: UInt8(truncatingIfNeeded: value), as: UInt8.self)
@@ -160,6 +167,25 @@ extension Core {
         }
     }
 
+    /// The debugger's watches. What is not carried out alone is taken back and repeated that way.
+    @inline(never)
+    private func noteWatch(_ address: UInt64, _ bytes: Int, write: Bool, _ e: PageAccess) throws(Fault) {
+        let processor = t.pointee.processor
+        let arena = e.addend == 0 ? -1 : Int(bitPattern: e.addend &+ UInt(truncatingIfNeeded: address) &- UInt(bitPattern: processor.memory.base))
+        let physical = e.physical | (address & 0xFFF)
+        guard processor.isWatched(address, bytes, write: write, arena: arena, physical: physical) else { return }
+        try requireExact()
+        processor.note(.memory(linear: address, physical: e.addend == 0 ? physical : nil, bytes: bytes, write: write))
+    }
+
+    private func proveWatch(_ address: UInt64, _ bytes: Int, _ e: PageAccess) throws(Fault) {
+        guard !t.pointee.exact else { return }
+        let processor = t.pointee.processor
+        let arena = e.addend == 0 ? -1 : Int(bitPattern: e.addend &+ UInt(truncatingIfNeeded: address) &- UInt(bitPattern: processor.memory.base))
+        let physical = e.physical | (address & 0xFFF)
+        if processor.isWatched(address, bytes, write: true, arena: arena, physical: physical) { throw Fault.repeatExactly }
+    }
+
     // MARK: Translation
 
     /// Where one page leads, for one kind of access.
@@ -204,16 +230,19 @@ extension Core {
         // A page that reads here and writes there (ROM shadowing) keeps only the half that was asked for.
         let same = target.read == target.write
         if slot.pointee.read & ~0xFFF != page && slot.pointee.write & ~0xFFF != page && slot.pointee.execute & ~0xFFF != page || slot.pointee.addend != addend {
+            forgetShortcut(slot - t.pointee.systemTLB)
             slot.pointee = TLBEntry(read: TLBEntry.invalid, write: TLBEntry.invalid, execute: TLBEntry.invalid, addend: addend)
             t.pointee.processor.noteFilled(slot, global: found.global)
         }
         let mark: UInt64 = watched ? 4 : 0
+        let debug =
+            t.pointee.debugs.contains(.watches) ? t.pointee.processor.watchMarks(page: page, arena: (target.read, target.write)) : (0, 0)
         if target.read >= 0 && (access != .write || same) {
-            slot.pointee.read = page | mark
+            slot.pointee.read = page | mark | debug.0
             if found.executable { slot.pointee.execute = page }
         }
         if target.write >= 0 && found.writable && found.dirty && (access == .write || same) {
-            slot.pointee.write = page | mark | (memory.storesAreSlow(target.write &>> 12) ? 2 : 0)
+            slot.pointee.write = page | mark | debug.1 | (memory.storesAreSlow(target.write &>> 12) ? 2 : 0)
         }
         return PageAccess(addend: addend, physical: found.physical)
     }
@@ -401,6 +430,7 @@ extension Core {
     /// INVLPG.
     func invalidatePage(_ linear: UInt64) {
         if tells(.translation) { tell(.invalidate, value: linear) }
+        dropShortcuts()
         let page = linear & ~0xFFF
         let index = Int(truncatingIfNeeded: (page &>> 12) & UInt64(TLBEntry.entries - 1))
         // A large page fills many entries, one for each 4 KiB it was touched in; INVLPG must drop them all.
@@ -422,7 +452,10 @@ extension Core {
     /// Makes jump-cache entries stale: all, or those that are not on global pages.
     func bumpGeneration(keepGlobal: Bool) {
         t.pointee.generation &+= 1
+        // They do not wrap: a branch would take an old epoch for a new one.
+        if t.pointee.flushCount < Core.unlinkable { t.pointee.flushCount += 1 }
         if !keepGlobal {
+            if t.pointee.globalFlushCount < Core.unlinkable { t.pointee.globalFlushCount += 1 }
             t.pointee.globalFlushes &+= 1
             t.pointee.processor.forgetJumpPages()
         }

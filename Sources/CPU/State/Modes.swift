@@ -22,21 +22,31 @@ extension Core {
             t.pointee.watching = watching
             t.pointee.processor.flushTLB(keepGlobal: false)
         }
-        t.pointee.careful = odd || armed || v.pointee.systemFlags & EFlags.tf != 0
+        t.pointee.careful = odd || armed || v.pointee.systemFlags & EFlags.tf != 0 || t.pointee.recording
         let user = v.pointee.cpl == 3
         t.pointee.alignmentChecked = user && cr0 & CR0.am != 0 && v.pointee.systemFlags & EFlags.ac != 0
         t.pointee.tlb = t.pointee.alignmentChecked ? t.pointee.missTLB : user ? t.pointee.userTLB : t.pointee.systemTLB
         t.pointee.mode = mode
         refreshGenerations()
+        if t.pointee.debugs.contains(.modes) { t.pointee.processor.noteMode() }
     }
 
     /// Keys of the jump cache: mode and privilege class in bits 52–63, a flush count in 32–50.
     func refreshGenerations() {
         // Privilege is no part of decoding, but a jump must not land where only the other class may execute.
         let mode = UInt64(t.pointee.mode | (v.pointee.cpl == 3 ? Mode.user : 0)) &<< 52
+        let before = (t.pointee.modeGeneration, t.pointee.globalGeneration, t.pointee.codeBase)
         t.pointee.modeGeneration = mode | (UInt64(t.pointee.generation) &<< 32)
         t.pointee.globalGeneration = mode | (UInt64(t.pointee.globalFlushes) &<< 32) | 1 &<< 51
+        t.pointee.codeBase = is64 ? 0 : v.pointee.seg[Seg.cs].base
+        let flat = t.pointee.codeBase == 0
+        t.pointee.pageEpoch = flat ? t.pointee.flushCount : Core.unlinkable
+        t.pointee.globalEpoch = flat ? t.pointee.globalFlushCount : Core.unlinkable
+        if before != (t.pointee.modeGeneration, t.pointee.globalGeneration, t.pointee.codeBase) { forgetReturns() }
     }
+
+    /// An epoch that no branch was linked in.
+    static let unlinkable: UInt32 = .max
 
     private func isFlat(_ number: Int) -> Bool {
         let s = v.pointee.seg[number]

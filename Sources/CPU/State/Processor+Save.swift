@@ -22,6 +22,8 @@ extension Processor {
         core.t.pointee.exitRequested = false
         core.modeChanged()
         restore(saved.translations)
+        forgetHits()
+        core.t.pointee.exitRequested = false
     }
 
     private var savedTranslations: ProcessorState.Translations {
@@ -80,5 +82,6 @@ extension Processor {
         filledOverflow = saved.filledOverflow || !Set(saved.filled).isSuperset(of: saved.slots)
         core.t.pointee.largeLow = saved.largeLow
         core.t.pointee.largeHigh = saved.largeHigh
+        if core.t.pointee.debugs.contains(.watches) { markWatches() }
     }
 }

@@ -91,7 +91,7 @@ struct Assembler {
         modRM(reg, m)
     }
 
-    private mutating func modRM(_ reg: UInt8, _ m: Memory) {
+    mutating func modRM(_ reg: UInt8, _ m: Memory) {
         let needsSIB = m.index != Host.none || m.base & 7 == 4
         let mod: UInt8 = m.disp == 0 && m.base & 7 != 5 ? 0 : m.disp == Int32(Int8(truncatingIfNeeded: m.disp)) ? 1 : 2
         byte(mod << 6 | (reg & 7) << 3 | (needsSIB ? 4 : m.base & 7))

@@ -2,7 +2,7 @@
 extension BlockLowering {
     mutating func lower(_ row: Lowering) {
         switch row.form {
-        case .call: call(.one)
+        case .call: if !lowerUnit() && !repeatedString() { call(.one) }
         case .bail, .next, .jump, .branch, .callNear, .ret, .jumpR, .jumpM, .callR, .callM, .callStack, .retStack, .loop, .loopCondition, .jcxz,
             .fusedRR, .fusedRI, .fusedDec:
             lowerBranch(row)
@@ -43,20 +43,21 @@ extension BlockLowering {
         case .unaryM: unaryMemory(row)
         case .pushR, .pushI, .pushM: push(row)
         case .popR:
-            stackTop()
             let code = accessStack(write: false)
-            a.rm(0x8D, Host.pinned[4], Assembler.Memory(base: Host.address, disp: Int32(word)), word)
-            if isDirect(op.a) {
+            if isDirect(op.a) && op.a >> 3 != 4 {
                 a.load(pinned(op.a), memory, word)
+                moveStack(Host.pinned[4], Int32(word))
             } else {
                 a.load(Host.rax, memory, word)
+                moveStack(Host.pinned[4], Int32(word))
                 writeBack(op.a, word)
             }
             finish(code)
         case .leave:
-            a.move(Host.address, Host.rbp, word)
-            let code = accessStack(write: false)
-            a.rm(0x8D, Host.pinned[4], Assembler.Memory(base: Host.address, disp: Int32(word)), word)
+            clobber()
+            var code = ColdCode(kind: .one, op: now, flags: flags)
+            code.fills.0 = prove(Assembler.Memory(base: Host.rbp), word, write: false, Shortcut.stackLoad)
+            moveStack(Host.rbp, Int32(word))
             a.load(Host.rbp, memory, word)
             finish(code)
         case .shiftRI, .shiftRC: shift(row)
@@ -129,8 +130,9 @@ extension BlockLowering {
     /// The interpreter's handler for the whole operation, or a helper for a part of it.
     mutating func call(_ kind: ColdCode.Kind) {
         flagsToMemory()
+        settleUnits(now)
         helper(kind, now)
-        if ops[now].kind == .slowEnd {
+        if ops[now].kind == .slowEnd && !ops[now].isRepeatedString {
             let place = a.jump()
             a.patch(place, to: area.exit - area.used)
             return
@@ -138,6 +140,7 @@ extension BlockLowering {
         a.bytes(0x85, 0xC0)  // TEST EAX, EAX
         let place = a.jump(Condition.notZero)
         a.patch(place, to: area.exit - area.used)
+        if kind == .one && ops[now].kind != .slowEnd { reclaimUnits() }
     }
 
     /// Calls a helper; its answer is in EAX.
@@ -394,48 +397,42 @@ extension BlockLowering {
 
     // MARK: Stack
 
-    /// R10 = the stack pointer.
-    mutating func stackTop() { a.move(Host.address, Host.pinned[4], word) }
+    /// The stack pointer becomes a register plus a displacement.
+    mutating func moveStack(_ from: UInt8, _ disp: Int32) { a.rm(0x8D, Host.pinned[4], Assembler.Memory(base: from, disp: disp), word) }
 
-    /// R10 = where the next push goes.
-    mutating func stackBelow() { a.rm(0x8D, Host.address, Assembler.Memory(base: Host.pinned[4], disp: -Int32(word)), word) }
-
+    /// Where the next push goes, or what the next pop takes.
     mutating func accessStack(write: Bool) -> ColdCode {
         clobber()
         var code = ColdCode(kind: .one, op: now, flags: flags)
-        code.from.0 = lookUp(word, write: write)
+        let place = Assembler.Memory(base: Host.pinned[4], disp: write ? -Int32(word) : 0)
+        code.fills.0 = prove(place, word, write: write, write ? Shortcut.stackStore : Shortcut.stackLoad)
         return code
     }
 
     private mutating func push(_ row: Lowering) {
         switch row.form {
         case .pushR:
-            stackBelow()
             let code = accessStack(write: true)
             a.store(memory, source(op.a, word, Host.rax), word)
-            a.move(Host.pinned[4], Host.address, word)
+            moveStack(Host.pinned[4], -Int32(word))
             finish(code)
         case .pushI:
-            stackBelow()
             let code = accessStack(write: true)
             a.rm(0xC7, 0, memory, word)
             a.word32(op.imm)
-            a.move(Host.pinned[4], Host.address, word)
+            moveStack(Host.pinned[4], -Int32(word))
             finish(code)
         default:
-            linear()
-            clobber()
             // The slow way wants the address even when only the second access is slow.
             if op.base == 136 { a.store(StateField.scratchAddress, Host.address, 8) }
-            var code = ColdCode(kind: .one, op: now, flags: flags)
-            code.from.0 = lookUp(word, write: false)
+            var code = access(word, write: false)
+            code.savesAddress = false
             a.load(Host.rax, memory, word)
             a.store(StateField.scratch, Host.rax, 8)
-            stackBelow()
-            code.from.1 = lookUp(word, write: true)
+            code.fills.1 = prove(Assembler.Memory(base: Host.pinned[4], disp: -Int32(word)), word, write: true, Shortcut.stackStore)
             a.load(Host.rax, StateField.scratch, 8)
             a.store(memory, Host.rax, word)
-            a.move(Host.pinned[4], Host.address, word)
+            moveStack(Host.pinned[4], -Int32(word))
             finish(code)
         }
     }

@@ -5,6 +5,10 @@ struct ColdCode {
         case one
         /// Only the push of a CALL, the load of a target, a RET.
         case push, target, ret
+        /// A shortcut does not hold the operand's page. It is filled from the TLB, or the operation is done the slow way.
+        case fill
+        /// The stack of return addresses is full.
+        case emptyReturns
         /// The way out of a branch; `site` counts from the block's first one, -1: not linkable, looked up.
         case exit
     }
@@ -18,6 +22,13 @@ struct ColdCode {
     var flags = FlagState()
     /// The usual way leaves flags in the host's flags.
     var restoresFlags = false
+    /// Entries of kind `fill` that lead here, -1: none.
+    var fills: (Int, Int) = (-1, -1)
+    /// What `fill` is about: the operand's address, bytes, shortcut.
+    var operand = Assembler.Memory(base: Host.address)
+    var bytes = 0
+    var shortcut = 0
+    var stores = false
     /// R10 holds the address that the handler finds in `scratchAddress`, and is loaded from there again.
     var savesAddress = false
     var reloadsAddress = false
@@ -56,13 +67,24 @@ struct BlockLowering {
     var sites: [Translator.Site] = []
     /// Bit 0: flags are needed behind the operation, bit 1: before it.
     private let needs: UnsafeMutablePointer<UInt8>
-    private let tlb: Int32
+    /// Displacement of the privilege class's shortcuts.
+    private let shortcuts: Int
+    /// The next one to be dealt out.
+    var shortcut: Int
+    /// CS has no base, so that branches to other pages can be linked.
+    let flatCode: Bool
+    /// Where the operand of the last `prove` lies.
+    var memory = Assembler.Memory(base: Host.page)
     private let base: Int
     /// Whether the block at an arena offset and CS offset sets all flags before anything can see them.
     private(set) var targetDropsFlags: (Int, UInt64) -> Bool = { _, _ in false }
     var now = 0
+    var units = HostUnits()
 
-    init(area: CodeArea, block: BlockPointer, user: Bool, needs: UnsafeMutablePointer<UInt8>, firstSite: Int, cold: [ColdCode]) {
+    init(
+        area: CodeArea, block: BlockPointer, user: Bool, flatCode: Bool, needs: UnsafeMutablePointer<UInt8>, firstSite: Int, shortcut: Int,
+        cold: [ColdCode]
+    ) {
         self.area = area
         self.block = block
         self.user = user
@@ -76,7 +98,9 @@ struct BlockLowering {
         word = is64 ? 8 : 4
         base = area.used
         a = area.assembler()
-        tlb = Int32(Core.tlbOffset + (user ? TLBEntry.entries * 32 : 0))
+        self.flatCode = flatCode
+        self.shortcut = shortcut
+        shortcuts = Core.shortcutOffset + (user ? Shortcut.count * MemoryLayout<Shortcut>.stride : 0)
     }
 
     func row(_ n: Int) -> Lowering { Lowering.table[Int(ops[n].kind.rawValue)] }
@@ -91,8 +115,10 @@ struct BlockLowering {
         guard isWorthwhile else { return false }
         findNeeds()
         a.bytes(0x0F, 0x1F, 0x44, 0x00, 0x00)  // NOP, `CodeArea.entryBytes`
+        beginUnits()
         while now < count {
             lower(row(now))
+            endUnit()
             now += 1
         }
         var n = 0
@@ -100,13 +126,14 @@ struct BlockLowering {
             writeCold(n)
             n += 1
         }
+        writeRefusal()
         return !a.overflowed
     }
 
     private var isWorthwhile: Bool {
         var calls = 0
         for n in 0..<count {
-            if row(n).form == .call && ops[n].kind != .slowEnd { calls += 1 }
+            if row(n).form == .call && ops[n].kind != .slowEnd && !isLowered(n) { calls += 1 }
             // The push would move the target.
             if row(n).form == .callR && ops[n].a >> 3 == 4 { return false }
         }
@@ -397,40 +424,46 @@ struct BlockLowering {
         if mask == 0xFFFF { a.rr(0x0FB7, Host.address, Host.address, 4) }
     }
 
-    /// The linear address of the memory operand into R10: it is there already when an address operation came before.
-    mutating func linear() {
-        if op.base != 136 { effective(Host.address, word) }
-    }
-
-    /// Looks up the page of R10: R11 gets host minus linear address. Returns the branch for what is not plain. Clobbers RAX and flags.
-    mutating func lookUp(_ size: Int, write: Bool) -> Int {
-        a.move(Host.rax, Host.address, 4)
-        a.bytes(0xC1, 0xE8, 0x07)  // SHR EAX, 7
-        a.byte(0x25)  // AND EAX, entries * 32 - 32
-        a.word32(Int32((TLBEntry.entries - 1) * 32))
-        if size == 1 {
-            a.move(Host.page, Host.address, 8)
-        } else {
-            a.rm(0x8D, Host.page, Assembler.Memory(base: Host.address, disp: Int32(size - 1)), 8)
+    /// The memory operand as an address of the host: a register with a displacement, or R10 with the whole address. The sum of the former may
+    /// leave the guest's address space, where no page is; the slow way wraps it.
+    mutating func operand() -> Assembler.Memory {
+        let o = op
+        if o.base == 136 { return Assembler.Memory(base: Host.address) }
+        if o.index == 128, o.base != 128, pinned(o.base) != Host.none, word == 8 || o.disp >= -0x10000 {
+            return Assembler.Memory(base: pinned(o.base), disp: o.disp)
         }
-        a.aluImmediate(Lowering.and, Host.page, -4096, 8)
-        var entry = Assembler.Memory(base: Host.state, index: Host.rax, disp: tlb + (write ? 8 : 0))
-        a.rm(0x3B, Host.page, entry, 8)
-        let miss = a.jump(Condition.notZero)
-        entry.disp = tlb + 24
-        a.load(Host.page, entry, 8)
-        return miss
+        effective(Host.address, word)
+        return Assembler.Memory(base: Host.address)
     }
 
-    /// What the address of the last look-up leads to.
-    var memory: Assembler.Memory { Assembler.Memory(base: Host.page, index: Host.address) }
+    /// A shortcut that few other operands use: even for loads, odd for stores, since what a load has filled says nothing of stores.
+    mutating func nextShortcut(write: Bool) -> Int {
+        shortcut = shortcut + 3 < Shortcut.count ? shortcut + 2 : Shortcut.first
+        return shortcut + (write ? 1 : 0)
+    }
 
-    /// Address, clobbered flags and look-up of the memory operand; the slow way does the whole operation and goes on at `finish`.
+    /// Lets `memory` be where `size` bytes at a linear address lie; the answer is for `ColdCode.fills`. RAX, R11 and flags are lost.
+    mutating func prove(_ place: Assembler.Memory, _ size: Int, write: Bool, _ number: Int) -> Int {
+        var entry = Assembler.Memory(base: Host.state, disp: Int32(shortcuts + number * MemoryLayout<Shortcut>.stride))
+        if place.disp == 0 { a.move(Host.rax, place.base, 8) } else { a.rm(0x8D, Host.rax, place, 8) }
+        a.rm(0x2B, Host.rax, entry, 8)
+        a.aluImmediate(Lowering.cmp, Host.rax, Int32(4096 - size), 8)
+        var code = ColdCode(kind: .fill, op: now, operand: place, bytes: size, shortcut: Int(entry.disp), stores: write)
+        code.from.0 = a.jump(Condition.above)
+        code.resume = a.count
+        entry.disp += 8
+        a.load(Host.page, entry, 8)
+        memory = Assembler.Memory(base: place.base, index: Host.page, disp: place.disp)
+        cold.append(code)
+        return cold.count - 1
+    }
+
+    /// Address, clobbered flags and page of the memory operand; the slow way does the whole operation and goes on at `finish`.
     mutating func access(_ size: Int, write: Bool) -> ColdCode {
-        linear()
+        let place = operand()
         clobber()
         var code = ColdCode(kind: .one, op: now, flags: flags, savesAddress: op.base == 136)
-        code.from.0 = lookUp(size, write: write)
+        code.fills.0 = prove(place, size, write: write, nextShortcut(write: write))
         return code
     }
 

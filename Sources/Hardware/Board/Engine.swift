@@ -30,6 +30,8 @@ public protocol Engine: AnyObject {
     var told: ProcessorEvents { get set }
     /// Where it is, as in `ProcessorEvent.position`.
     var tracePosition: UInt64 { get }
+    /// What it ran, sensitive instructions by place.
+    var census: Census { get set }
 }
 
 extension Engine {
@@ -40,6 +42,10 @@ extension Engine {
         set {}
     }
     public var tracePosition: UInt64 { 0 }
+    public var census: Census {
+        get { Census() }
+        set {}
+    }
 }
 
 extension Processor: Engine {}

@@ -90,6 +90,9 @@ extension PC {
         }.joined(separator: "\n")
     }
 
+    /// Of all processors together.
+    public var census: Census { Census.sum(engines.map(\.census)) }
+
     private static func text(of state: VCPU) -> String {
         func hex(_ value: UInt64, _ digits: Int) -> String {
             let text = String(value, radix: 16)

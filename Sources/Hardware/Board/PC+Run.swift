@@ -24,6 +24,12 @@ extension PC {
     /// Instructions retired since power-on by all processors.
     public var retired: UInt64 { engine.retired &+ retiredElsewhere }
 
+    /// What the processors' translators have done, all together; nil: everything is interpreted.
+    public var translationStatistics: TranslationStatistics? {
+        let all = engines.compactMap { ($0 as? Processor)?.translationStatistics }
+        return all.isEmpty ? nil : all.dropFirst().reduce(all[0], +)
+    }
+
     func refreshDeadlines() {
         for position in devices.indices { deadlines[position] = devices[position].deadline ?? .max }
         nextDeadline = deadlines.min() ?? .max
@@ -41,6 +47,7 @@ extension PC {
             let before = deadlines[due]
             begin(due)
             wires.now = time
+            firings &+= 1
             devices[due].fire(&wires)
             finish(due)
             // A chip that does not move its deadline on breaks its contract; the machine lives on, slowly.
@@ -54,13 +61,17 @@ extension PC {
     /// Runs until `instructions` have retired or something stops the machine. Retires exactly that many unless it stops.
     public func run(instructions: Int64) -> PCStop {
         let goal = retired &+ UInt64(max(instructions, 0))
-        var skippedHere: Nanoseconds = 0
+        var skippedHere = skippedInSlice
+        skippedInSlice = 0
         // Where the present measurement of the host's rate began.
         var mark: (time: Nanoseconds, retired: UInt64)?
         while true {
             if let stop = takeStop() { return stop }
             let before = retired
-            guard before < goal, outputBytes < PC.outputLimit, wires.tap?.isFull != true else { return .sliceDone }
+            guard before < goal, outputBytes < PC.outputLimit, wires.tap?.isFull != true else {
+                if isPartOfSlice { skippedInSlice = skippedHere }
+                return .sliceDone
+            }
             var time = now()
             if time >= nextDeadline {
                 fireDue()
@@ -79,6 +90,9 @@ extension PC {
             switch exit {
             case .budgetUsed, .attention, .paused:
                 if exit == .paused, !alone { turnLeft = 0 }
+            case .debug:
+                skippedInSlice = skippedHere
+                return .debug
             case .shutdown(let sentence):
                 if shutdownCode != 0 {
                     pendingINIT |= 1 << UInt32(current)  // the 80286's way back to real mode
@@ -123,7 +137,8 @@ extension PC {
         let goal = min(nextDeadline, outsideDeadline.map { max($0, reached) } ?? .max)
         skipped &+= goal - reached
         skippedHere &+= goal - reached
-        return skippedHere >= 10_000_000 || goal < nextDeadline ? .halted(until: now()) : nil
+        // Who wants to act at a deadline does so before the chip.
+        return skippedHere >= 10_000_000 || goal < nextDeadline || goal == outsideDeadline ? .halted(until: now()) : nil
     }
 
     /// Instructions until the next deadline, at most `limit`.

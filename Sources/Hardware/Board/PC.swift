@@ -15,6 +15,8 @@ public enum PCStop: Equatable, Sendable {
     case shutdown(String)
     case debugExit(UInt8)
     case bootHook(UInt8)
+    /// A processor is at a stop point of the debugger: see `takeHits`. The next `run` goes on as if nothing had been.
+    case debug
 }
 
 /// The board of a 440FX PC: the list of chips and the wiring between them.
@@ -67,6 +69,8 @@ public final class PC {
     var nextDeadline: Nanoseconds = .max
     /// Virtual clock: time passed in HLT, on top of the instructions'.
     var skipped: Nanoseconds = 0
+    /// Deadlines that chips were called at: tells moments apart at which neither instructions nor time have gone on. No part of the machine.
+    public var firings: UInt64 = 0
     /// Virtual clock: when somebody outside next does something to the machine, such as letting go of a key. Halts are not skipped beyond it.
     public var outsideDeadline: Nanoseconds?
     /// Host clock: guest time as it follows the host's.
@@ -79,6 +83,10 @@ public final class PC {
     var servingDMA = false
 
     var pendingStop: PCStop?
+    /// Virtual clock: time skipped in halts by a slice that the debugger has cut into parts.
+    var skippedInSlice: Nanoseconds = 0
+    /// The next `run` is not the last part of a slice: see `skippedInSlice`.
+    public var isPartOfSlice = false
     var pendingReset = false
     /// Processors that INIT is pending for, one bit each.
     var pendingINIT: UInt32 = 0

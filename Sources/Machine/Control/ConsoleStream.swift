@@ -23,6 +23,7 @@ struct ViewEncoder {
         if old?.mips != view.mips { new["mips"] = .number(view.mips) }
         if let frame = ViewEncoder.frame(view.frame, since: old?.frame) { new["frame"] = frame }
         if old?.problem != view.problem { new["problem"] = view.problem.map { .string($0) } ?? .null }
+        if old?.debugStop != view.debugStop { new["debug-stop"] = view.debugStop.flatMap { try? DebugWire.text($0) }.map { .string($0) } ?? .null }
         if (old?.palette ?? .theme) != view.palette { new["palette"] = .string(view.palette.rawValue) }
         if old?.outcome != view.outcome, let outcome = view.outcome { new["outcome"] = outcome.json }
         guard !new.isEmpty else { return nil }
@@ -118,6 +119,7 @@ extension MachineView {
         if let seconds = change["guest-seconds"]?.double { guestSeconds = seconds }
         if let frame = change["frame"] { self.frame.apply(frame, sizes: MachineView.sizes) }
         if let problem = change["problem"] { self.problem = problem.string }
+        if let stop = change["debug-stop"] { debugStop = stop.string.flatMap { try? DebugWire.value($0) } }
         if let palette = change["palette"]?.string { self.palette = RunSettings.Palette(rawValue: palette) ?? self.palette }
         if let outcome = change["outcome"] { self.outcome = RunOutcome(outcome) }
     }

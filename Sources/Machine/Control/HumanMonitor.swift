@@ -8,7 +8,7 @@ enum HumanMonitor {
         change DEVICE FILE -- put a medium into a drive
         eject [-f] DEVICE -- take the medium out
         help|? -- this list
-        info block|cpus|kvm|name|registers|status|version -- what the machine is and does
+        info block|census|cpus|kvm|name|registers|status|version -- what the machine is and does
         q|quit -- power off and leave
         screendump [-f png|ppm] FILE -- the display as a file
         sendkey KEYS [MILLISECONDS] -- press keys together, as in ctrl-alt-delete
@@ -103,7 +103,15 @@ enum HumanMonitor {
                 server.deliver { $0.answer(ticket, .success(.string((registers ?? "").replacing("\n", with: "\r\n")))) }
             }
             return .later(inOrder: true)
-        default: throw .generic("info knows block, cpus, kvm, name, registers, status and version")
+        case "census":
+            guard let machine = call.loop.subject.running else { throw .generic("there is no census") }
+            let server = call.loop.server, ticket = call.ticket
+            machine.census { census in
+                let text = census.map { CensusReport.text($0) } ?? ""
+                server.deliver { $0.answer(ticket, .success(.string(text.replacing("\n", with: "\r\n")))) }
+            }
+            return .later(inOrder: true)
+        default: throw .generic("info knows block, census, cpus, kvm, name, registers, status and version")
         }
     }
 }

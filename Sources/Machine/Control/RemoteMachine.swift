@@ -102,6 +102,34 @@ public final class RemoteMachine: MachineControl {
         return result
     }
 
+    public func facts(_ answer: @escaping @Sendable (MachineFacts?) -> Void) {
+        ask("x-vitrine-facts", [:]) { result in
+            guard case .success(let value) = result, let text = value["facts"]?.string else { return answer(nil) }
+            answer(try? DebugWire.value(text))
+        }
+    }
+
+    public func saveReport(to path: String, _ done: @escaping @Sendable (MachineError?) -> Void) {
+        // The other process has a folder of its own.
+        let whole = path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
+        ask("x-vitrine-report", ["path": .string(whole)]) { result in
+            if case .failure(let error) = result { done(error) } else { done(nil) }
+        }
+    }
+
+    public func debug(_ request: DebugRequest, _ done: @escaping @Sendable (DebugReply) -> Void) {
+        guard !isReadOnly || request.onlyLooks else { return done(.refused(request, "This console only looks.")) }
+        guard let text = try? DebugWire.text(request) else { return done(.refused(request, "The request cannot be written.")) }
+        ask("x-vitrine-debug", ["request": .string(text)]) { result in
+            switch result {
+            case .failure(let error): done(.refused(request, error.description))
+            case .success(let value):
+                let reply: DebugReply? = value["reply"]?.string.flatMap { try? DebugWire.value($0) }
+                done(reply ?? .refused(request, "The machine's answer is not understood."))
+            }
+        }
+    }
+
     // MARK: Asking
 
     private func ask(_ command: String, _ arguments: [String: JSONValue], _ answer: @escaping Answer) {

@@ -43,19 +43,19 @@ enum UnixSocket {
 
     /// Listens at a path that nobody listens at any more, for this user alone.
     /// - Throws: `.failed` when the path is too long, in use, or something else than a socket.
-    static func listen(_ path: String) throws(MachineError) -> Int32 {
+    static func listen(_ path: String, what: String = "control socket") throws(MachineError) -> Int32 {
         guard var address = address(path) else {
-            throw .failed("The control socket '\(path)' cannot be made: the host allows \(longestPath) bytes.")
+            throw .failed("The \(what) '\(path)' cannot be made: the host allows \(longestPath) bytes.")
         }
         var status = stat()
         if lstat(path, &status) == 0 {
             guard status.st_mode & S_IFMT == S_IFSOCK else {
-                throw .failed("The control socket '\(path)' cannot be made: a file is in its place.")
+                throw .failed("The \(what) '\(path)' cannot be made: a file is in its place.")
             }
             let probe = connect(path)
             if probe >= 0 {
                 close(probe)
-                throw .failed("The control socket '\(path)' is in use by another process.")
+                throw .failed("The \(what) '\(path)' is in use by another process.")
             }
             unlink(path)
         }
@@ -71,7 +71,7 @@ enum UnixSocket {
         umask(mask)
         guard bound else {
             if descriptor >= 0 { close(descriptor) }
-            throw .failed("The control socket '\(path)' cannot be made: \(reason).")
+            throw .failed("The \(what) '\(path)' cannot be made: \(reason).")
         }
         return descriptor
     }

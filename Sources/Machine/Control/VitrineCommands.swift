@@ -131,6 +131,41 @@ extension QMPCommands {
                 "width": .integer(Int64(frame.width)), "height": .integer(Int64(frame.height)), "data": .string(Data(bytes).base64EncodedString()),
             ])
         },
+        QMPCommand("x-vitrine-facts") { call throws(QMPError) in
+            try call.arguments.finish()
+            let server = call.loop.server, ticket = call.ticket
+            call.machine.facts { facts in
+                let text = facts.flatMap { try? DebugWire.text($0) }
+                server.deliver { loop in
+                    loop.answer(ticket, text.map { .success(["facts": .string($0)]) } ?? .failure(.generic("Nothing is known of this machine")))
+                }
+            }
+            return .later(inOrder: false)
+        },
+        QMPCommand("x-vitrine-report", changes: true) { call throws(QMPError) in
+            let path = try call.arguments.string("path")
+            try call.arguments.finish()
+            guard path.hasPrefix("/") else { throw .generic("Parameter 'path' is the whole path of a file") }
+            let server = call.loop.server, ticket = call.ticket
+            call.machine.saveReport(to: path) { error in
+                server.deliver { $0.answer(ticket, error.map { .failure(.generic($0.description)) } ?? .success([:])) }
+            }
+            return .later(inOrder: false)
+        },
+        QMPCommand("x-vitrine-debug") { call throws(QMPError) in
+            let text = try call.arguments.string("request")
+            try call.arguments.finish()
+            guard let request: DebugRequest = try? DebugWire.value(text) else { throw .generic("Parameter 'request' is not a request to the debugger") }
+            guard !call.connection.isReadOnly || request.onlyLooks else { throw .generic("This console only looks") }
+            let server = call.loop.server, ticket = call.ticket
+            call.machine.debug(request) { reply in
+                server.deliver { loop in
+                    guard let text = try? DebugWire.text(reply) else { return loop.answer(ticket, .failure(.generic("The answer cannot be written"))) }
+                    loop.answer(ticket, .success(["reply": .string(text)]))
+                }
+            }
+            return .later(inOrder: false)
+        },
         QMPCommand("x-vitrine-trace", changes: true) { call throws(QMPError) in
             let words = try call.arguments.array("categories").compactMap(\.string)
             try call.arguments.finish()

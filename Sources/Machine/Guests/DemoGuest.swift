@@ -34,7 +34,7 @@ public struct DemoGuest: Equatable, Sendable {
     }
 }
 
-/// The guests that Debian's packages (or `Tests/guests.sh`) bring.
+/// The guests that Debian's packages (or `Tests/guests.sh`) bring, and one of our own.
 public struct GuestCatalog: Sendable {
     /// What stands before every path; tests have a root of their own.
     var root = ""
@@ -56,7 +56,7 @@ public struct GuestCatalog: Sendable {
     }
 
     public var guests: [DemoGuest] {
-        [linux, linuxCD, grubFloppy, grubCD, memtest, ipxe].compactMap { $0 } + DebianDisk.Architecture.allCases.map(debian)
+        [linux, linuxCD, grubFloppy, grubCD, memtest, ipxe, sensitive].compactMap { $0 } + DebianDisk.Architecture.allCases.map(debian)
     }
 
     /// By name; `debian` is the usual one of its disks.
@@ -95,6 +95,13 @@ public struct GuestCatalog: Sendable {
         guest.kernel = first(["/usr/lib/ipxe/ipxe.lkrn", "/boot/ipxe.lkrn"])
         if guest.kernel == nil { guest.cdrom = first(["/usr/lib/ipxe/ipxe.iso"]) }
         if guest.kernel == nil, guest.cdrom == nil { guest.needs = "install the Debian package ipxe" }
+        return guest
+    }
+
+    private var sensitive: DemoGuest {
+        var guest = DemoGuest(name: "sensitive", title: "the 17 sensitive instructions in ring 0, ring 3 and V86 mode")
+        guest.floppy = cache + "/demo/sensitive.img"
+        guest.memoryMiB = 16
         return guest
     }
 
@@ -158,20 +165,30 @@ public struct GuestCatalog: Sendable {
         return nil
     }
 
-    /// Makes what has to be made before the guest can start: the initial RAM disk of `linux`, in the cache.
+    /// Makes what has to be made before the guest can start: the initial RAM disk of `linux`, the floppy of `sensitive`, in the cache.
     /// - Throws: `.badInput` when something is missing; `.failed` when the cache cannot be written.
     public func prepared(_ guest: DemoGuest) throws(MachineError) -> DemoGuest {
         guard guest.isReady else { throw .badInput("The guest '\(guest.name)' is not complete: \(guest.needs).") }
-        guard guest.kernel != nil, guest.name == "linux", guest.initrd == nil, let busybox else { return guest }
         let folder = cache + "/demo"
+        let made: [UInt8]
+        if guest.name == "sensitive" {
+            made = SensitiveGuest.image
+        } else {
+            guard guest.kernel != nil, guest.name == "linux", guest.initrd == nil, let busybox else { return guest }
+            made = BusyBoxSystem.archive(busybox: busybox, modules: [])
+        }
         do {
             try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         } catch {
             throw .failed("The folder '\(folder)' cannot be made: \(WholeFile.reason()).")
         }
+        if let floppy = guest.floppy {
+            try WholeFile.write(made, to: floppy, what: "floppy")
+            return guest
+        }
         var guest = guest
         let path = folder + "/initrd.img"
-        try WholeFile.write(BusyBoxSystem.archive(busybox: busybox, modules: []), to: path, what: "initial RAM disk")
+        try WholeFile.write(made, to: path, what: "initial RAM disk")
         guest.initrd = path
         return guest
     }

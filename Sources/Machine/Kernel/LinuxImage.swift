@@ -16,6 +16,8 @@ struct LinuxImage: Sendable {
     let initrdMaximum: UInt64
     /// Longest command line, without the zero.
     let commandLineLimit: Int
+    /// It has a 64-bit entry point, and so is a 64-bit kernel.
+    let is64: Bool
     /// First address behind what the running kernel needs from the start, as far as the header says.
     let memoryEnd: UInt64
 
@@ -29,6 +31,7 @@ struct LinuxImage: Sendable {
             let sectors = file.u8(Header.setupSectors)
         else { throw .badInput("The kernel '\(name)' has a Linux header of a version that is not known here.") }
         self.version = version
+        is64 = version >= 0x020C && (file.u16(Header.moreLoadFlags) ?? 0) & 1 != 0
         loadedHigh = flags & 1 != 0
         let setupBytes = (Int(sectors == 0 ? 4 : sectors) + 1) * 512
         // Before 2.04 only the low half of syssize is valid, and then not for LOADED_HIGH images.
@@ -65,7 +68,7 @@ struct LinuxImage: Sendable {
         static let setupSectors = 0x1F1, systemSize = 0x1F4, videoMode = 0x1FA, bootFlag = 0x1FE, magic = 0x202, version = 0x206
         static let loaderType = 0x210, loadFlags = 0x211, moveSize = 0x212, initrdAddress = 0x218, initrdSize = 0x21C
         static let heapEnd = 0x224, commandLine = 0x228, initrdMaximum = 0x22C, commandLineSize = 0x238
-        static let preferredAddress = 0x258, initialSize = 0x260
+        static let preferredAddress = 0x258, initialSize = 0x260, moreLoadFlags = 0x236
         /// Before protocol 2.02: magic 0xA33F and offset of the command line.
         static let oldCommandLineMagic = 0x20, oldCommandLineOffset = 0x22
     }

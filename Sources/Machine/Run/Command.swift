@@ -115,6 +115,8 @@ public struct MachineView: Sendable {
     public var outcome: RunOutcome?
     /// Guru Meditation of a machine that stays to be looked at: one sentence.
     public var problem: String?
+    /// Where the debugger has stopped the machine; nil: it runs, or nobody has asked for the debugger.
+    public var debugStop: DebugStop?
     /// The guest's colours, where the settings have a wish.
     public var palette = RunSettings.Palette.theme
     public init() {}
@@ -136,6 +138,12 @@ public protocol MachineControl: AnyObject, Sendable {
     func events(from first: UInt64) -> (events: [MachineEvent], next: UInt64)
     /// Lines that scrolled off the top of the text screen; see `Scrollback`. At most `count` from number `first` on.
     func scrolledLines(from first: UInt64, count: Int) -> ScrolledLines
+    /// Asks the machine's debugger; `done` is called once, on any thread.
+    func debug(_ request: DebugRequest, _ done: @escaping @Sendable (DebugReply) -> Void)
+    /// What it is like now, in words; nil: nobody knows. `answer` is called once, on any thread.
+    func facts(_ answer: @escaping @Sendable (MachineFacts?) -> Void)
+    /// Everything that is known of it into one file; see `ReportFile`.
+    func saveReport(to path: String, _ done: @escaping @Sendable (MachineError?) -> Void)
 }
 
 extension MachineControl {
@@ -145,4 +153,11 @@ extension MachineControl {
     }
     public func events(from first: UInt64) -> (events: [MachineEvent], next: UInt64) { ([], 0) }
     public func scrolledLines(from first: UInt64, count: Int) -> ScrolledLines { ScrolledLines() }
+    public func debug(_ request: DebugRequest, _ done: @escaping @Sendable (DebugReply) -> Void) {
+        done(.refused(request, "This machine has no debugger."))
+    }
+    public func facts(_ answer: @escaping @Sendable (MachineFacts?) -> Void) { answer(nil) }
+    public func saveReport(to path: String, _ done: @escaping @Sendable (MachineError?) -> Void) {
+        done(MachineError(.failed, "This machine makes no reports."))
+    }
 }

@@ -44,16 +44,22 @@ public protocol GuestPC: AnyObject {
     var typingReady: Bool { get }
     /// Retired instructions since power-on.
     var retired: UInt64 { get }
+    /// nil: everything is interpreted.
+    var translationStatistics: TranslationStatistics? { get }
     /// Guest time. With the virtual clock halts are skipped over by the board itself.
     func now() -> Nanoseconds
+    /// Deadlines that chips were called at.
+    var firings: UInt64 { get set }
     var memory: GuestMemory { get }
     /// What the board tells of itself; nil: nobody listens.
-    var tap: BoardTap? { get }
+    var tap: BoardTap? { get set }
     /// Lines that scrolled off a screen at rest come to the tap.
     /// - Parameter halted: the guest sleeps, so nothing is half done.
     func settleText(halted: Bool)
     /// Of all processors, for people.
     var registers: String { get }
+    /// Of all processors together.
+    var census: Census { get }
     /// For saved state; nil: there is none.
     var savedBoard: BoardState? { get }
     /// - Throws: what does not fit; nothing has changed then.
@@ -63,9 +69,18 @@ public protocol GuestPC: AnyObject {
 }
 
 extension GuestPC {
-    public var tap: BoardTap? { nil }
+    public var translationStatistics: TranslationStatistics? { nil }
+    public var tap: BoardTap? {
+        get { nil }
+        set {}
+    }
+    public var firings: UInt64 {
+        get { 0 }
+        set {}
+    }
     public func settleText(halted: Bool) {}
     public var registers: String { "" }
+    public var census: Census { Census() }
     public var savedBoard: BoardState? { nil }
     public func goOn(from state: BoardState) throws(BoardStateError) { throw BoardStateError("it cannot be restored") }
     public func trace(_ categories: TraceCategories) {}

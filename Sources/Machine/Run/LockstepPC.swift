@@ -107,7 +107,11 @@ final class LockstepPC: GuestPC {
     var retired: UInt64 { subject.retired }
     func now() -> Nanoseconds { both { $0.now() } }
     var memory: GuestMemory { subject.memory }
-    var tap: BoardTap? { subject.tap }
+    var tap: BoardTap? {
+        get { subject.tap }
+        set { subject.tap = newValue }
+    }
     func settleText(halted: Bool) { both { $0.settleText(halted: halted) } }
     var registers: String { subject.registers }
+    var census: Census { subject.census }
 }

@@ -18,10 +18,14 @@ extension RunLoop {
             if stuck == nil { jobs.append((job, script)) } else { job.end(.failed(RunLoop.isStuck.description)) }
         case .callOff(let job): jobs.removeAll { $0.job === job }
         case .registers(let answer): answer(pc.registers)
+        case .census(let answer): answer(pc.census)
+        case .facts(let answer): answer(facts)
+        case .report(let path, let done): done(report(to: path))
         case .snapshot(let job): begin(job)
         case .release(let job): release(job)
         case .copied(let copies): take(copies)
         case .trace(let categories): setTrace(categories)
+        case .debug(let request, let done): debug(request, done)
         }
     }
 
@@ -39,9 +43,14 @@ extension RunLoop {
         }
         switch command {
         case .key(let key, let down): press(key, down)
-        case .releaseAllKeys: for key in keysDown.reversed() { press(key, false) }
-        case .type(let text): typing.append(text: text)
-        case .mouse(let dx, let dy, let buttons, let wheel): pc.mouse(dx: dx, dy: dy, buttons: buttons, wheel: wheel)
+        case .releaseAllKeys:
+            // The fingers are not those of the past.
+            if travel?.isInPast == true { keysDown = [] }
+            for key in keysDown.reversed() { press(key, false) }
+        case .type(let text):
+            travel?.forgetFuture()
+            typing.append(text: text)
+        case .mouse(let dx, let dy, let buttons, let wheel): give(.mouse(dx: dx, dy: dy, buttons: buttons, wheel: wheel))
         case .serialInput(let port, let bytes): if serialInput.indices.contains(port) { serialInput[port] += bytes }
         case .pause: setPaused(true)
         case .resume: setPaused(false)
@@ -49,11 +58,11 @@ extension RunLoop {
             resetMachine(byGuest: false)
             setPaused(false)
         case .acpiPowerButton:
-            pc.powerButton()
+            give(.powerButton)
             machine.note(.powerButton)
             log(.info, "VM", "The ACPI power button is pressed.")
         case .balloon(let mib):
-            if !pc.setBalloon(mib: mib) { throw .failed("The machine has no balloon.") }
+            if !balloon(mib) { throw .failed("The machine has no balloon.") }
         case .powerOff:
             log(.info, "VM", "Power off was asked for.")
             outcome = outcome ?? stuck.map { .guru($0) } ?? .poweredOffByUser
@@ -62,14 +71,22 @@ extension RunLoop {
         case .eject(let bay): change(bay, nil, path: nil)
         case .insert(let bay, let path):
             guard let open = parts.openMedium else { throw .failed("Media cannot be changed here.") }
+            if let known = travel?.medium(of: path) { return change(bay, known, path: path) }
             change(bay, try open(bay, path), path: path)
         }
+    }
+
+    /// False: there is none.
+    func balloon(_ mib: Int) -> Bool {
+        guard pc.setBalloon(mib: mib) else { return false }
+        travel?.note(.balloon(mib: mib))
+        return true
     }
 
     private func press(_ key: PCKey, _ down: Bool) {
         keysDown.removeAll { $0 == key }
         if down { keysDown.append(key) }
-        pc.key(key, down: down)
+        give(.key(key, down: down))
     }
 
     func setPaused(_ pause: Bool) {
@@ -77,17 +94,26 @@ extension RunLoop {
         if holder != nil { return wasPaused = pause }
         guard paused != pause else { return }
         paused = pause
-        if pause { parts.hostClock?.pause() } else { parts.hostClock?.resume() }
+        if pause { parts.pauseClock() } else { parts.resumeClock() }
         machine.publish { $0.state = pause ? .paused : .running }
         machine.note(pause ? .paused : .resumed)
         logState(pause ? .paused : .running)
+        guard let debugger else { return }
+        if !pause {
+            debugger.resumed()
+        } else if debugger.stop == nil {
+            let stop = debugger.makeStop(.pause, "Paused.", vcpu: debugger.pc.runningProcessor)
+            debugger.stopped(stop)
+            recordFromStop(stop)
+        }
+        publishStop()
     }
 
     private func change(_ bay: Bay, _ medium: (any Medium)?, path: String?) {
         // A saved state does not know the other medium.
         parts.savedState?.spend()
         _ = pc.media[bay]?.flush()
-        pc.media[bay] = medium
+        give(.medium(bay, medium.map { travel?.history.watched($0) ?? $0 }, path: path))
         machine.publish { $0.media[bay] = path }
         machine.note(.medium(bay, path: path))
         log(.info, "Storage", path.map { "'\($0)' is put into \(bay.label)." } ?? "\(bay.label) is emptied.")
@@ -100,13 +126,17 @@ extension RunLoop {
         for port in serialInput.indices where !serialInput[port].isEmpty {
             let room = port == SerialPump.virtioConsole ? pc.consoleInput(serialInput[port]) : pc.serialInput(port, serialInput[port])
             let taken = min(serialInput[port].count, max(0, room))
+            if taken > 0, let travel {
+                let bytes = Array(serialInput[port][..<taken])
+                travel.note(port == SerialPump.virtioConsole ? .console(bytes) : .serial(port, bytes))
+            }
             serialInput[port].removeFirst(taken)
             parts.serial?.taken(port: port, taken)
             if taken > 0 { fed = true }
         }
         let wanted = pc.entropyWanted
         if wanted > 0 {
-            pc.entropyInput(parts.entropy(wanted))
+            give(.entropy(parts.entropy(wanted)))
             fed = true
         }
         return fed
@@ -121,7 +151,7 @@ extension RunLoop {
         guard pc.typingReady, hasKeyboardBuffer(now) else { return }
         let left = typing.left
         guard let event = typing.take(now: now, ready: true, capsLock: pc.keyboardLEDs & 0b100 != 0) else { return }
-        pc.key(event.key, down: event.down)
+        give(.key(event.key, down: event.down))
         if typing.left != left {
             machine.publish { [typing] in
                 $0.typingLeft = typing.left

@@ -102,7 +102,11 @@ extension RunLoop {
         log(.error, "VM", rule)
         log(.error, "VM", "!!         VCPU0: Guru Meditation: \(sentence)")
         log(.error, "VM", "!! {registers}")
-        for line in pc.registers.split(separator: "\n") { log(.error, "VM", "!! \(line)") }
+        for line in (facts["Registers"] ?? pc.registers.split(separator: "\n").map(String.init)) { log(.error, "VM", "!! \(line)") }
+        for section in facts.sections where !["Screen", "Events"].contains(section.title) && !section.title.hasPrefix("Registers") && !section.lines.isEmpty {
+            log(.error, "VM", "!! {\(section.title.lowercased())}")
+            for line in section.lines { log(.error, "VM", "!! \(line)") }
+        }
         log(.error, "VM", "!! {screen}")
         for row in screen.textRows where !row.isEmpty { log(.error, "VM", "!! \(row)") }
         log(.error, "VM", "!! {trace}")

@@ -90,13 +90,14 @@ extension RunLoop {
     }
 
     func stepScript() {
-        guard var script = parts.script, !script.isFinished else { return }
+        guard !scriptHolds, var script = parts.script, !script.isFinished else { return }
         parts.script = nil  // a single owner: the transcripts in it are not copied
         let actions = script.advance(scene)
         parts.script = script
         var isRestored = false
         for action in actions where outcome == nil {
             if case .restore = action { isRestored = true }
+            if case .debug = action { isRestored = true }
             do {
                 try perform(action)
             } catch {
@@ -109,7 +110,7 @@ extension RunLoop {
 
     /// Scripts that came from outside: what fails in them is an answer, not the end of the machine.
     func stepJobs() {
-        guard !jobs.isEmpty else { return }
+        guard !jobs.isEmpty, !scriptHolds else { return }
         for index in jobs.indices.reversed() where outcome == nil {
             var (job, script) = jobs.remove(at: index)
             let actions = script.advance(scene)
@@ -125,6 +126,7 @@ extension RunLoop {
                         try WholeFile.write(Array(screen.text.utf8), to: job.place(path), what: "screen text")
                     }
                 case .digest(let path): result = attempt { () throws(MachineError) in try noteDigest(job.place(path)) }
+                case .debug(let command): result = attempt { () throws(MachineError) in try debug(scripted: command) }
                 case .save(let path): result = attempt { () throws(MachineError) in try save(to: job.place(path)) }
                 case .restore(let path): result = attempt { () throws(MachineError) in try restore(from: job.place(path)) }
                 case .screenshot(let path):
@@ -152,13 +154,15 @@ extension RunLoop {
         case .type(let text): typing.append(text: text)
         case .typeSerial(let port, let bytes): serialInput[port] += bytes
         case .balloon(let mib):
-            if !pc.setBalloon(mib: mib) { throw .failed("The script asks for memory with 'balloon', but the machine has no balloon.") }
+            if !balloon(mib) { throw .failed("The script asks for memory with 'balloon', but the machine has no balloon.") }
         case .keys(let chords): for chord in chords { typing.append(chord: chord) }
         case .screen(let path): try WholeFile.write(Array(screen.text.utf8), to: path, what: "screen text")
         case .screenshot(let path): try ScreenshotFile.write(pc.pixels(), to: path)
         case .digest(let path): try noteDigest(path)
         case .save(let path): try save(to: path)
+        case .debug(let command): try debug(scripted: command)
         case .restore(let path): try restore(from: path)
+        case .goTo(let instruction): try goTo(instruction: instruction)
         case .stop: outcome = .scriptStopped
         case .fail(let sentence): outcome = .scriptFailed(sentence + "\n" + ScreenText.report(screen))
         }

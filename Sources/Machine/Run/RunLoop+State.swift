@@ -94,6 +94,7 @@ extension RunLoop {
         do throws(MachineError) {
             let (_, runner) = try StateLoader.load(path, into: pc, clock: parts.hostClock)
             goOn(with: runner)
+            travel?.begin()
             log(.info, "State", "The state in '\(path)' is restored.")
         } catch {
             // Memory may be half overwritten.

@@ -1,3 +1,4 @@
+import CPU
 import Foundation
 import Hardware
 import Primitives
@@ -15,7 +16,7 @@ final class RunLoop {
     /// How long a slice should take with the host clock, in nanoseconds.
     private static let sliceTime: Nanoseconds = 500_000
     /// A sleeping machine looks around at least so often, in nanoseconds.
-    private static let longestSleep: Nanoseconds = 1_000_000_000
+    static let longestSleep: Nanoseconds = 1_000_000_000
 
     let pc: any GuestPC
     var parts: RunParts
@@ -60,6 +61,12 @@ final class RunLoop {
     /// Who looks at it while it stands, and whether it is to stand afterwards.
     var holder: SnapshotJob?
     var wasPaused = false
+    /// Once somebody has asked for it.
+    var debugger: Debugger?
+    /// A script's command to the debugger has let the machine go: the next one waits until it stands.
+    var scriptHolds = false
+    /// While the run is recorded.
+    var travel: TimeTravel?
 
     init(pc: any GuestPC, parts: RunParts, machine: RunningMachine) {
         self.pc = pc
@@ -84,6 +91,8 @@ final class RunLoop {
         logState(.running)
         setTrace(parts.trace)
         if let restored = parts.restored { goOn(with: restored) }
+        if parts.records { orFail { () throws(MachineError) in try beginRecording() } }
+        startDebugger()
         while outcome == nil { turn() }
         return end()
     }
@@ -98,20 +107,30 @@ final class RunLoop {
         if paused || stuck != nil {
             refreshView(force: false)
             stepJobs()
+            if debugger?.stop != nil, stuck == nil { stepScript() }
+            guard outcome == nil, paused || stuck != nil else { return }
             if capture != nil { return }
             machine.bell.wait(nanoseconds: sleepLimit(jobs.isEmpty ? RunLoop.longestSleep : RunLoop.longestSleep / 10))
             return
         }
+        if travel?.isInPast == true { return travelOn() }
         let began = isVirtual ? 0 : parts.hostTime()
         // A guest that waits for the next key must not sleep until the one that is down repeats itself.
         if isVirtual { pc.outsideDeadline = nextFromOutside(guestTime).map { $0 &- min($0, aheadOfGuest) } }
-        let stop = pc.run(instructions: budget())
-        if stop == .sliceDone, !isVirtual { adaptSlice(parts.hostTime() &- began) }
+        let (stop, isWhole) = runSlice(budget())
+        if stop == .sliceDone, isWhole, !isVirtual { adaptSlice(parts.hostTime() &- began) }
         ranSinceFrame = true
         if case .halted = stop { isHalted = true } else { isHalted = false }
         serveOutput()
         react(to: stop)
+        let debugStop = debugger?.pending
+        defer { if let debugStop, outcome == nil, stuck == nil { stand(at: debugStop) } }
         guard outcome == nil else { return }
+        guard isWhole else {
+            takeTap()
+            return refreshView(force: false)
+        }
+        recordSlice()
         let fed = feedSerial()
         typeNext()
         takeTap()
@@ -119,7 +138,8 @@ final class RunLoop {
         stepScript()
         stepJobs()
         // What was just fed may wake the guest: its deadlines are no longer those of the stop.
-        if outcome == nil, !fed, case .halted(let deadline) = stop { rest(until: deadline) }
+        if outcome == nil, !fed, debugStop == nil, case .halted(let deadline) = stop { rest(until: deadline) }
+        keepPace()
     }
 
     /// What a guest that never flushes has written must not wait for long.
@@ -135,6 +155,7 @@ final class RunLoop {
 
     private func budget() -> Int64 {
         var budget = isVirtual ? Int64(RunLoop.quantum - pc.retired % RunLoop.quantum) : slice
+        if let due = travel?.nextCheckpoint, due > pc.retired { budget = min(budget, Int64(clamping: due - pc.retired)) }
         if let limit = parts.maxInstructions { budget = min(budget, Int64(clamping: limit &- pc.retired)) }
         for goal in [parts.script?.nextInstruction] + jobs.map(\.script.nextInstruction) {
             if let goal, goal > pc.retired { budget = min(budget, Int64(clamping: goal - pc.retired)) }
@@ -144,7 +165,7 @@ final class RunLoop {
 
     private func react(to stop: GuestStop) {
         switch stop {
-        case .sliceDone, .halted: break
+        case .sliceDone, .halted, .debug: break
         case .powerOff: outcome = .poweredOff
         case .reset:
             if parts.noReboot { outcome = .resetWithNoReboot } else { resetMachine(byGuest: true) }
@@ -160,7 +181,7 @@ final class RunLoop {
         if took > RunLoop.sliceTime * 2, slice > 2_000 { slice /= 2 }
     }
 
-    private func startKernel() {
+    func startKernel() {
         guard let kernel = parts.kernel else { return }
         do {
             try kernel.place(in: pc.memory)
@@ -172,10 +193,14 @@ final class RunLoop {
     /// The guest cannot go on: time stands, screen and registers stay until somebody resets it or powers it off.
     private func keepStuck(_ sentence: String) {
         stuck = sentence
-        parts.hostClock?.pause()
+        parts.pauseClock()
         refreshView(force: true)
         machine.publish { ($0.state, $0.problem) = (.stuck, sentence) }
         machine.note(.panicked(sentence))
+        if let debugger {
+            debugger.stopped(debugger.makeStop(.guru, sentence, vcpu: (pc as? PC)?.runningProcessor ?? 0))
+            publishStop()
+        }
         logState(.stuck)
         logGuru(sentence)
         for job in jobs { job.job.end(.failed(RunLoop.isStuck.description)) }
@@ -189,11 +214,13 @@ final class RunLoop {
     func resetMachine(byGuest: Bool) {
         if stuck != nil {
             stuck = nil
-            if !paused { parts.hostClock?.resume() }
+            debugger?.stop = nil
+            publishStop()
+            if !paused { parts.resumeClock() }
             machine.publish { [paused] in ($0.state, $0.problem) = (paused ? .paused : .running, nil) }
             logState(paused ? .paused : .running)
         }
-        pc.reset()
+        if byGuest { pc.reset() } else { give(.reset) }
         machine.note(.reset(guest: byGuest))
         log(.info, "VM", byGuest ? "The guest resets the machine." : "The machine is reset.")
         _ = typing.clear()
@@ -209,7 +236,7 @@ final class RunLoop {
     }
 
     /// Cuts a sleep short for the end of the run.
-    private func sleepLimit(_ sleep: Nanoseconds) -> Nanoseconds {
+    func sleepLimit(_ sleep: Nanoseconds) -> Nanoseconds {
         guard let timeout = parts.timeout else { return sleep }
         let elapsed = hostElapsed
         return min(sleep, timeout > elapsed ? timeout - elapsed : 0)
@@ -256,6 +283,10 @@ final class RunLoop {
         clock.slept(until: time &+ sleep)
     }
 
+    private func orFail(_ body: () throws(MachineError) -> Void) {
+        do throws(MachineError) { try body() } catch { outcome = outcome ?? .failed(error.description) }
+    }
+
     // MARK: End
 
     private func end() -> RunningMachine.Ending {
@@ -266,6 +297,7 @@ final class RunLoop {
         serveOutput()
         takeTap()
         for job in jobs { job.job.end(.failed("The machine ended before the script did.")) }
+        debugger?.ended()
         for bay in Bay.allCases {
             if let medium = pc.media[bay], !medium.flush() { parts.diagnose("The medium in \(bay.label) could not be written completely.") }
         }
@@ -282,10 +314,13 @@ final class RunLoop {
         report.guestSeconds = Double(pc.now()) / 1e9
         report.mips = elapsed > 0 ? Double(pc.retired) / Double(elapsed) * 1e3 : 0
         report.engine = parts.engineName
+        report.translation = pc.translationStatistics
+        report.directShare = report.translation?.share(of: pc.retired)
         report.clock = isVirtual ? "virtual" : "host"
         report.position = pc.position
         report.stateDigest = parts.wantsDigest ? pc.digest() : ""
         report.memoryMiB = parts.memoryMiB
+        report.census = CensusReport(pc.census)
         report.outcome = outcome.word
         // Their files are made whole before anybody is told that the run has ended.
         pc.media = MediaBays()

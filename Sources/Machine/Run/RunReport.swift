@@ -1,3 +1,4 @@
+import CPU
 import Foundation
 
 /// What a run came to: the JSON object of `--stats`.
@@ -12,6 +13,10 @@ public struct RunReport: Codable, Equatable, Sendable {
     /// Millions of retired instructions per second of host time.
     public var mips = 0.0
     public var engine = ""
+    /// What the translator did; nil: everything was interpreted.
+    public var translation: TranslationStatistics?
+    /// Of all instructions the part that ran as host code, 0 to 1.
+    public var directShare: Double?
     public var clock = ""
     /// Of processor, RAM and chips.
     public var stateDigest = ""
@@ -21,11 +26,14 @@ public struct RunReport: Codable, Equatable, Sendable {
     /// One of: power-off, user, debug-exit, reset, script-stop, saved, script-failed, instruction-limit, timeout, guru-meditation, refused, failed.
     public var outcome = ""
     public var exitStatus: Int32 = 0
+    /// Which sensitive instructions ran where, and what share of all ran as host code.
+    public var census = CensusReport()
 
     public init() {}
 
     enum CodingKeys: String, CodingKey {
-        case instructions, mips, engine, clock, outcome, position
+        case directShare = "direct_share"
+        case instructions, mips, engine, clock, outcome, position, translation, census
         case hostSeconds = "host_seconds"
         case cpuSeconds = "cpu_seconds"
         case guestSeconds = "guest_seconds"

@@ -13,8 +13,12 @@ public final class RunSession: Sendable {
     /// `--log`; a stored machine's log is closed by whoever opened it.
     private let ownLog: MachineLog?
     private let diagnose: @Sendable (String) -> Void
+    /// `--gdb`.
+    private let gdb: GDBServer?
     /// The user wants out: a standard output that nobody reads must not hold the machine up.
     private let hurry: Flag
+    /// A Guru Meditation is told of when it happens.
+    private let keepsStuck: Bool
 
     /// Settable from any thread.
     private final class Flag: Sendable {
@@ -50,6 +54,7 @@ public final class RunSession: Sendable {
         let hurry = Flag()
         let line = Line()
         self.hurry = hurry
+        self.keepsStuck = keepsStuck
 
         var parts = RunParts()
         parts.name = settings.displayName
@@ -59,7 +64,10 @@ public final class RunSession: Sendable {
         parts.kernel = try RunSession.kernel(settings)
         let media = try MediaShelf(settings)
         parts.media = media.paths
-        if settings.clock == .host { parts.hostClock = HostClock() }
+        // A recording machine has the virtual clock, and is held back to real time.
+        if settings.clock == .host, settings.record { parts.pace = HostClock() } else if settings.clock == .host { parts.hostClock = HostClock() }
+        parts.records = settings.record
+        parts.recordLimits.bytes = settings.recordMiB << 20
         var board = RunSession.board(
             settings, bios: bios, vgaBIOS: vgaBIOS, media: media, kernel: parts.kernel != nil, clock: parts.hostClock)
         let wantsFirmwareLog = keptLog != nil || settings.log != nil
@@ -77,6 +85,8 @@ public final class RunSession: Sendable {
         }
         pc.media = media.bays
         parts.savedState = savedState
+        parts.debugFolder = savedState?.folder
+        parts.debugStop = settings.debugStop
         parts.diskBays = MediaShelf.diskBays(settings.diskInterface)
         if let savedState, SavedState.exists(in: savedState.folder) {
             parts.restored = try StateLoader.load(savedState.path, into: pc, clock: parts.hostClock, catchesUp: settings.rtcCatchesUp).runner
@@ -96,7 +106,7 @@ public final class RunSession: Sendable {
         parts.log?.writeHead(settings)
         parts.transcript = try settings.transcript.map { path throws(MachineError) in try FilePort(path: path, what: "transcript") }
         parts.trace = settings.trace
-        if served || parts.log != nil || parts.transcript != nil { pc.tap = BoardTap(ring: parts.log?.traceRing ?? RunSession.plainRing()) }
+        if served || keepsStuck || parts.log != nil || parts.transcript != nil { pc.tap = BoardTap(ring: parts.log?.traceRing ?? RunSession.plainRing()) }
         let serial = try SerialPump.open(
             settings.serialTargets,
             quit: {
@@ -104,7 +114,10 @@ public final class RunSession: Sendable {
                 line.post(.powerOff)
             }, abandoned: { hurry.isRaised })
         parts.serial = serial
-        notes = serial.notes
+        var hint: GDBArchitecture?
+        if case .linux(let image)? = parts.kernel?.image { hint = image.is64 ? .amd64 : .i386 } else if parts.kernel != nil { hint = .i386 }
+        gdb = try settings.gdb.map { address throws(MachineError) in try GDBServer(address, hint: hint) }
+        notes = serial.notes + (gdb.map { ["In gdb: target remote \($0.place)"] } ?? [])
         parts.noReboot = settings.noReboot
         parts.maxInstructions = settings.maxInstructions
         parts.timeout = settings.timeoutSeconds.map { Nanoseconds($0 * 1e9) }
@@ -116,6 +129,10 @@ public final class RunSession: Sendable {
         parts.engineName = (settings.engine == .auto ? .translator : settings.engine).rawValue
         parts.memoryMiB = settings.memoryMiB
         (parts.codePage, parts.palette, parts.keepsStuck) = (settings.codePage, settings.palette, keepsStuck)
+        var described = MachineSettings()
+        described.run = settings
+        parts.configuration = (try? MachineFile(described, path: MachineFile.name))?.text ?? ""
+        parts.logPath = parts.log?.path
         parts.diagnose = diagnose
         ownLog = keptLog == nil ? parts.log : nil
         machine = try RunningMachine(pc: settings.engine == .lockstep ? LockstepPC(
@@ -183,7 +200,9 @@ public final class RunSession: Sendable {
         _ settings: RunSettings, bios: [UInt8], vgaBIOS: [UInt8], media: MediaShelf, kernel: Bool, clock: HostClock?
     ) -> BoardSettings {
         var board = BoardSettings(bios: bios, vgaBIOS: vgaBIOS)
-        if settings.engine != .interpreter { board.translation = TranslationSettings() }
+        if settings.engine != .interpreter {
+            board.translation = TranslationSettings(codeBytes: max(settings.codeCacheMiB << 20 / max(settings.cpus, 1), 1 << 20))
+        }
         board.ramMiB = settings.memoryMiB
         board.cpus = settings.cpus
         if let model = CPUModel.named(settings.cpuModel) { board.processor = model }
@@ -192,7 +211,7 @@ public final class RunSession: Sendable {
         board.videoMemoryMiB = settings.videoMemoryMiB
         board.acpi = settings.acpi
         board.ioapic = settings.ioapic
-        board.rtcEpochSeconds = settings.rtcSeconds ?? (clock == nil ? RunSettings.fixedDate : Int64(time(nil)))
+        board.rtcEpochSeconds = settings.rtcSeconds ?? (settings.clock == .virtual ? RunSettings.fixedDate : Int64(time(nil)))
         if settings.rtcLocal { board.rtcEpochSeconds += Int64(localOffset(board.rtcEpochSeconds)) }
         if let clock { board.clock = .host { clock.guestTime() } }
         board.debugConsolePorts = settings.debugConsoles.map(\.port)
@@ -204,7 +223,7 @@ public final class RunSession: Sendable {
         if settings.diskInterface == .virtio { board.virtio.disks = settings.disks.count }
         board.virtio.console = settings.virtioConsole != nil
         board.virtio.balloon = settings.virtioBalloon
-        if settings.virtioRNG { board.virtio.entropy = clock == nil ? .seed(RunSettings.fixedSeed) : .host }
+        if settings.virtioRNG { board.virtio.entropy = settings.clock == .virtual ? .seed(RunSettings.fixedSeed) : .host }
         return board
     }
 
@@ -220,7 +239,10 @@ public final class RunSession: Sendable {
     /// How it ended; nil: it goes on.
     public var outcome: RunOutcome? { machine.view().outcome }
 
-    public func start() { machine.start() }
+    public func start() {
+        gdb?.start(machine)
+        machine.start()
+    }
 
     /// Ends the run from outside: a signal, or the front end is gone.
     public func quit() {
@@ -232,9 +254,10 @@ public final class RunSession: Sendable {
     /// - Returns: the exit status.
     public func finish() -> Int32 {
         let (outcome, report) = machine.waitForEnd()
+        gdb?.finish()
         ownLog?.finish()
         var status = outcome.exitStatus
-        if let message = outcome.message { diagnose(message) }
+        if let message = outcome.message, !keepsStuck || status != 3 { diagnose(message) }
         do {
             if let path = settings.screenText {
                 try WholeFile.write(Array(machine.view().frame.text.utf8), to: path, what: "screen text")

@@ -100,7 +100,16 @@ public struct RunSettings: Equatable, Sendable {
     public var palette = Palette.theme
     public var codePage = CodePage.cp437
     public var engine = Engine.auto
+    /// Room for translated code, of all processors together.
+    public var codeCacheMiB = 64
+    public static let codeCacheRange = 1...1024
     public var clock = Clock.host
+    /// The run is recorded from its start, so that the machine can go back in time.
+    public var record = false
+    /// What a recording may remember of memory and disks, in MiB.
+    public var recordMiB = RunSettings.defaultRecordMiB
+    public static let defaultRecordMiB = 512
+    public static let recordRangeMiB = 16...65_536
     /// Start of the guest's clock, seconds since 1970-01-01 00:00 UTC; nil: the host's time now (virtual clock: a fixed date).
     public var rtcSeconds: Int64?
     /// The guest's clock shows the host's local time, as DOS and Windows want it; otherwise UTC.
@@ -117,6 +126,8 @@ public struct RunSettings: Equatable, Sendable {
     public var debugConsoles: [DebugConsole] = []
     public var debugExit: Port?
     public var noReboot = false
+    /// The machine stands before its first instruction, for the debugger.
+    public var debugStop = false
     public var headless = false
     /// `-` is standard input.
     public var script: String?
@@ -128,6 +139,8 @@ public struct RunSettings: Equatable, Sendable {
     public var transcript: String?
     /// The run's log; a stored machine has its own beside.
     public var log: String?
+    /// Where a gdb is waited for.
+    public var gdb: GDBAddress?
     /// Board events that go to the log.
     public var trace = TraceCategories()
 
@@ -180,10 +193,19 @@ public struct RunSettings: Equatable, Sendable {
         }
         let missing = model.missingOnHost
         if !missing.isEmpty { throw .usage("--cpu-model '\(cpuModel)' needs \(missing.joined(separator: ", ")), which this computer does not have.") }
+        guard RunSettings.recordRangeMiB.contains(recordMiB) else {
+            let range = RunSettings.recordRangeMiB
+            throw .usage("--record-memory takes \(range.lowerBound) to \(range.upperBound) MiB, not \(recordMiB).")
+        }
         guard ioapic || cpus == 1 else { throw .usage("--cpus \(cpus) needs the I/O APIC: leave --no-ioapic out.") }
+        guard RunSettings.codeCacheRange.contains(codeCacheMiB) else {
+            throw .usage("--code-cache takes 1 to \(RunSettings.codeCacheRange.upperBound) MiB, not \(codeCacheMiB).")
+        }
         if engine == .lockstep {
             guard clock == .virtual else { throw .usage("--engine lockstep needs --clock virtual: the engines see the same time.") }
             guard disposable else { throw .usage("--engine lockstep needs --disposable: each engine writes to its own copy.") }
+            guard gdb == nil else { throw .usage("--engine lockstep and --gdb do not go together: there are two boards.") }
+            guard !record else { throw .usage("--engine lockstep and --record do not go together: one of two boards cannot go back.") }
         }
         guard disks.count <= diskInterface.places else {
             let room = diskInterface == .ide ? "3 disks beside the CD drive (8 with --disk-interface virtio)" : "8 disks"

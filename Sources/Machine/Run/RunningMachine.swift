@@ -1,3 +1,4 @@
+import CPU
 import Foundation
 import Hardware
 import Primitives
@@ -12,6 +13,10 @@ public final class RunningMachine: MachineControl {
         case callOff(ScriptJob)
         /// Registers, for people.
         case registers(@Sendable (String) -> Void)
+        case census(@Sendable (Census) -> Void)
+        case facts(@Sendable (MachineFacts?) -> Void)
+        /// A report into a file.
+        case report(String, @Sendable (MachineError?) -> Void)
         /// Which trace events go to the log.
         case trace(TraceCategories)
         /// Somebody waits for the display as pixels.
@@ -21,6 +26,7 @@ public final class RunningMachine: MachineControl {
         case copied(LiveDeletion.Copies)
         /// Nobody looks at the machine any more that stands for it.
         case release(SnapshotJob)
+        case debug(DebugRequest, @Sendable (DebugReply) -> Void)
     }
     /// What the thread leaves behind when it ends.
     struct Ending: Sendable {
@@ -136,6 +142,10 @@ public final class RunningMachine: MachineControl {
         }
     }
 
+    public func debug(_ request: DebugRequest, _ done: @escaping @Sendable (DebugReply) -> Void) {
+        if !send(.debug(request, done)) { done(.refused(request, RunningMachine.hasEnded.description)) }
+    }
+
     public func scrolledLines(from first: UInt64, count: Int) -> ScrolledLines {
         var result = scrollback.lines(from: first, count: count)
         result.codePage = codePage
@@ -152,7 +162,20 @@ public final class RunningMachine: MachineControl {
         if !send(.registers(answer)) { answer(nil) }
     }
 
-    private static let hasEnded = MachineError(.wrongPlace, "The machine has ended.")
+    /// What has run, taken between two slices; nil after the end.
+    func census(_ answer: @escaping @Sendable (Census?) -> Void) {
+        if !send(.census(answer)) { answer(nil) }
+    }
+
+    public func facts(_ answer: @escaping @Sendable (MachineFacts?) -> Void) {
+        if !send(.facts(answer)) { answer(nil) }
+    }
+
+    public func saveReport(to path: String, _ done: @escaping @Sendable (MachineError?) -> Void) {
+        if !send(.report(path, done)) { done(RunningMachine.hasEnded) }
+    }
+
+    static let hasEnded = MachineError(.wrongPlace, "The machine has ended.")
 
     /// Answers somebody who came too late.
     private static func refuse(_ message: Message, _ ending: Ending) {
@@ -161,8 +184,12 @@ public final class RunningMachine: MachineControl {
         case .command(_, let done): done?(hasEnded)
         case .script(_, let job): job.end(.failed(hasEnded.description))
         case .registers(let answer): answer("")
+        case .census(let answer): answer(Census())
+        case .facts(let answer): answer(nil)
+        case .report(_, let done): done(hasEnded)
         case .snapshot(let job): job.end(.failure(hasEnded))
         case .callOff, .trace, .release, .copied: break
+        case .debug(let request, let done): done(.refused(request, hasEnded.description))
         }
     }
 
@@ -188,6 +215,19 @@ public final class RunningMachine: MachineControl {
         }
         if accepted { bell.signal() }
         return accepted
+    }
+
+    /// Somebody outside waits for the machine to stand, while its thread is busy with something long.
+    var wantsPause: Bool {
+        inbox.withLock { inbox in
+            inbox.messages.contains { message in
+                switch message {
+                case .command(.pause, _), .command(.powerOff, _): true
+                case .debug(let request, _): request.queries.contains(.go(.pause))
+                default: false
+                }
+            }
+        }
     }
 
     func takeMessages() -> [Message] {
@@ -236,6 +276,11 @@ struct RunParts {
     var name = "vitrine"
     /// nil: the virtual clock.
     var hostClock: HostClock?
+    /// The virtual clock is held back to this one.
+    var pace: HostClock?
+    /// The machine can go back to its start.
+    var records = false
+    var recordLimits = TimeTravel.Limits()
     /// By what the end of the run is measured; tests put their own in.
     var hostTime: @Sendable () -> Nanoseconds = { HostClock.monotonic() }
     var noReboot = false
@@ -248,6 +293,10 @@ struct RunParts {
     var debugConsoles: [Primitives.Port: FilePort] = [:]
     /// A front end looks at the view: refresh it.
     var hasViewer = false
+    /// Where the debugger's breakpoints are kept.
+    var debugFolder: String?
+    /// The machine stands before its first instruction.
+    var debugStop = false
     /// Where the machine's story goes.
     var log: MachineLog?
     /// Scrolled lines, as they come.
@@ -275,7 +324,18 @@ struct RunParts {
         return (0..<count).map { _ in UInt8.random(in: .min ... .max, using: &source) }
     }
     var wantsDigest = true
+    /// Settings in the words of machine.toml, for reports; where the log is.
+    var configuration = "", logPath: String?
     var engineName = ""
     var memoryMiB = 0
     var diagnose: @Sendable (String) -> Void = { _ in }
+
+    func pauseClock() {
+        hostClock?.pause()
+        pace?.pause()
+    }
+    func resumeClock() {
+        hostClock?.resume()
+        pace?.resume()
+    }
 }

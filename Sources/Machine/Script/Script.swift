@@ -32,6 +32,10 @@ public struct Script: Sendable {
         case digest(path: String)
         /// Until so many instructions have retired since power-on, exactly.
         case waitInstructions(UInt64)
+        /// A recording machine goes to the moment at which so many instructions have retired.
+        case goTo(UInt64)
+        /// A command of the debugger; one that lets the machine go ends when it stands again.
+        case debug(String)
         case stop
 
         /// Adds to what is being typed or sent, and so need not wait for it.
@@ -137,6 +141,9 @@ public struct Script: Sendable {
         case "type-serial":
             guard !verbatim.isEmpty else { throw .usage("'type-serial' needs the text to send.") }
             return .typeSerial(port: 0, unescape(verbatim))
+        case "debug":
+            guard !argument.isEmpty else { throw .usage("'debug' needs a command of the debugger.") }
+            return .debug(argument)
         case "wait-for-console":
             let (pattern, seconds) = try patternAndSeconds(argument, command: "wait-for-console REGEX [SECONDS]")
             return .waitForSerial(port: SerialPump.virtioConsole, pattern, seconds: seconds)
@@ -164,13 +171,16 @@ public struct Script: Sendable {
         case "wait-instructions":
             guard let count = UInt64(argument) else { throw .usage("'wait-instructions' needs a number of instructions, not '\(argument)'.") }
             return .waitInstructions(count)
+        case "goto-instruction":
+            guard let count = UInt64(argument) else { throw .usage("'goto-instruction' needs a number of instructions, not '\(argument)'.") }
+            return .goTo(count)
         case "stop":
             guard argument.isEmpty else { throw .usage("'stop' takes nothing, but '\(argument)' follows.") }
             return .stop
         default:
             throw .usage(
                 "'\(name)' is not a command; there are wait-for, wait-for-serial, wait-for-console, type, type-serial, type-console, "
-                    + "keys, screen, screenshot, balloon, save, restore, digest, wait, wait-instructions and stop."
+                    + "keys, screen, screenshot, balloon, save, restore, digest, debug, wait, wait-instructions, goto-instruction and stop."
             )
         }
     }

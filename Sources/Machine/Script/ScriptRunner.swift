@@ -34,6 +34,9 @@ struct ScriptRunner {
         case save(path: String)
         case restore(path: String)
         case digest(path: String)
+        case goTo(UInt64)
+        /// What follows it waits until the debugger has the machine standing, or has nothing to wait for.
+        case debug(String)
         case stop
         case fail(String)
     }
@@ -130,7 +133,13 @@ struct ScriptRunner {
             case .screen(let path): actions.append(.screen(path: path))
             case .screenshot(let path): actions.append(.screenshot(path: path))
             case .digest(let path): actions.append(.digest(path: path))
+            case .debug(let command):
+                actions.append(.debug(command))
+                index += 1
+                began = nil
+                return actions
             case .save(let path): actions.append(.save(path: path))
+            case .goTo(let instruction): actions.append(.goTo(instruction))
             case .restore(let path):
                 // What follows is about the machine as it is then.
                 actions.append(.restore(path: path))

@@ -26,6 +26,8 @@ extension RunLoop {
         } catch {
             job.end(.failure(error))
         }
+        // The drives may have other images now, with the same contents.
+        travel?.history.watchMedia()
     }
 
     /// Somebody looks at disks and state as they are now.

@@ -122,6 +122,10 @@ extension StateLoader {
 extension DisposableLayer {
     /// The layer that a medium is, or guards.
     static func of(_ medium: (any Medium)?) -> DisposableLayer? {
-        (medium as? GuardedMedium).map { of($0.inner) } ?? medium as? DisposableLayer
+        switch medium {
+        case let guarded as GuardedMedium: of(guarded.inner)
+        case let journaled as JournaledMedium: of(journaled.inner)
+        default: medium as? DisposableLayer
+        }
     }
 }

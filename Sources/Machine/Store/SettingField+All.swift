@@ -121,6 +121,9 @@ extension SettingField {
                 option: "--engine",
                 \.run.engine,
                 help: "What carries out the guest's instructions."),
+            number(
+                "system.code-cache", "Room for code", RunSettings.codeCacheRange, unit: "MiB", option: "--code-cache", \.run.codeCacheMiB,
+                help: "For translated code, of all processors together; when it is full, code is dropped and made anew."),
             optional(
                 "system.firmware", "Firmware", .file(.firmware), option: "--bios", \.run.bios,
                 help: "An image of 64K, 128K or 256K in place of SeaBIOS."),
@@ -225,6 +228,12 @@ extension SettingField {
                     for line in lines(text) { consoles.append(try SettingText.debugConsole(line)) }
                     settings.run.debugConsoles = consoles
                 }),
+            flag(
+                "debug.record", "Recording", option: "--record", \.run.record,
+                help: "The run is recorded from its start, so that the debugger can step back; guest time follows instructions."),
+            number(
+                "debug.record-memory", "Recording's memory", RunSettings.recordRangeMiB, unit: "MiB", option: "--record-memory", \.run.recordMiB,
+                help: "What a recording may remember of old contents of memory and disks."),
             SettingField(
                 "debug.transcript", "Transcript", .file(.output), option: "--transcript", optional: true,
                 help: "A file for the lines that scroll off the text screen; what is on the screen at the end follows.",

@@ -1,0 +1,148 @@
+import CPU
+import Foundation
+import Hardware
+import Primitives
+import Testing
+
+@testable import Machine
+
+@Suite("reports") struct ReportTests {
+    private static let facts = MachineFacts(
+        sentence: "triple fault: #GP while delivering #DF, because the IDT limit is 0",
+        sections: [.init("Registers", ["EAX 00000001", "über"]), .init("Empty", []), .init("Screen", ["C:\\>"])])
+
+    private static func contents() -> ReportFile.Contents {
+        var contents = ReportFile.Contents()
+        (contents.name, contents.facts, contents.configuration) = ("my DOS", facts, "[system]\nmemory = 8\n")
+        (contents.log, contents.screen, contents.picture) = (Array("a line\n".utf8), "C:\\>\n", [0x89, 0x50])
+        (contents.created, contents.instructions, contents.guestSeconds) = (1_700_000_000, 12, 0.5)
+        return contents
+    }
+
+    @Test("what is written is read back, and says what it is") func roundTrip() throws {
+        try withTemporaryFolder { folder in
+            let path = folder + "/r.tar"
+            try WholeFile.write([UInt8](repeating: 7, count: 1000), to: folder + "/state", what: "file")
+            var contents = ReportTests.contents()
+            contents.state = folder + "/state"
+            try ReportFile.write(contents, to: path)
+            let report = try OpenedReport(path)
+            #expect(report.facts == ReportTests.facts)
+            #expect(report.head.contains("machine: my DOS\n") && report.head.contains("time: 2023-11-14T22:13:20Z"))
+            #expect(report.head.contains("Guru Meditation: triple fault: #GP while delivering #DF, because the IDT limit is 0."))
+            let names = ["report.txt", "facts.json", "facts.txt", "machine.toml", "log.txt", "screen.txt", "screen.png", "machine.state"]
+            #expect(report.parts.map(\.name) == names)
+            #expect(try report.part("machine.state") == [UInt8](repeating: 7, count: 1000))
+            #expect(try report.part("screen.png") == [0x89, 0x50])
+            #expect(String(decoding: try report.part("facts.txt"), as: UTF8.self).contains("--- Registers ---\nEAX 00000001\nüber\n"))
+            #expect(throws: MachineError.self) { try report.part("nothing") }
+            #expect(try FileManager.default.contentsOfDirectory(atPath: folder).sorted() == ["r.tar", "state"])
+        }
+    }
+
+    @Test("tar opens it", .enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/tar") || FileManager.default.isExecutableFile(atPath: "/bin/tar")))
+    func tar() throws {
+        try withTemporaryFolder { folder in
+            try ReportFile.write(ReportTests.contents(), to: folder + "/r.tar")
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: "/bin/sh")
+            process.arguments = ["-c", "cd '\(folder)' && tar -xf r.tar"]
+            try process.run()
+            process.waitUntilExit()
+            #expect(process.terminationStatus == 0)
+            #expect(try WholeFile.read(folder + "/machine.toml", what: "file") == Array("[system]\nmemory = 8\n".utf8))
+        }
+    }
+
+    @Test("what is no report, is cut short or has another's parts is told in one sentence") func refused() throws {
+        try withTemporaryFolder { folder in
+            let path = folder + "/r.tar"
+            try ReportFile.write(ReportTests.contents(), to: path)
+            let whole = try WholeFile.read(path, what: "file")
+            for (bytes, words) in [([], "is not a report"), (Array("hello".utf8), "is not a report"), (Array(whole[..<600]), "cut short"), (Array(whole[..<1024]), "cut short")] {
+                try WholeFile.write(bytes, to: folder + "/bad", what: "file")
+                let error = #expect(throws: MachineError.self) { try OpenedReport(folder + "/bad") }
+                #expect(error?.kind == .badInput && error?.description.contains(words) == true, "\(error?.description ?? "")")
+            }
+            #expect(throws: MachineError.self) { try OpenedReport(folder) }
+            #expect(throws: MachineError.self) { try OpenedReport(folder + "/none") }
+        }
+    }
+
+    /// `VITRINE_MUTATIONS` says how many.
+    private static let mutations = ProcessInfo.processInfo.environment["VITRINE_MUTATIONS"].flatMap { Int($0) } ?? 400
+
+    @Test("reports with random bytes are read or refused, and never trap; nothing in them steers a terminal") func hostile() throws {
+        try withTemporaryFolder { folder in
+            let path = folder + "/r.tar"
+            try ReportFile.write(ReportTests.contents(), to: path)
+            let whole = try WholeFile.read(path, what: "file")
+            var random = SystemRandomNumberGenerator()
+            for _ in 0..<ReportTests.mutations {
+                var bytes = whole
+                for _ in 0..<Int.random(in: 1...6, using: &random) {
+                    let at = Int.random(in: 0..<bytes.count, using: &random)
+                    switch Int.random(in: 0..<4, using: &random) {
+                    case 0: bytes[at] = UInt8.random(in: 0...255, using: &random)
+                    case 1: bytes.removeSubrange(at..<min(bytes.count, at + Int.random(in: 1...700, using: &random)))
+                    case 2: bytes.insert(contentsOf: whole[..<Int.random(in: 1...600, using: &random)], at: at)
+                    default:
+                        // A header that is right but for what it says.
+                        let block = at / 512 * 512
+                        guard block + 512 <= bytes.count else { break }
+                        for n in 124..<135 { bytes[block + n] = UInt8(0x30 + Int.random(in: 0...7, using: &random)) }
+                        let sum = String(TarFormat.checksum(Array(bytes[block..<block + 512])), radix: 8)
+                        for (n, byte) in (String(repeating: "0", count: max(0, 6 - sum.count)) + sum).utf8.prefix(6).enumerated() { bytes[block + 148 + n] = byte }
+                    }
+                    if bytes.isEmpty { bytes = [0] }
+                }
+                try WholeFile.write(bytes, to: folder + "/bad", what: "file")
+                do {
+                    let report = try OpenedReport(folder + "/bad")
+                    let shown = report.head + report.facts.text
+                    #expect(!shown.unicodeScalars.contains { $0 != "\n" && $0.properties.generalCategory == .control })
+                    for part in report.parts { _ = try? report.part(part.name) }
+                } catch {
+                    #expect((error as? MachineError)?.kind == .badInput, "\(error)")
+                }
+            }
+        }
+    }
+
+    @Test("a machine that has died tells what it was, in a report with its state")
+    func machine() throws {
+        try withTemporaryFolder { folder in
+            // lidt [7C10h] / int3 with an empty table, in the place of a boot sector.
+            let code: [UInt8] = [0x0F, 0x01, 0x1E, 0x10, 0x7C, 0xCC, 0xEB, 0xFE] + [UInt8](repeating: 0, count: 16)
+            var sector = code + [UInt8](repeating: 0, count: 1_474_560 - code.count)
+            (sector[510], sector[511]) = (0x55, 0xAA)
+            try WholeFile.write(sector, to: folder + "/a.img", what: "floppy")
+            var settings = RunSettings()
+            (settings.floppy, settings.memoryMiB, settings.headless, settings.clock) = (folder + "/a.img", 4, true, .virtual)
+            let session = try RunSession(settings, keepsStuck: true, diagnose: { _ in })
+            session.start()
+            let machine = session.machine
+            let end = Date().addingTimeInterval(60)
+            while machine.view().state != .stuck, Date() < end { usleep(10_000) }
+            #expect(machine.view().state == .stuck)
+            let done = DispatchSemaphore(value: 0)
+            let path = folder + "/report.tar"
+            machine.saveReport(to: path) { error in
+                #expect(error == nil, "\(error?.description ?? "")")
+                done.signal()
+            }
+            done.wait()
+            machine.post(.powerOff)
+            #expect(session.finish() == 3)
+            let report = try OpenedReport(path)
+            #expect(report.facts.sentence == machine.view().outcome.flatMap { if case .guru(let sentence) = $0 { sentence } else { nil } })
+            #expect(report.facts.sentence?.hasPrefix("triple fault: #GP while delivering #DF, because the IDT limit is 0; it began with") == true)
+            #expect(report.facts["Registers"]?.contains { $0.hasPrefix("EIP 00007C05") || $0.hasPrefix("EIP 00007c05") } == true)
+            #expect(report.facts["IVT"] != nil && report.facts["Stack"]?.count == 16 && report.facts["Device pit"]?.isEmpty == false)
+            #expect(report.facts["Events"]?.isEmpty == false)
+            #expect(String(decoding: try report.part("machine.toml"), as: UTF8.self).contains("memory = 4"))
+            try WholeFile.write(try report.part("machine.state"), to: folder + "/machine.state", what: "state")
+            #expect(try StateInfo.read(folder + "/machine.state").memoryMiB == 4)
+        }
+    }
+}
