@@ -210,8 +210,8 @@ extension CannedDebugger.Content {
         var general = [UInt64](repeating: 0, count: 16)
         (general[0], general[4], general[5]) = (0x1234 + steps, 0x7000, 0x7008)
         let names = ["ES", "CS", "SS", "DS", "FS", "GS", "LDTR", "TR"]
-        let empty = DebugRegisters.FPU.Register(significand: 0, signExponent: 0, isEmpty: true)
-        let one = DebugRegisters.FPU.Register(significand: 1 << 63, signExponent: 0x3FFF, isEmpty: false)
+        let empty = DebugRegisters.FPU.Register(0, 0, isEmpty: true)
+        let one = DebugRegisters.FPU.Register(1 << 63, 0x3FFF, isEmpty: false)
         return DebugRegisters(
             .real, general: general, rip: CannedDebugger.code[here].offset, eflags: steps % 2 == 0 ? 0x202 : 0x246,
             segments: names.map { segment($0, $0 == "ES" ? 0xB800 : 0) }, gdtr: segment("GDTR", 0), idtr: segment("IDTR", 0),
