@@ -246,6 +246,7 @@ enum BreakpointText {
         case .taskSwitch: "task switch"
         case .modeSwitch: "mode switch"
         case .ringSwitch: "ring switch"
+        case .sensitive(let word): "sensitive instruction \(word ?? "of any kind")"
         case .magic: "xchg bx, bx"
         }
     }

@@ -160,6 +160,8 @@ public struct DebugModel: Sendable {
     mutating func take(_ tag: Int, _ reply: DebugReply, at time: UInt64) -> Bool {
         guard let sinks = sinks.removeValue(forKey: tag) else { return false }
         for (answer, sink) in zip(reply.answers, sinks) { take(answer, sink, at: time) }
+        // What scripts have said when the machine stopped.
+        for case .lines(let words) in reply.answers.dropFirst(sinks.count) where !words.isEmpty { tell(words) }
         if refreshing == tag {
             refreshing = nil
             if isStale { refresh(at: time) }
