@@ -34,7 +34,7 @@ import Testing
 
     /// The line of the code panel that is next.
     private static func here(_ t: Tmux) throws -> String {
-        try t.screen().split(separator: "\n").first { $0.contains("▶") }.map { String($0.prefix(80)) } ?? ""
+        try t.screen().split(separator: "\n").first { $0.contains("▸") }.map { String($0.prefix(80)) } ?? ""
     }
 
     private static func comes(_ t: Tmux, to place: String) throws -> Bool { try eventually(30) { try here(t).contains(place) } }
@@ -92,7 +92,7 @@ import Testing
             (image[510], image[511]) = (0x55, 0xAA)
             try Data(image).write(to: URL(fileURLWithPath: folder + "/a.img"))
             let command = "cd '\(folder)'; export TERM=tmux-256color; '\(Program.path)' run --floppy a.img --memory 16 --disposable 2>error; echo DONE $?; exec cat"
-            let t = try Tmux(command: command, width: 100, height: 30)
+            let t = try Tmux(command: command, width: 160, height: 40)
             #expect(try t.sees("Guru Meditation", 60))
             for words in ["IDT limit is 0", "What is known", "EAX"] { #expect(try t.sees(words)) }
             try t.keys("Right", "Right", "Right", "Enter")

@@ -193,7 +193,7 @@ extension DebugModel {
         } else {
             let step = there - (instructions.count - 1)
             (codeTop, codeAbove) = (.linear(instructions[min(step, instructions.count - 1)].linear), 0)
-            codeCursor = instructions.last?.linear
+            pendingEnd = true
         }
         refresh(at: time)
     }
