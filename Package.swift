@@ -53,7 +53,7 @@ let package = Package(
         .testTarget(name: "HardwareTests", dependencies: ["Hardware", "CPU", "Primitives"]),
         .testTarget(name: "MetalTests", dependencies: ["Hardware", "CPU", "Primitives"]),
         .testTarget(name: "MachineTests", dependencies: ["Machine", "DataFiles", "Hardware", "CPU", "Primitives"]),
-        .testTarget(name: "TidyTests", dependencies: ["Commands", "Panels", "Terminal"]),
+        .testTarget(name: "TidyTests", dependencies: ["Commands", "Panels", "Terminal", "Machine"]),
         .testTarget(name: "EndToEndTests", dependencies: ["vitrine", "consoleprobe", "Machine", "Hardware", "CPU", "Primitives"]),
         .testTarget(name: "CommandsTests", dependencies: ["Commands", "Machine", "Hardware", "CPU", "Primitives"]),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal", "DataFiles", "Primitives"]),

@@ -17,7 +17,7 @@ optional="grub-rescue-pc memtest86+ ipxe cpio grub-common grub-pc-bin xorriso mt
 case ${1:-run} in
     run) ;;
     test)
-        required="$required nasm tmux gzip procps"
+        required="$required nasm tmux gzip procps gdb"
         optional="$optional acpica-tools qemu-utils python3 python3-venv"
         ;;
     *)

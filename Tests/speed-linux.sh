@@ -2,7 +2,7 @@
 # Measures work inside Linux (sha256sum, gzip, awk, fork and exec, a shell loop; i386 and amd64) and the boot of the Debian disks beside
 # QEMU's TCG and, for amd64 with BusyBox, User-Mode Linux, in one run; prints a Markdown table. Not part of CI.
 #
-#   Tests/speed-linux.sh [--rounds N] [--no-boot] [--no-work]
+#   Tests/speed-linux.sh [--rounds N] [--no-boot] [--no-work] [--engine E] [--arch A,…] [--programs P,…] [--processor-time]
 #
 # VITRINE names a binary to measure instead of a release build made here. The Debian disks are those of `vitrine demo debian-i386` and
 # `debian-amd64`, the kernels beside them; BusyBox comes from Debian's package busybox-static for both architectures.

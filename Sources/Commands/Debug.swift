@@ -16,7 +16,9 @@ struct Debug: Verb {
     @Argument(help: "The machine; none with --report.") var name: String?
     @Option(help: ArgumentHelp("Show a report that was saved after a Guru Meditation.", valueName: "file")) var report: String?
     @Option(help: ArgumentHelp("One of the report's files, such as log.txt.", valueName: "name")) var part: String?
-    @Option(name: [.customShort("c"), .customLong("command")], parsing: .unconditionalSingleValue, help: ArgumentHelp("A command; repeatable.", valueName: "command"))
+    @Option(
+        name: [.customShort("c"), .customLong("command")], parsing: .unconditionalSingleValue,
+        help: ArgumentHelp("A command; repeatable.", valueName: "command"))
     var commands: [String] = []
     @Option(help: ArgumentHelp("Commands from a file; - is standard input.", valueName: "file")) var script: String?
     @Option(help: ArgumentHelp("How long a command may take before the machine stands again.", valueName: "seconds")) var timeout: Double?
@@ -36,8 +38,11 @@ struct Debug: Verb {
         if let script {
             let text = try Script.read(script)
             let file = script == "-" ? "standard input" : script
-            for (n, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() { lines.append(("\(file), line \(n + 1): ", String(line))) }
+            for (n, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+                lines.append(("\(file), line \(n + 1): ", String(line)))
+            }
         }
+        try session.begin()
         guard commands.isEmpty, script == nil else {
             for (place, line) in lines where session.status == nil { session.carryOut(line, place: place) }
             return session.status ?? 0
@@ -64,6 +69,12 @@ private final class DebugSession {
 
     private func say(_ lines: [String]) { if !lines.isEmpty { host.standardOutput(lines.joined(separator: "\n") + "\n") } }
 
+    /// Where it stands now.
+    func begin() throws(MachineError) {
+        let state = try client.debug(DebugRequest([]))
+        (isRunning, lastSerial) = (state.stop == nil, state.stop?.serial)
+    }
+
     /// Lines from standard input, with a prompt on a terminal.
     func prompt() throws(MachineError) -> Int32 {
         let isTerminal = host.isTerminal()
@@ -71,7 +82,6 @@ private final class DebugSession {
         let signals = host.handlesSignals ? SignalWatch([SIGINT]) { DebugSession.pause(socket, name) } : nil
         defer { withExtendedLifetime(signals) {} }
         let state = try client.debug(DebugRequest([.command("here")]))
-        isRunning = state.stop == nil
         if isTerminal { say(DebugSession.lines(state)) }
         while status == nil || status == 1 || status == 4 {
             if isTerminal { host.standardOutput(isRunning ? "(running) " : "(debug) ") }

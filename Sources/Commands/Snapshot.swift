@@ -76,6 +76,7 @@ struct SnapshotTreeReport: Report {
     var items: [Item] = []
 
     init(_ tree: SnapshotTree) {
+        let tree = tree.visible
         var byParent: [String?: [SnapshotTree.Node]] = [:]
         for node in tree.nodes where node.isComplete { byParent[node.parent, default: []].append(node) }
         var waiting = (byParent[nil] ?? []).reversed().map { ($0, 0) }
@@ -147,8 +148,9 @@ struct SnapshotRestore: Verb {
     static let configuration = CommandConfiguration(
         commandName: "restore", abstract: "Bring a machine back to a snapshot.",
         discussion: """
-            What the machine has become since its last snapshot is lost, unless --keep takes a snapshot of it in the same step. A machine that \
-            runs is switched off and started again from the snapshot, in the background.
+            --keep takes a snapshot of the present state in the same step. Without it, 'snapshot undo' brings the present state back until it is \
+            committed: by 'snapshot commit', or by the next restore or deletion. A machine that runs is switched off and started again from the \
+            snapshot, in the background.
             """)
 
     @Argument(help: "The machine.") var name: String
@@ -158,16 +160,38 @@ struct SnapshotRestore: Verb {
     func run(in host: Host) throws(MachineError) -> Int32 {
         let store = host.store
         _ = try store.snapshots(name).find(snapshot, of: name)
-        let wasLive = try store.entry(name).state.isLive
+        try LiveSnapshots.whileOff(name, in: host) { () throws(MachineError) in
+            try store.restoreSnapshot(name, snapshot, keepingAs: keep)
+        }
+        return 0
+    }
+}
+
+/// Work for which a machine that runs has to be off.
+enum LiveSnapshots {
+    /// - Parameter keeps: the present state matters.
+    static func whileOff(_ name: String, keeps: Bool = true, in host: Host, _ body: () throws(MachineError) -> Void) throws(MachineError) {
+        let wasLive = try host.store.entry(name).state.isLive
         if wasLive {
             let client = try host.client(name)
-            // The present state with its memory; what is kept of it without is as if the power had been cut.
-            try client.ask(keep == nil ? "quit" : "x-vitrine-save-state", within: nil)
+            do throws(MachineError) {
+                // With its memory; what is kept of it without is as if the power had been cut.
+                try client.ask(keeps ? "x-vitrine-save-state" : "quit", within: nil)
+            } catch {
+                // One that is stuck has no state that could go on.
+                guard try client.ask("x-vitrine-view")["state"]?.string == "stuck" else { throw error }
+                try client.ask("quit", within: nil)
+            }
             guard try client.waitForEnd(within: 60) else { throw .failed("The machine '\(name)' does not end.") }
         }
-        try store.restoreSnapshot(name, snapshot, keepingAs: keep)
+        do throws(MachineError) {
+            try body()
+        } catch {
+            // It goes on from the state that was just saved.
+            if wasLive, keeps { try? DetachedStart.start(name, environment: host.environment) }
+            throw error
+        }
         if wasLive { try DetachedStart.start(name, environment: host.environment) }
-        return 0
     }
 }
 
@@ -177,13 +201,18 @@ struct SnapshotDelete: Verb {
         commandName: "delete", abstract: "Delete a snapshot.",
         discussion: """
             What stands on its disks is merged with them; nothing changes for the other snapshots and the machine. Ctrl-C cancels. A machine that \
-            runs stands still meanwhile.
+            runs goes on meanwhile. With --undoable it is only hidden: 'snapshot undo' brings it back, 'snapshot commit' merges.
             """)
 
     @Argument(help: "The machine.") var name: String
     @Argument(help: "The snapshot.") var snapshot: String
+    @Flag(name: .customLong("undoable"), help: "It can be undone until it is committed; no room is free before.") var canUndo = false
 
     func run(in host: Host) throws(MachineError) -> Int32 {
+        if canUndo {
+            try host.store.deleteSnapshot(name, snapshot, canUndo: true) { _, _ in true }
+            return 0
+        }
         if try host.store.entry(name).state.isLive {
             try host.client(name).ask("x-vitrine-snapshot-delete", ["name": .string(snapshot)], within: nil)
             return 0

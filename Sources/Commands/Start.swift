@@ -15,12 +15,12 @@ struct Start: Verb {
     @Argument(help: "The machine.") var name: String
     @Flag(help: "Run it here, without a screen.") var headless = false
     @Flag(help: "Leave it running in the background.") var detach = false
-    @Flag(help: "It stands before its first instruction; see 'vitrine debug'.") var debugStop = false
     @Option(
         help: ArgumentHelp(
             "Wait for a gdb there: a port of this computer alone, HOST:PORT, or the path of a socket.", valueName: "[host:]port|path"),
         transform: OptionValue.gdb)
     var gdb: GDBAddress?
+    @Flag(help: "It stands before its first instruction; see 'vitrine debug'.") var debugStop = false
     @Option(help: .hidden) var readyDescriptor: Int32?
     @OptionGroup(title: "Screen") var screen: ScreenOptions
 
@@ -30,7 +30,8 @@ struct Start: Verb {
         guard detach || host.isTerminal() && host.console != nil else {
             throw MachineError(.wrongPlace, "The screen needs a terminal on standard input and output; use --headless or --detach where there is none.")
         }
-        let options = (debugStop ? ["--debug-stop"] : []) + (gdb.map { ["--gdb", $0.text] } ?? [])
+        var options = debugStop ? ["--debug-stop"] : []
+        if let gdb { options += ["--gdb", gdb.text] }
         try DetachedStart.start(name, options: options, environment: host.environment)
         guard !detach else { return 0 }
         return try attach(name, readOnly: false, screen: screen.settings, in: host)

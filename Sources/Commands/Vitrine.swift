@@ -32,7 +32,8 @@ public struct Vitrine: Verb {
         DiskMap.self, DiskMergeVerb.self,
     ]
     static let snapshotVerbs: [any ParsableCommand.Type] = [
-        SnapshotTake.self, SnapshotList.self, SnapshotShow.self, SnapshotRestore.self, SnapshotDelete.self,
+        SnapshotTake.self, SnapshotList.self, SnapshotShow.self, SnapshotRestore.self, SnapshotDelete.self, SnapshotDiff.self,
+        SnapshotExportVerb.self, SnapshotImportVerb.self, SnapshotUndo.self, SnapshotCommit.self,
     ]
     /// Verbs on machines that run.
     private static let runningVerbs: [any ParsableCommand.Type] = [

@@ -43,6 +43,12 @@ final class ConsoleFront: TerminalClient {
     private func carryOut(_ effects: [ConsoleModel.Effect]) {
         for effect in effects {
             switch effect {
+            case .post(.saveState):
+                // It may fail, and the user waits for it.
+                machine.perform(.saveState) { [weak self, errands] error in
+                    guard let error else { return }
+                    errands.deliver { self?.say(error.description) }
+                }
             case .post(let command): machine.post(command)
             case .beep: loop?.beep()
             case .copy(let text): loop?.copy(text)

@@ -36,7 +36,7 @@ final class Errands: Sendable {
         thread.start()
     }
 
-    /// A result from any thread.
+    /// What came of something that was done elsewhere.
     func deliver(_ result: @escaping Result) {
         results.withLock { $0.append(result) }
         var byte: UInt8 = 1

@@ -33,28 +33,58 @@ extension StoreLibrary {
             guard try store.entry(name).state.isLive else { return try store.takeSnapshot(name, snapshot, description: description) }
             _ = try client(name).work(
                 "x-vitrine-snapshot-take", ["name": .string(snapshot), "description": .string(description)], progress: progress())
-        case .deleteSnapshot(let name, let snapshot):
-            guard try store.entry(name).state.isLive else { return try store.deleteSnapshot(name, snapshot, progress: progress()) }
+        case .deleteSnapshot(let name, let snapshot, let canUndo):
+            guard !canUndo, try store.entry(name).state.isLive else {
+                return try store.deleteSnapshot(name, snapshot, canUndo: canUndo, progress: progress())
+            }
             _ = try client(name).work("x-vitrine-snapshot-delete", ["name": .string(snapshot)], progress: progress())
         case .restoreSnapshot(let name, let snapshot, let kept):
             _ = try store.snapshots(name).find(snapshot, of: name)
-            let wasLive = try store.entry(name).state.isLive
-            if wasLive {
-                let client = try client(name)
-                try client.ask(kept == nil ? "quit" : "x-vitrine-save-state", within: nil)
-                guard try client.waitForEnd(within: 60) else { throw .failed("The machine '\(name)' does not end.") }
-            }
-            do throws(MachineError) {
-                try store.restoreSnapshot(name, snapshot, keepingAs: kept)
-            } catch {
-                // It goes on from the state that was just saved.
-                if wasLive, kept != nil { try? startMachine(name) }
-                throw error
-            }
-            if wasLive { try startMachine(name) }
+            try whileOff(name) { () throws(MachineError) in try store.restoreSnapshot(name, snapshot, keepingAs: kept) }
+        case .undoSnapshot(let name):
+            let isDeletion = try store.snapshots(name).undo?.work == "delete"
+            try whileOff(name, keeps: isDeletion) { () throws(MachineError) in _ = try store.undoSnapshots(name, progress: progress()) }
+        case .commitSnapshots(let name):
+            guard try store.entry(name).state.isLive else { return _ = try store.commitSnapshots(name, progress: progress()) }
+            _ = try client(name).work("x-vitrine-snapshot-commit", [:], progress: progress())
+        case .diffSnapshots(let name, let from, let to):
+            let lines = DifferenceText.lines(try store.difference(name, from: from, to: to, progress: progress()), limit: 1000)
+            tell(.difference(name, lines))
+        case .exportSnapshot(let name, let snapshot, let path):
+            try store.exportSnapshot(name, snapshot, to: hostPath(path), progress: progress())
+        case .importSnapshot(let name, let path): try store.importSnapshot(name, from: hostPath(path), as: nil, progress: progress())
         case .linkedClone(let name, let snapshot, let new): _ = try store.linkedClone(name, as: new, of: snapshot)
         default: break
         }
+    }
+
+    private func hostPath(_ path: String) -> String {
+        path.hasPrefix("~/") ? NSHomeDirectory() + path.dropFirst() : path
+    }
+
+    /// A machine that runs is switched off and started again.
+    /// - Parameter keeps: the present state matters.
+    private func whileOff(_ name: String, keeps: Bool = true, _ body: () throws(MachineError) -> Void) throws(MachineError) {
+        let wasLive = try store.entry(name).state.isLive
+        if wasLive {
+            let client = try client(name)
+            do throws(MachineError) {
+                try client.ask(keeps ? "x-vitrine-save-state" : "quit", within: nil)
+            } catch {
+                // One that is stuck has no state that could go on.
+                guard try client.ask("x-vitrine-view")["state"]?.string == "stuck" else { throw error }
+                try client.ask("quit", within: nil)
+            }
+            guard try client.waitForEnd(within: 60) else { throw .failed("The machine '\(name)' does not end.") }
+        }
+        do throws(MachineError) {
+            try body()
+        } catch {
+            // It goes on from the state that was just saved.
+            if wasLive, keeps { try? startMachine(name) }
+            throw error
+        }
+        if wasLive { try startMachine(name) }
     }
 
     // MARK: Looking
@@ -92,7 +122,7 @@ extension StoreLibrary {
     }
 
     private func snapshotList(_ name: String) throws(MachineError) -> SnapshotList {
-        let tree = try store.snapshots(name), folder = store.folder(of: name)
+        let whole = try store.snapshots(name), tree = whole.visible, folder = store.folder(of: name)
         let formatter = DateFormatter()
         formatter.locale = Locale(identifier: "en_US_POSIX")
         formatter.dateFormat = "yyyy-MM-dd HH:mm"
@@ -113,6 +143,9 @@ extension StoreLibrary {
                 bytes: bytes(node.disks) &+ Int(clamping: node.bytes))
         }
         let present = tree.current == nil ? [] : (try? store.entry(name).settings.get())?.run.disks ?? []
-        return SnapshotList(rows, current: tree.current, changedBytes: bytes(present))
+        let changed = bytes(present), hidden = whole.undo.flatMap { whole.node($0.id) }
+        return SnapshotList(
+            rows, current: tree.current, changedBytes: changed, undoable: whole.undo?.words,
+            undoBytes: hidden.map { bytes($0.disks) &+ Int(clamping: $0.bytes) } ?? 0)
     }
 }

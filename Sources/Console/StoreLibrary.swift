@@ -110,7 +110,8 @@ public final class StoreLibrary: MachineLibrary {
             state.withLock { $0.screens.append((name, id)) }
             glance.signal()
         case .stopSnapshot: state.withLock { $0.snapshotStops = true }
-        case .takeSnapshot, .restoreSnapshot, .deleteSnapshot, .linkedClone:
+        case .takeSnapshot, .restoreSnapshot, .deleteSnapshot, .linkedClone, .diffSnapshots, .exportSnapshot, .importSnapshot, .undoSnapshot,
+            .commitSnapshots:
             // They may take minutes; other machines do not wait for them.
             state.withLock { $0.snapshotStops = false }
             let thread = Thread { [self] in finish(request) }
@@ -282,7 +283,9 @@ public final class StoreLibrary: MachineLibrary {
             _ = try client.ask("x-vitrine-trace", ["categories": .array(categories.map { .string($0) })])
         case .saveState(let name): try saveState(name)
         case .discardState(let names): for name in names { try store.discardState(name) }
-        case .takeSnapshot, .restoreSnapshot, .deleteSnapshot, .linkedClone: try workOnSnapshots(request)
+        case .takeSnapshot, .restoreSnapshot, .deleteSnapshot, .linkedClone, .diffSnapshots, .exportSnapshot, .importSnapshot, .undoSnapshot,
+            .commitSnapshots:
+            try workOnSnapshots(request)
         case .log, .cancel, .snapshots, .snapshotScreen, .stopSnapshot: break
         }
     }

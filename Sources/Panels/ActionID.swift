@@ -49,6 +49,11 @@ public enum ActionID: String, CaseIterable, Sendable {
     case deleteSnapshot = "snapshot.delete"
     case cloneSnapshot = "snapshot.clone"
     case stopSnapshot = "snapshot.stop"
+    case diffSnapshot = "snapshot.diff"
+    case exportSnapshot = "snapshot.export"
+    case importSnapshot = "snapshot.import"
+    case undoSnapshot = "snapshot.undo"
+    case commitSnapshot = "snapshot.commit"
     // Panels and screens.
     case nextPanel = "panel.next"
     case previousPanel = "panel.prev"

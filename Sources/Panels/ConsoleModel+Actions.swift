@@ -384,7 +384,10 @@ extension ConsoleModel {
             if !items.isEmpty { items.append(.init("", .nothing)) }
             items.append(.init(heading, .nothing))
             for binding in keymap.bindings(context) where binding.target != .nothing && isOffered(binding) {
-                if context == "debugger", case .action(let name) = binding.target, ActionID(rawValue: name).map({ !Action[$0].isCommand }) ?? true { continue }
+                // What only steers is no command.
+                if context == "debugger", case .action(let name) = binding.target, ActionID(rawValue: name).map({ !Action[$0].isCommand }) ?? true {
+                    continue
+                }
                 let (title, request) = describe(binding)
                 items.append(.init("  " + title, key: prefix + binding.label, request))
             }

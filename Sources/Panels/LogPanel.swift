@@ -23,6 +23,8 @@ public struct LogPanel: Equatable, Sendable {
     }
 
     public let name: String
+    /// Of a text that is no log; nil: it is one.
+    var heading: String?
     public private(set) var run = 0
     public private(set) var runs = 1
     private var all: [Line] = []
@@ -46,6 +48,12 @@ public struct LogPanel: Equatable, Sendable {
         filter()
     }
 
+    /// A text that is no log, from its beginning.
+    mutating func show(_ lines: [String]) {
+        text.follows = false
+        text.update(lines)
+    }
+
     var components: [String] { Set(all.map(\.component)).filter { !$0.isEmpty }.sorted() }
 
     mutating func cycleLevel() {
@@ -66,6 +74,7 @@ public struct LogPanel: Equatable, Sendable {
     }
 
     var title: String {
+        if let heading { return heading }
         var title = "Log: \(name)"
         if runs > 1 { title += run == 0 ? ", this run" : ", run -\(run)" }
         if level != .trace { title += ", \(level.rawValue) and worse" }

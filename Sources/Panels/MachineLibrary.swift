@@ -25,8 +25,15 @@ public enum LibraryRequest: Equatable, Sendable {
     case takeSnapshot(String, name: String, description: String)
     /// - Parameter keepingAs: the present state becomes a snapshot of that name first; nil: it is lost.
     case restoreSnapshot(String, name: String, keepingAs: String?)
-    case deleteSnapshot(String, name: String)
+    /// - Parameter canUndo: it is only hidden, until it is committed.
+    case deleteSnapshot(String, name: String, canUndo: Bool)
     case linkedClone(String, of: String, to: String)
+    /// - Parameter to: nil: the present state.
+    case diffSnapshots(String, from: String, to: String?)
+    case exportSnapshot(String, name: String, path: String)
+    case importSnapshot(String, path: String)
+    case undoSnapshot(String)
+    case commitSnapshots(String)
     /// Stops the work on snapshots.
     case stopSnapshot
     /// Stops what is under way.
@@ -56,6 +63,8 @@ public enum LibraryEvent: Sendable {
     case snapshots(String, SnapshotList)
     /// Rows of a snapshot's text screen.
     case snapshotScreen(String, id: String, [String])
+    /// What differs between two, in lines.
+    case difference(String, [String])
     /// Of the work on snapshots; it has one answer later, beside other work.
     case snapshotProgress(done: Int, total: Int)
     /// The lines of a log, oldest first, and again when there are more: `isMore`.

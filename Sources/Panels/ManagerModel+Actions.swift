@@ -16,7 +16,9 @@ extension ManagerModel {
         case .saveState: saveState()
         case .discardState: askDiscard()
         case .snapshots, .takeSnapshot: openSnapshots(takes: id == .takeSnapshot)
-        case .restoreSnapshot, .deleteSnapshot, .cloneSnapshot, .stopSnapshot: runSnapshot(id)
+        case .restoreSnapshot, .deleteSnapshot, .cloneSnapshot, .stopSnapshot, .diffSnapshot, .exportSnapshot, .importSnapshot, .undoSnapshot,
+            .commitSnapshot:
+            runSnapshot(id)
         case .newMachine:
             wizard = WizardPanel(taken: Set(list.rows.map(\.name)))
             screen = .wizard
@@ -56,6 +58,7 @@ extension ManagerModel {
         case .save: if let form { save(form) }
         case .nextStep: nextStep()
         case .previousStep: if wizard?.back() == false { effects.append(.beep) }
+        case _ where screen == .log && logPanel?.heading != nil && [.level, .component, .trace, .run, .follow].contains(id): effects.append(.beep)
         case .level: logPanel?.cycleLevel()
         case .component:
             guard let panel = logPanel else { return }
@@ -453,7 +456,9 @@ extension ManagerModel {
                 screen = .machines
             }
         case .log:
+            let isLog = logPanel?.heading == nil
             logPanel = nil
+            if !isLog, snapshotsPanel != nil { return screen = .snapshots }
             returnToOrigin()
         case .snapshots:
             closeSnapshots()

@@ -100,7 +100,7 @@ extension ManagerModel {
         case .machines, .console: break
         case .form: crumbs += " > \(form?.name ?? "") > Settings"
         case .wizard: crumbs += " > New machine"
-        case .log: crumbs += " > \(logPanel?.name ?? "") > Log"
+        case .log: crumbs += " > \(logPanel?.name ?? "") > \(logPanel?.heading == nil ? "Log" : "Snapshots")"
         case .snapshots: crumbs += " > \(snapshotsPanel?.name ?? "") > Snapshots"
         }
         surface.put(crumbs, .menu, column: 1, row: 0, limit: listWidth - 2)
@@ -243,7 +243,9 @@ extension ManagerModel {
             }
         case .form: ids = [.save, .back] + (form?.panel.current?.isFile == true ? [.browse] : []) + [.nextSection, .showCommand, .help, .menu]
         case .wizard: ids = [.nextStep, .previousStep] + (wizard?.panel.current?.isFile == true ? [.browse] : []) + [.showCommand, .help, .back]
-        case .snapshots: ids = [.stopSnapshot, .takeSnapshot, .restoreSnapshot, .deleteSnapshot, .cloneSnapshot, .back, .help, .palette, .menu]
+        case .snapshots: ids = [
+                .stopSnapshot, .takeSnapshot, .restoreSnapshot, .undoSnapshot, .diffSnapshot, .deleteSnapshot, .cloneSnapshot, .back, .help, .palette, .menu,
+            ]
         case .log: ids = [.back, .follow, .level, .component, .search, .searchNext, .copyText, .help]
         }
         let context = screen == .console ? "machines" : context
@@ -294,7 +296,10 @@ extension ManagerModel {
                 [
                     .init(
                         "Snapshots",
-                        items([.takeSnapshot, .restoreSnapshot, .deleteSnapshot, .cloneSnapshot, nil, .stopSnapshot, nil, .machines, .back])),
+                        items([
+                            .takeSnapshot, .restoreSnapshot, .deleteSnapshot, .cloneSnapshot, nil, .diffSnapshot, .mark, nil, .exportSnapshot,
+                            .importSnapshot, nil, .undoSnapshot, .commitSnapshot, nil, .stopSnapshot, nil, .machines, .back,
+                        ])),
                     .init("Program", items([.help, .palette, .chooseTheme, .redraw, .suspend])),
                 ]
             case .log:

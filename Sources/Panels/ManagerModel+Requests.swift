@@ -41,7 +41,7 @@ extension ManagerModel {
         case .group(let names, let group): effects.append(.library(.group(names, to: group)))
         case .each(let id, let names):
             for name in names { effects.append(.library(.command(name, id == .reset ? .reset : .powerOff))) }
-        case .discardState, .takeSnapshot, .restoreSnapshot, .deleteSnapshot, .linkedClone: performSnapshot(request)
+        case .discardState, .takeSnapshot, .restoreSnapshot, .deleteSnapshot, .linkedClone, .exportSnapshot, .importSnapshot: performSnapshot(request)
         case .sort(let order): list.sort(order)
         case .keymap(let name): effects.append(.loadKeymap(name))
         case .hostKey(let name): effects.append(.keepHostKey(name))
@@ -130,7 +130,7 @@ extension ManagerModel {
         case .start(let names):
             if names.count == 1, opening == nil { say("\(names[0]) runs.") }
         case .command, .log, .trace, .cancel, .saveState, .discardState, .snapshots, .snapshotScreen, .takeSnapshot, .restoreSnapshot, .deleteSnapshot,
-            .linkedClone, .stopSnapshot:
+            .linkedClone, .stopSnapshot, .diffSnapshots, .exportSnapshot, .importSnapshot, .undoSnapshot, .commitSnapshots:
             break
         }
     }

@@ -85,7 +85,11 @@ extension ManagerModel {
         guard screen == .snapshots else { return true }
         switch id {
         case .takeSnapshot: return job == nil && snapshotsPanel?.list != nil
-        case .restoreSnapshot, .deleteSnapshot, .cloneSnapshot: return job == nil && snapshotsPanel?.row != nil
+        case .restoreSnapshot, .deleteSnapshot, .cloneSnapshot, .exportSnapshot: return job == nil && snapshotsPanel?.row != nil
+        case .mark: return snapshotsPanel?.row != nil
+        case .diffSnapshot: return job == nil && snapshotsPanel?.compared != nil
+        case .importSnapshot: return job == nil && snapshotsPanel?.list != nil
+        case .undoSnapshot, .commitSnapshot: return job == nil && snapshotsPanel?.list?.undoable != nil
         case .stopSnapshot: return job != nil
         default: return true
         }
@@ -99,11 +103,27 @@ extension ManagerModel {
         }
         if let job { return say("\(job.title): still under way.") }
         guard let panel = snapshotsPanel, panel.list != nil else { return effects.append(.beep) }
+        switch id {
+        case .diffSnapshot:
+            guard let pair = panel.compared else { return say("There is nothing to compare with; take a snapshot first.") }
+            return begin("Comparing", .diffSnapshots(panel.name, from: pair.from, to: pair.to))
+        case .undoSnapshot, .commitSnapshot:
+            guard let undoable = panel.list?.undoable else { return say("There is nothing to undo.") }
+            if id == .undoSnapshot { return begin("Undoing the \(undoable)", .undoSnapshot(panel.name)) }
+            return begin("Committing the \(undoable)", .commitSnapshots(panel.name))
+        case .importSnapshot:
+            return overlay = .dialog(
+                DialogPanel(
+                    title: "Import", lines: ["The file of the snapshot:"],
+                    buttons: [.init("Import", .manager(.importSnapshot(panel.name, path: ""))), .init("Cancel")], input: .text, value: ""))
+        default: break
+        }
         guard let row = panel.row else { return say("This is the present state; select a snapshot.") }
         let isAlive = snapshotMachine?.state.isAlive == true
         switch id {
         case .restoreSnapshot:
             var lines = ["Bring \(panel.name) back to '\(row.name)' of \(row.taken)?", panel.loss]
+            lines.append("It can be undone until the next one, or until it is committed.")
             if isAlive { lines.append("The machine is switched off and started from the snapshot.") }
             ask("Restore", lines, [
                 .init("Take one of it first", .manager(.restoreSnapshot(panel.name, name: row.name, keeps: true))),
@@ -111,8 +131,17 @@ extension ManagerModel {
             ])
         case .deleteSnapshot:
             var lines = ["Delete the snapshot '\(row.name)' of \(row.taken)?", "Its disks are merged with what stands on them; its memory is gone."]
-            if isAlive { lines.append("The guest stands still meanwhile.") }
-            ask("Delete", lines, [.init("Cancel"), .init("Delete", .manager(.deleteSnapshot(panel.name, name: row.name)))])
+            if isAlive { lines.append("The guest goes on meanwhile.") }
+            ask("Delete", lines, [
+                .init("Cancel"), .init("Delete", .manager(.deleteSnapshot(panel.name, name: row.name, canUndo: false))),
+                .init("Hide, can be undone", .manager(.deleteSnapshot(panel.name, name: row.name, canUndo: true))),
+            ])
+        case .exportSnapshot:
+            overlay = .dialog(
+                DialogPanel(
+                    title: "Export", lines: PanelLook.wrap("Everything of '\(row.name)' goes into one new file:", 56),
+                    buttons: [.init("Export", .manager(.exportSnapshot(panel.name, name: row.name, path: ""))), .init("Cancel")], input: .text,
+                    value: "\(panel.name)-\(row.name).vsnap".replacing("/", with: "-")))
         case .cloneSnapshot:
             overlay = .dialog(
                 DialogPanel(
@@ -152,10 +181,24 @@ extension ManagerModel {
         case .restoreSnapshot(let machine, let name, let keeps):
             let kept = keeps ? snapshotsPanel?.freeName("before \(name)", numbersFirst: false) : nil
             begin("Restoring '\(name)'", .restoreSnapshot(machine, name: name, keepingAs: kept))
-        case .deleteSnapshot(let machine, let name): begin("Deleting '\(name)'", .deleteSnapshot(machine, name: name))
+        case .deleteSnapshot(let machine, let name, let canUndo): begin("Deleting '\(name)'", .deleteSnapshot(machine, name: name, canUndo: canUndo))
+        case .exportSnapshot(let machine, let name, let path): begin("Exporting '\(name)'", .exportSnapshot(machine, name: name, path: path))
+        case .importSnapshot(let machine, let path): begin("Importing", .importSnapshot(machine, path: path))
         case .linkedClone(let machine, let snapshot, let new): begin("Cloning as '\(new)'", .linkedClone(machine, of: snapshot, to: new))
         default: break
         }
+    }
+
+    private var undoHint: String { keymap.label(for: ActionID.undoSnapshot.rawValue, in: "snapshots").map { " \($0) undoes it." } ?? "" }
+
+    /// What differs, as a text that is read like a log.
+    mutating func showDifference(_ name: String, _ lines: [String]) {
+        guard snapshotsPanel?.name == name, screen == .snapshots, overlay == nil else { return }
+        var panel = LogPanel(name: name)
+        panel.heading = "What differs: \(name)"
+        panel.show(lines)
+        logPanel = panel
+        screen = .log
     }
 
     private mutating func begin(_ title: String, _ request: LibraryRequest) {
@@ -175,8 +218,13 @@ extension ManagerModel {
         case .discardState(let names): say("The saved state of \(names.count == 1 ? names[0] : "\(names.count) machines") is gone.")
         case .takeSnapshot(_, let name, _): say("The snapshot '\(name)' is taken.")
         case .restoreSnapshot(let machine, let name, let kept):
-            say("\(machine) is as it was at '\(name)'." + (kept.map { " What it was before is in '\($0)'." } ?? ""), milliseconds: 6000)
-        case .deleteSnapshot(_, let name): say("The snapshot '\(name)' is deleted.")
+            say("\(machine) is as it was at '\(name)'." + (kept.map { " What it was before is in '\($0)'." } ?? undoHint), milliseconds: 6000)
+        case .deleteSnapshot(_, let name, let canUndo): say("The snapshot '\(name)' is \(canUndo ? "hidden" : "deleted").\(canUndo ? undoHint : "")")
+        case .exportSnapshot(_, let name, let path): say("'\(name)' is in \(path).")
+        case .importSnapshot: say("The snapshot is in the tree.")
+        case .undoSnapshot(let machine): say("\(machine) is as it was before.")
+        case .commitSnapshots: say("Committed; there is nothing to undo any more.")
+        case .diffSnapshots: break
         case .linkedClone(_, _, let new):
             list.select(new)
             say("\(new) is there.")

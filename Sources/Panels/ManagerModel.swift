@@ -199,11 +199,12 @@ public struct ManagerModel: Sendable {
             overlay = .progress(panel)
         case .snapshots(let name, let list): update(list, of: name)
         case .snapshotScreen(let name, let id, let rows): if snapshotsPanel?.name == name { snapshotsPanel?.show(rows, of: id) }
+        case .difference(let name, let lines): showDifference(name, lines)
         case .snapshotProgress(let done, let total):
             job?.done = done
             job?.total = total
         case .log(let name, let run, let runs, let lines, let isMore):
-            if logPanel?.name == name { logPanel?.update(run: run, runs: runs, lines: lines, isMore: isMore) }
+            if logPanel?.name == name, logPanel?.heading == nil { logPanel?.update(run: run, runs: runs, lines: lines, isMore: isMore) }
         }
         return drain()
     }

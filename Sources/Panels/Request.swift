@@ -45,6 +45,9 @@ public enum Request: Equatable, Sendable {
         case .manager(.rename(let name, _)): value.isEmpty ? nil : .manager(.rename(name, to: value))
         case .manager(.clone(let name, _)): value.isEmpty ? nil : .manager(.clone(name, to: value))
         case .manager(.takeSnapshot(let machine, _, _)): value.isEmpty ? nil : .manager(.takeSnapshot(machine, name: value, description: second))
+        case .manager(.exportSnapshot(let machine, let name, _)):
+            value.isEmpty ? nil : .manager(.exportSnapshot(machine, name: name, path: value))
+        case .manager(.importSnapshot(let machine, _)): value.isEmpty ? nil : .manager(.importSnapshot(machine, path: value))
         case .manager(.linkedClone(let machine, let snapshot, _)):
             value.isEmpty ? nil : .manager(.linkedClone(machine, of: snapshot, to: value))
         case .manager(.group(let names, _)): .manager(.group(names, to: value))
@@ -65,7 +68,10 @@ public enum ManagerRequest: Equatable, Sendable {
     case takeSnapshot(String, name: String, description: String)
     /// - Parameter keeps: the present state becomes a snapshot first.
     case restoreSnapshot(String, name: String, keeps: Bool)
-    case deleteSnapshot(String, name: String)
+    /// - Parameter canUndo: it is only hidden, until it is committed.
+    case deleteSnapshot(String, name: String, canUndo: Bool)
+    case exportSnapshot(String, name: String, path: String)
+    case importSnapshot(String, path: String)
     case linkedClone(String, of: String, to: String)
     case sort(MachineOrder)
     case keymap(String)

@@ -33,9 +33,14 @@ public struct SnapshotList: Equatable, Sendable {
     public var current: String?
     /// What has been written to the disks since then.
     public var changedBytes: Int
+    /// The restore or deletion that can be undone: `restore of 'a'`; nil: there is none.
+    public var undoable: String?
+    /// What is kept for that.
+    public var undoBytes: Int
 
-    public init(_ rows: [SnapshotRow] = [], current: String? = nil, changedBytes: Int = 0) {
+    public init(_ rows: [SnapshotRow] = [], current: String? = nil, changedBytes: Int = 0, undoable: String? = nil, undoBytes: Int = 0) {
         (self.rows, self.current, self.changedBytes) = (rows, current, changedBytes)
+        (self.undoable, self.undoBytes) = (undoable, undoBytes)
     }
 }
 
@@ -59,6 +64,8 @@ public struct SnapshotsPanel: Equatable, Sendable {
     private var screens: [String: [String]] = [:]
     /// Name of the snapshot that is to be selected once it is there.
     var wanted: String?
+    /// Snapshots that are to be compared, two at most, the one that was marked first.
+    public private(set) var marked: [String] = []
     /// A snapshot is to be taken as soon as the tree is known.
     var takes = false
 
@@ -70,6 +77,7 @@ public struct SnapshotsPanel: Equatable, Sendable {
         let before = row?.id, wasOnPresent = list == nil || row == nil
         list = new
         lines = SnapshotsPanel.lines(new)
+        marked.removeAll { id in !new.rows.contains { $0.id == id } }
         if let wanted, let i = lines.firstIndex(where: { $0.row.map { new.rows[$0].name } == wanted }) {
             selected = i
             self.wanted = nil
@@ -130,6 +138,22 @@ public struct SnapshotsPanel: Equatable, Sendable {
         return lines
     }
 
+    /// What is compared: names of two snapshots, the older first; nil at the second place: the present state.
+    /// - Returns: nil: there is nothing to compare with.
+    var compared: (from: String, to: String?)? {
+        guard let list else { return nil }
+        func name(_ id: String?) -> String? { list.rows.first { $0.id == id }?.name }
+        let chosen = list.rows.filter { marked.contains($0.id) }
+        if chosen.count == 2 { return (chosen[0].name, chosen[1].name) }
+        if let other = chosen.first, other.id != row?.id {
+            guard let row else { return (other.name, nil) }
+            let isOlder = (list.rows.firstIndex(of: other) ?? 0) < (list.rows.firstIndex(of: row) ?? 0)
+            return isOlder ? (other.name, row.name) : (row.name, other.name)
+        }
+        guard let row else { return last.map { ($0.name, nil) } }
+        return name(row.parent).map { ($0, row.name) } ?? (row.name, nil)
+    }
+
     // MARK: Moving
 
     /// - Returns: whether the command is one of moving.
@@ -142,6 +166,10 @@ public struct SnapshotsPanel: Equatable, Sendable {
         case .pageDown: selected = min(last, selected + page)
         case .listFirst: selected = 0
         case .listLast: selected = last
+        case .mark:
+            guard let id = row?.id else { return false }
+            if let index = marked.firstIndex(of: id) { marked.remove(at: index) } else { marked = marked.suffix(1) + [id] }
+        case .cancel where !marked.isEmpty: marked = []
         default: return false
         }
         return true
@@ -236,6 +264,7 @@ public struct SnapshotsPanel: Equatable, Sendable {
                 put([state.word.lowercased(), changed > 0 ? Amount.bytes(changed) : "", "now"], row, [isSelected ? base : state.role, base, base])
                 continue
             }
+            if marked.contains(item.id) { surface.put("*", base, column: inside.x, row: row) }
             surface.put("\(item.hasMemory ? "●" : "○") \(item.name)", base, column: x, row: row, limit: rest)
             put([item.state, Amount.bytes(item.bytes), isWide ? item.taken : String(item.taken.dropFirst(5))], row, [base, base, base])
         }
@@ -269,6 +298,9 @@ public struct SnapshotsPanel: Equatable, Sendable {
         } else {
             pairs = [("State", (machine?.state.word ?? "Off"))]
             if let last { pairs.append(("After", last.name)) }
+            if let undoable = list.undoable {
+                pairs += wrapped("Undo", "\(undoable) can be undone; \(Amount.bytes(list.undoBytes)) are kept for it", width)
+            }
             if list.changedBytes > 0 { pairs.append(("Written", "\(Amount.bytes(list.changedBytes)) on the disks since then")) }
             pairs += [("", "")] + wrapped("", loss, width)
         }

@@ -172,7 +172,7 @@ public final class CannedLibrary: MachineLibrary {
         content.withLock { content in
             content.asked.append(request)
             switch request {
-            case .takeSnapshot, .restoreSnapshot, .deleteSnapshot, .linkedClone:
+            case .takeSnapshot, .restoreSnapshot, .deleteSnapshot, .linkedClone, .undoSnapshot, .commitSnapshots, .exportSnapshot, .importSnapshot:
                 if content.holdsSnapshots { return content.waiting.append(request) }
             default: break
             }
@@ -235,7 +235,10 @@ public final class CannedLibrary: MachineLibrary {
             return .snapshots(name, content.snapshots[name] ?? SnapshotList())
         case .snapshotScreen(let name, let id):
             return .snapshotScreen(name, id: id, id == "a" ? ["", ""] : ["Debian GNU/Linux 4.0 \(name) tty1", "", "\(name) login: root", "\(name):~#"])
-        case .takeSnapshot, .restoreSnapshot, .deleteSnapshot, .linkedClone: return answerSnapshot(request, &content)
+        case .takeSnapshot, .restoreSnapshot, .deleteSnapshot, .linkedClone, .undoSnapshot, .commitSnapshots, .exportSnapshot, .importSnapshot:
+            return answerSnapshot(request, &content)
+        case .diffSnapshots(let name, let from, let to):
+            content.events.append(.difference(name, ["'\(from)' -> '\(to ?? "present")'", "", "Settings (1)", "  Memory: 1 GiB -> 2 GiB"]))
         case .trace, .cancel, .stopSnapshot: break
         }
         return .done(request)
@@ -255,17 +258,22 @@ public final class CannedLibrary: MachineLibrary {
             var list = content.snapshots[name] ?? SnapshotList()
             guard let row = list.rows.first(where: { $0.name == snapshot }) else { return .failed(request, "There is no snapshot '\(snapshot)'.") }
             if let kept { list.rows.append(SnapshotRow(id: kept, name: kept, parent: list.current, taken: "2026-11-26 10:06")) }
+            (list.undoable, list.undoBytes) = kept == nil ? ("restore of '\(snapshot)'", list.changedBytes) : (nil, 0)
             (list.current, list.changedBytes) = (row.id, 0)
             content.snapshots[name] = list
             content.events.append(.snapshots(name, list))
-        case .deleteSnapshot(let name, let snapshot):
+        case .deleteSnapshot(let name, let snapshot, let canUndo):
             var list = content.snapshots[name] ?? SnapshotList()
             guard let row = list.rows.first(where: { $0.name == snapshot }) else { return .failed(request, "There is no snapshot '\(snapshot)'.") }
             list.rows.removeAll { $0.id == row.id }
             for i in list.rows.indices where list.rows[i].parent == row.id { list.rows[i].parent = row.parent }
             if list.current == row.id { list.current = row.parent }
+            list.undoable = canUndo ? "deletion of '\(snapshot)'" : nil
             content.snapshots[name] = list
             content.events.append(.snapshots(name, list))
+        case .undoSnapshot(let name), .commitSnapshots(let name):
+            content.snapshots[name]?.undoable = nil
+            if let list = content.snapshots[name] { content.events.append(.snapshots(name, list)) }
         case .linkedClone(let name, _, let new):
             guard var row = content.rows.first(where: { $0.name == name }) else { return .failed(request, "There is no machine '\(name)'.") }
             row.name = new

@@ -91,7 +91,8 @@ import Testing
             var image: [UInt8] = [0x0F, 0x01, 0x1E, 0x10, 0x7C, 0xCC, 0xEB, 0xFE] + [UInt8](repeating: 0, count: 1_474_552)
             (image[510], image[511]) = (0x55, 0xAA)
             try Data(image).write(to: URL(fileURLWithPath: folder + "/a.img"))
-            let command = "cd '\(folder)'; export TERM=tmux-256color; '\(Program.path)' run --floppy a.img --memory 16 --disposable 2>error; echo DONE $?; exec cat"
+            let command = "cd '\(folder)'; export TERM=tmux-256color; '\(Program.path)' run --floppy a.img --memory 16 --disposable 2>error; "
+                + "echo DONE $?; exec cat"
             let t = try Tmux(command: command, width: 160, height: 40)
             #expect(try t.sees("Guru Meditation", 60))
             for words in ["IDT limit is 0", "What is known", "EAX"] { #expect(try t.sees(words)) }

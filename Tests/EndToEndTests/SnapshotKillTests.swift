@@ -81,7 +81,7 @@ import Testing
                 try store.takeSnapshot("m", "probe", description: "")
                 let found = try contents(store)
                 #expect(found == before || found == after, "\(work), round \(round): \(found)")
-                var there = try store.snapshots("m").nodes.map(\.name)
+                var there = try store.snapshots("m").visible.nodes.map(\.name)
                 for name in ["one", "two", "three"] where !there.contains(name) {
                     #expect(work == .deleteMiddle && name == "two" || work == .deleteLast && name == "three", "\(name) is lost, round \(round)")
                 }
@@ -118,7 +118,7 @@ import Testing
                 // The lock goes with the process.
                 while try store.entry("m").state.isLive { usleep(10_000) }
                 try store.edit("m") { $0.notes = "round \(round)" }
-                let there = Set(try store.snapshots("m").nodes.filter(\.isComplete).map(\.name))
+                let there = Set(try store.snapshots("m").visible.nodes.filter(\.isComplete).map(\.name))
                 #expect(reported.isSubset(of: there), "round \(round): \(reported.subtracting(there)) are lost")
             }
             for name in reported.sorted().suffix(3) {

@@ -38,6 +38,8 @@ extension Processor {
         if new.lazyResult == old.lazyResult && new.lazyAux == old.lazyAux { core.setArithmeticFlags(flags) }
         if new.cr0 != old.cr0 || new.cr3 != old.cr3 || new.cr4 != old.cr4 || new.efer != old.efer { core.flushTLB(keepGlobal: false) }
         core.modeChanged()
+        (debug.mode, debug.ring) = (executionMode, core.cpl)
+        debug.hits = []
     }
 
     /// Selector of a segment register, with the hidden part that goes with it now.

@@ -75,8 +75,9 @@ extension Processor {
 
     /// The instruction that the dispatcher is about to carry out alone is at a place: told of, and the run ends.
     func stopsHere(_ c: Core, _ storage: Int) -> Bool {
-        let points = debug.points
         let linear = (c.segment(Seg.cs).base &+ c.rip) & c.t.pointee.addressMask
+        if let map = blocks.stops, !map.magic, StopMap.isFree(map.bits, linear: linear, offset: c.rip) { return false }
+        let points = debug.points
         if let passed = debug.passed {
             if passed.retired == retired && passed.linear == linear { return false }
             debug.passed = nil
@@ -165,6 +166,13 @@ extension Processor {
     }
 
     // MARK: Events
+
+    /// The state has been changed from outside: nothing has happened.
+    func forgetHits() {
+        debug.hits = []
+        debug.passed = nil
+        (debug.mode, debug.ring) = (executionMode, core.cpl)
+    }
 
     func noteMode() {
         let (mode, ring) = (executionMode, core.cpl)

@@ -105,8 +105,9 @@ public enum ExecutionMode: String, Codable, Sendable {
 
 /// The places of `StopPoints` as the decoder asks for them: at every instruction.
 final class StopMap {
-    /// Low 12 bits of linear and physical addresses; of offsets in CS.
-    private var pageBits = [UInt64](repeating: 0, count: 64), offsetBits = [UInt64](repeating: 0, count: 64)
+    /// One bit for each of the low 12 bits of linear and physical addresses; behind them, of offsets in CS.
+    let bits: UnsafeMutablePointer<UInt64>
+    private static let words = 64
     let linear: Set<Linear>
     /// Arena offsets of the physical places.
     let storage: Set<Int>
@@ -121,18 +122,27 @@ final class StopMap {
         })
         offsets = Set(points.far.map(\.offset))
         magic = points.magic
-        for address in points.linear.union(points.physical) { pageBits[Int(address & 0xFFF) >> 6] |= 1 << (address & 63) }
-        for offset in offsets { offsetBits[Int(offset & 0xFFF) >> 6] |= 1 << (offset & 63) }
+        bits = .allocate(capacity: 2 * StopMap.words)
+        bits.initialize(repeating: 0, count: 2 * StopMap.words)
+        for address in points.linear.union(points.physical) { bits[Int(address & 0xFFF) >> 6] |= 1 << (address & 63) }
+        for offset in offsets { bits[StopMap.words + Int(offset & 0xFFF) >> 6] |= 1 << (offset & 63) }
+    }
+
+    deinit { bits.deallocate() }
+
+    /// Nothing is there, as far as the low bits say. What almost every instruction is answered.
+    @inline(__always)
+    static func isFree(_ bits: UnsafePointer<UInt64>, linear: Linear, offset: UInt64) -> Bool {
+        let page = bits[Int(truncatingIfNeeded: linear & 0xFFF) &>> 6] &>> (linear & 63)
+        let far = bits[words &+ Int(truncatingIfNeeded: offset & 0xFFF) &>> 6] &>> (offset & 63)
+        return (page | far) & 1 == 0
     }
 
     /// A block must not run over this instruction. `loosely`: the same code may be met at several linear addresses.
     func stops(linear address: Linear, storage place: Int, offset: UInt64, loosely: Bool) -> Bool {
-        let low = Int(address & 0xFFF)
-        if pageBits[low >> 6] >> UInt64(low & 63) & 1 != 0 {
-            if loosely || linear.contains(address) || storage.contains(place) { return true }
-        }
-        let lowOffset = Int(offset & 0xFFF)
-        return offsetBits[lowOffset >> 6] >> UInt64(lowOffset & 63) & 1 != 0 && offsets.contains(offset)
+        if StopMap.isFree(bits, linear: address, offset: offset) { return false }
+        if bits[Int(address & 0xFFF) >> 6] >> (address & 63) & 1 != 0, loosely || linear.contains(address) || storage.contains(place) { return true }
+        return offsets.contains(offset)
     }
 
     /// Low 12 bits of addresses, and offsets, where blocks are cut otherwise than with another map.
@@ -154,13 +164,17 @@ final class StopMap {
 
 /// The places within reach of one decoding.
 struct StopWindow {
-    let map: StopMap
+    private unowned(unsafe) let map: StopMap
+    private let bits: UnsafePointer<UInt64>
+    private let magic: Bool
     /// Of the first byte.
     let linear: Linear, storage: Int, rip: UInt64, mask: UInt64
     let loosely: Bool, big: Bool
 
     init(_ c: Core, _ map: StopMap, storage: Int, rip: UInt64, mode: UInt32) {
         self.map = map
+        bits = UnsafePointer(map.bits)
+        magic = map.magic
         self.storage = storage
         self.rip = rip
         let base = c.segment(Seg.cs).base
@@ -172,10 +186,15 @@ struct StopWindow {
     }
 
     /// The instruction `position` bytes on, where the rest of the page is `code`, is not to be run over.
+    @inline(__always)
     func stops(at position: Int, _ code: UnsafeRawBufferPointer) -> Bool {
         let at = UInt64(truncatingIfNeeded: position)
-        if map.stops(linear: (linear &+ at) & mask, storage: storage &+ position, offset: rip &+ at, loosely: loosely) { return true }
-        guard map.magic, let start = code.baseAddress else { return false }
+        if !StopMap.isFree(bits, linear: linear &+ at, offset: rip &+ at),
+            map.stops(linear: (linear &+ at) & mask, storage: storage &+ position, offset: rip &+ at, loosely: loosely)
+        {
+            return true
+        }
+        guard magic, let start = code.baseAddress else { return false }
         return StopMap.isMagic(start + position, count: code.count - position, big: big)
     }
 }

@@ -85,11 +85,11 @@ final class BlockCache {
     /// For pages that hold decoded code, one bit for each byte of it: data beside code is written all the time.
     private let codeBytes: UnsafeMutablePointer<UnsafeMutablePointer<UInt64>?>
     /// How often decoded code of each arena page was written over, saturating.
-    private let writes: UnsafeMutablePointer<UInt8>
-    private static let restlessWrites: UInt8 = 32
+    let writes: UnsafeMutablePointer<UInt8>
+    static let restlessWrites: UInt8 = 32
     private let features: CPUFeatures
     private let memory: GuestMemory
-    weak var translator: Translator?
+    unowned(unsafe) var translator: Translator?
     /// Places at which the debugger stops; nil: none.
     var stops: StopMap?
     /// Longest block in operations, micro-operations included; the last page-crossing or ending operation needs room too.
@@ -120,7 +120,7 @@ final class BlockCache {
         self.features = features
         self.memory = memory
         areaBytes = bytes
-        area = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
+        area = UnsafeMutableRawPointer.allocateLarge(byteCount: bytes)
         table = .allocate(capacity: BlockCache.tableEntries)
         table.initialize(repeating: nil, count: BlockCache.tableEntries)
         pageCount = memory.arenaBytes / 4096
@@ -157,6 +157,10 @@ final class BlockCache {
         return Int(truncatingIfNeeded: (key &>> 17) & UInt64(BlockCache.tableEntries - 1))
     }
 
+    /// Code of this page has been rewritten again and again.
+    @inline(__always)
+    func isRestless(_ storage: Int) -> Bool { writes[storage >> 12] >= BlockCache.restlessWrites }
+
     /// Room for one more block of the largest size.
     var isFull: Bool { areaBytes - used < BlockPointer.headerBytes + (BlockCache.maximumOperations + 8) * 32 }
 
@@ -182,8 +186,7 @@ final class BlockCache {
         }
         let new = (area + used).assumingMemoryBound(to: Block.self)
         // Where code is rewritten again and again, long blocks would be decoded for nothing.
-        let restless = writes[storage >> 12] >= BlockCache.restlessWrites
-        decoder.decodeBlock(into: new.mutableOps, limit: restless ? 12 : BlockCache.maximumOperations)
+        decoder.decodeBlock(into: new.mutableOps, limit: isRestless(storage) ? 12 : BlockCache.maximumOperations)
         guard decoder.instructions > 0 else { return nil }
         register(new, decoder, storage: storage, rip: rip, mode: mode, slot: slot)
         return new
@@ -422,5 +425,16 @@ final class BlockCache {
             memory.recountCode(page)
             codeBytes[page]?.update(repeating: 0, count: 64)
         }
+    }
+}
+
+extension UnsafeMutableRawPointer {
+    /// On large pages where the host has them: its own TLB is the bottleneck of whoever looks into a large table.
+    static func allocateLarge(byteCount: Int) -> UnsafeMutableRawPointer {
+        let large = 2 << 20
+        let bytes = (byteCount + large - 1) & ~(large - 1)
+        let pointer = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: large)
+        madvise(pointer, bytes, 14)  // MADV_HUGEPAGE
+        return pointer
     }
 }

@@ -990,11 +990,12 @@ private func takeSlow(_ c: Core, _ block: BlockPointer, _ o: OpPointer) -> Block
     let delta = Int(truncatingIfNeeded: Int64(bitPattern: target &- here.rip))
     let place = here.storage &+ delta
     if here.storage >= 0 && (place ^ here.storage) & ~0xFFF == 0 && abs(delta) < 4096 && !here.crossesPage {
-        guard let next = c.t.pointee.processor.blocks.find(c, storage: place, rip: target, mode: here.mode) else { return nil }
-        if c.t.pointee.translating && !next.pointee.barred {
-            // Not linked: the dispatcher counts it, or enters its translation.
-            return nil
+        // Not linked: the dispatcher counts it, or enters its translation. What is soon rewritten again is left to the interpreter for longer.
+        if c.t.pointee.translating {
+            guard let writes = c.t.pointee.deferring, writes[place >> 12] >= BlockCache.restlessWrites else { return nil }
         }
+        guard let next = c.t.pointee.processor.blocks.find(c, storage: place, rip: target, mode: here.mode) else { return nil }
+        if next.pointee.code[c.isUserClass] != 0 { return nil }
         UnsafeMutablePointer(mutating: o).pointee.wide = UInt64(UInt(bitPattern: next))
         return c.t.pointee.budget >= next.pointee.cost ? next : nil
     }
@@ -1028,6 +1029,7 @@ private func jumpCached(_ c: Core, _ target: UInt64, _ block: BlockPointer) -> B
 @inline(__always)
 func enterSlow(_ c: Core, _ block: BlockPointer, _ o: OpPointer) {
     let start = block.pointee.rip &+ UInt64(o.pointee.ipOffset)
+    c.giveX87Back(before: o)
     c.t.pointee.instructionRIP = start
     c.rip = (start &+ UInt64(o.pointee.length)) & block.pointee.nextMask
     c.t.pointee.blockProgress = Int64(o.pointee.n)

@@ -40,13 +40,14 @@ private func string<T: FixedWidthInteger & UnsignedInteger>(_ c: Core, _ o: OpPo
     let compares = mnemonic == .cmps || mnemonic == .scas
     var finished = false
     while true {
-        if !compares, limit &- done > 8, left > 8 {
-            let moved = c.bulk(o, mnemonic, mask, min(left, limit &- done), T.self)
+        if limit &- done > 8, left > 8 {
+            let wanted = min(left, limit &- done)
+            let (moved, stops) = compares ? c.bulkCompare(o, mnemonic, mask, wanted, T.self) : (c.bulk(o, mnemonic, mask, wanted, T.self), false)
             if moved > 0 {
                 left &-= moved
                 done &+= moved
                 c.countIterations(mask, left, moved)
-                if left == 0 { finished = true; break }
+                if left == 0 || stops { finished = true; break }
                 if done >= limit { break }
                 continue
             }
@@ -90,12 +91,12 @@ extension Core {
         if mask == 0xFFFF { setReg(register, UInt16(truncatingIfNeeded: value)) } else { setReg(register, value) }
     }
 
-    /// Many iterations of MOVS or STOS between plain memory at once: forward, within one page on each side, no decoded code, no
-    /// watch. Returns how many iterations were done (0: do one the long way).
+    /// Many iterations of MOVS or STOS between plain memory at once: within one page on each side, no decoded code, no watch; STOS only forward. Returns how many iterations were done (0: do one the long way).
     @inline(__always)
     fileprivate func bulk<T: FixedWidthInteger & UnsignedInteger>(_ o: OpPointer, _ mnemonic: Mnemonic, _ mask: UInt64, _ wanted: UInt64, _: T.Type) -> UInt64 {
-        guard mnemonic == .movs || mnemonic == .stos, v.pointee.systemFlags & EFlags.df == 0, !t.pointee.watching, !t.pointee.alignmentChecked else { return 0 }
+        guard mnemonic == .movs || mnemonic == .stos, !t.pointee.watching, !t.pointee.alignmentChecked else { return 0 }
         let size = UInt64(T.bitWidth / 8)
+        if v.pointee.systemFlags & EFlags.df != 0 { return mnemonic == .movs ? bulkBackward(o, mask, wanted, T.self) : 0 }
         let destinationOffset = reg(di, UInt64.self) & mask
         guard let destination = plain(Seg.es, destinationOffset, mask, size, write: true) else { return 0 }
         var count = min(wanted, (4096 - (destination.linear & 0xFFF)) / size, (mask - destinationOffset) / size &+ 1)
@@ -132,6 +133,87 @@ extension Core {
         let next = (destinationOffset &+ count &* size) & mask
         if mask == 0xFFFF { setReg(di, UInt16(truncatingIfNeeded: next)) } else { setReg(di, next) }
         return count
+    }
+
+    /// MOVS with DF set: both pointers stand at the highest element.
+    private func bulkBackward<T: FixedWidthInteger & UnsignedInteger>(_ o: OpPointer, _ mask: UInt64, _ wanted: UInt64, _: T.Type) -> UInt64 {
+        let size = UInt64(T.bitWidth / 8)
+        let (sourceOffset, destinationOffset) = (reg(si, UInt64.self) & mask, reg(di, UInt64.self) & mask)
+        guard let destination = plain(Seg.es, destinationOffset, mask, size, write: true),
+            let source = plain(Int(o.pointee.seg), sourceOffset, mask, size, write: false),
+            destination.linear & 0xFFF <= 4096 &- size, source.linear & 0xFFF <= 4096 &- size
+        else { return 0 }
+        let within = min(destination.linear & 0xFFF, source.linear & 0xFFF, destinationOffset, sourceOffset) / size
+        let count = min(wanted, within &+ 1)
+        let bytes = Int(count &* size)
+        let (below, last) = (bytes &- Int(size), Int(size))
+        let to = UnsafeMutableRawPointer(bitPattern: destination.host).unsafelyUnwrapped - below
+        let from = UnsafeRawPointer(bitPattern: source.host).unsafelyUnwrapped - below
+        if to < from && from < to + bytes {
+            var at = below
+            while at >= 0 {
+                to.storeBytes(of: from.loadUnaligned(fromByteOffset: at, as: T.self), toByteOffset: at, as: T.self)
+                at &-= last
+            }
+        } else {
+            memmove(to, from, bytes)
+        }
+        for (register, offset) in [(si, sourceOffset), (di, destinationOffset)] {
+            let next = (offset &- count &* size) & mask
+            if mask == 0xFFFF { setReg(register, UInt16(truncatingIfNeeded: next)) } else { setReg(register, next) }
+        }
+        return count
+    }
+
+    /// Many iterations of CMPS or SCAS of plain memory, forward, within one page on each side: how many, and whether the last one ends the instruction.
+    fileprivate func bulkCompare<T: FixedWidthInteger & UnsignedInteger>(
+        _ o: OpPointer, _ mnemonic: Mnemonic, _ mask: UInt64, _ wanted: UInt64, _: T.Type
+    ) -> (UInt64, Bool) {
+        guard v.pointee.systemFlags & EFlags.df == 0, !t.pointee.watching, !t.pointee.alignmentChecked else { return (0, false) }
+        let size = UInt64(T.bitWidth / 8)
+        let destinationOffset = reg(di, UInt64.self) & mask
+        guard let destination = plain(Seg.es, destinationOffset, mask, size, write: false) else { return (0, false) }
+        var count = min(wanted, (4096 - (destination.linear & 0xFFF)) / size, (mask - destinationOffset) / size &+ 1, destination.limit / size)
+        let right = UnsafeRawPointer(bitPattern: destination.host).unsafelyUnwrapped
+        let goesOn = o.pointee.hasREP
+        var done = 0
+        var last: (T, T) = (0, 0)
+        if mnemonic == .cmps {
+            let sourceOffset = reg(si, UInt64.self) & mask
+            guard let source = plain(Int(o.pointee.seg), sourceOffset, mask, size, write: false) else { return (0, false) }
+            count = min(count, (4096 - (source.linear & 0xFFF)) / size, (mask - sourceOffset) / size &+ 1, source.limit / size)
+            if count == 0 { return (0, false) }
+            let left = UnsafeRawPointer(bitPattern: source.host).unsafelyUnwrapped
+            let step = Int(size)
+            if goesOn {
+                // Equal words are passed eight bytes at a time.
+                let per = 8 / step
+                while done &+ per < Int(count),
+                    left.loadUnaligned(fromByteOffset: done &* step, as: UInt64.self) == right.loadUnaligned(fromByteOffset: done &* step, as: UInt64.self)
+                { done &+= per }
+            }
+            repeat {
+                last = (left.loadUnaligned(fromByteOffset: done &* step, as: T.self), right.loadUnaligned(fromByteOffset: done &* step, as: T.self))
+                done &+= 1
+            } while done < Int(count) && (last.0 == last.1) == goesOn
+            let next = (sourceOffset &+ UInt64(done) &* size) & mask
+            if mask == 0xFFFF { setReg(si, UInt16(truncatingIfNeeded: next)) } else { setReg(si, next) }
+        } else {
+            if count == 0 { return (0, false) }
+            last.0 = reg(0, T.self)
+            if T.bitWidth == 8 && !goesOn {
+                let found = memchr(right, Int32(UInt8(truncatingIfNeeded: last.0)), Int(count))
+                done = found.map { UnsafeRawPointer($0) - right } ?? Int(count) &- 1
+            }
+            repeat {
+                last.1 = right.loadUnaligned(fromByteOffset: done &* Int(size), as: T.self)
+                done &+= 1
+            } while done < Int(count) && (last.0 == last.1) == goesOn
+        }
+        _ = sub(last.0, last.1)
+        let next = (destinationOffset &+ UInt64(done) &* size) & mask
+        if mask == 0xFFFF { setReg(di, UInt16(truncatingIfNeeded: next)) } else { setReg(di, next) }
+        return (UInt64(done), (last.0 == last.1) != goesOn)
     }
 
     /// Host address behind an operand when the TLB holds its page for this access and the segment allows at least one element;

@@ -130,7 +130,10 @@ extension Processor {
     }
 
     /// Stores to pages that are to be captured take the slow way from now on.
-    func slowStores() { eachWritable { slot, page in if memory.storesAreSlow(page) { slot.pointee.write |= 2 } } }
+    func slowStores() {
+        core.dropShortcuts()
+        eachWritable { slot, page in if memory.storesAreSlow(page) { slot.pointee.write |= 2 } }
+    }
 
     /// Stores take the fast way again where no code lies.
     func fastStores() { eachWritable { slot, page in if !memory.storesAreSlow(page) { slot.pointee.write &= ~2 } } }

@@ -230,6 +230,7 @@ extension Core {
         // A page that reads here and writes there (ROM shadowing) keeps only the half that was asked for.
         let same = target.read == target.write
         if slot.pointee.read & ~0xFFF != page && slot.pointee.write & ~0xFFF != page && slot.pointee.execute & ~0xFFF != page || slot.pointee.addend != addend {
+            forgetShortcut(slot - t.pointee.systemTLB)
             slot.pointee = TLBEntry(read: TLBEntry.invalid, write: TLBEntry.invalid, execute: TLBEntry.invalid, addend: addend)
             t.pointee.processor.noteFilled(slot, global: found.global)
         }
@@ -434,6 +435,7 @@ extension Core {
         // A large page fills many entries, one for each 4 KiB it was touched in; INVLPG must drop them all.
         if page >= t.pointee.largeLow && page <= t.pointee.largeHigh {
             // Sizes are not kept: all of the gigabyte around it goes.
+            dropShortcuts()
             for slot in 0..<(2 * TLBEntry.entries) where t.pointee.systemTLB[slot].addend != 0 {
                 let entry = t.pointee.systemTLB[slot]
                 let tag = entry.read & TLBEntry.invalid == 0 ? entry.read : entry.write & TLBEntry.invalid == 0 ? entry.write : entry.execute
@@ -441,19 +443,28 @@ extension Core {
             }
             bumpGeneration(keepGlobal: false)
         } else {
+            forgetShortcut(index)
+            forgetShortcut(TLBEntry.entries + index)
             t.pointee.userTLB[index] = .none
             t.pointee.systemTLB[index] = .none
-            if t.pointee.processor.mayJump(to: page) { bumpGeneration(keepGlobal: false) }
+            if t.pointee.processor.mayJump(to: page, global: true) {
+                bumpGeneration(keepGlobal: false)
+            } else if t.pointee.processor.mayJump(to: page, global: false) {
+                bumpGeneration(keepGlobal: true)
+            }
         }
     }
 
     /// Makes jump-cache entries stale: all, or those that are not on global pages.
     func bumpGeneration(keepGlobal: Bool) {
         t.pointee.generation &+= 1
+        // They do not wrap: a branch would take an old epoch for a new one.
+        if t.pointee.flushCount < Core.unlinkable { t.pointee.flushCount += 1 }
         if !keepGlobal {
+            if t.pointee.globalFlushCount < Core.unlinkable { t.pointee.globalFlushCount += 1 }
             t.pointee.globalFlushes &+= 1
-            t.pointee.processor.forgetJumpPages()
         }
+        t.pointee.processor.forgetJumpPages(global: !keepGlobal)
         if t.pointee.generation >= 1 &<< 19 || t.pointee.globalFlushes >= 1 &<< 19 {
             t.pointee.generation = 0
             t.pointee.globalFlushes = 0

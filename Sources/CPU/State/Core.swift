@@ -68,12 +68,35 @@ struct Transient {
     /// A value between two accesses of one instruction.
     var translatedValue: UInt64 = 0
     var translatedFault = Fault(0)
+    /// Writes to code by page: where there were many, code is left to the interpreter for longer. nil: nowhere.
+    var deferring: UnsafePointer<UInt8>?
+    /// Instructions done by handlers that translated code has called.
+    var handled: UInt64 = 0
     /// What translated code calls: see `Translator`.
-    var helpers: (UInt, UInt, UInt, UInt) = (0, 0, 0, 0)
+    var helpers: (UInt, UInt, UInt, UInt, UInt) = (0, 0, 0, 0, 0)
+    /// The guest's x87 and MMX registers are the host's: of `VCPU.fpu` only the instruction and operand pointers are current.
+    var x87Resident = false
+    /// The host's MXCSR is the guest's.
+    var mxcsrResident = false
+    /// What the host's is otherwise.
+    var hostMXCSR: UInt32 = 0x1F80
     /// Where a jump-cache entry without code leads.
     var noCode: UInt = 0
     /// Room for one operation and its end. Only valid with a translator.
     var single: UnsafeMutablePointer<Block>
+    /// The host's stack pointer while translated code runs on the stack of return addresses; that one's while it does not; its top.
+    var hostStack: UInt = 0
+    var returnStack: UInt = 0
+    var returnTop: UInt = 0
+    /// Where a helper's thunk returns to.
+    var thunkReturn: UInt = 0
+    /// What a branch to another page compares before it goes there at once: counts of flushes of everything, and of all but global pages.
+    /// `Core.unlinkable` where CS has a base.
+    var globalEpoch: UInt32 = 0
+    var pageEpoch: UInt32 = 0
+    var globalFlushCount: UInt32 = 0
+    var flushCount: UInt32 = 0
+    var codeBase: UInt64 = 0
     // MARK: Deliveries
     /// How far the last delivery came, and what it was about to use: see `DeliveryStage`.
     var stage = DeliveryStage.entry
@@ -83,6 +106,11 @@ struct Transient {
     var census: UnsafeMutablePointer<CensusCell>
     /// Instructions of translated code that the interpreter carried out.
     var helped: UInt64 = 0
+    /// Shortcuts that were filled, by privilege class: see `Shortcut`.
+    var systemShortcuts: UInt32 = UInt32(Shortcut.listed)
+    var userShortcuts: UInt32 = UInt32(Shortcut.listed)
+    /// Operands of the operation that made the flags, where they can be made again from them only.
+    var flagOperand: UInt64 = 0
 }
 
 /// One entry of the software TLB, 32 bytes, direct-mapped by linear page number.
@@ -105,7 +133,7 @@ struct Core {
     static let transientOffset = 0x2000
     static let tlbOffset = 0x3000
     static let jumpOffset = tlbOffset + 3 * TLBEntry.entries * 32
-    static let blockBytes = jumpOffset + JumpEntry.entries * MemoryLayout<JumpEntry>.stride
+    static let blockBytes = shortcutEnd
 
     /// The architectural state.
     @inline(__always) var v: UnsafeMutablePointer<VCPU> { base.assumingMemoryBound(to: VCPU.self) }

@@ -35,9 +35,18 @@ extension Core {
     func refreshGenerations() {
         // Privilege is no part of decoding, but a jump must not land where only the other class may execute.
         let mode = UInt64(t.pointee.mode | (v.pointee.cpl == 3 ? Mode.user : 0)) &<< 52
+        let before = (t.pointee.modeGeneration, t.pointee.globalGeneration, t.pointee.codeBase)
         t.pointee.modeGeneration = mode | (UInt64(t.pointee.generation) &<< 32)
         t.pointee.globalGeneration = mode | (UInt64(t.pointee.globalFlushes) &<< 32) | 1 &<< 51
+        t.pointee.codeBase = is64 ? 0 : v.pointee.seg[Seg.cs].base
+        let flat = t.pointee.codeBase == 0
+        t.pointee.pageEpoch = flat ? t.pointee.flushCount : Core.unlinkable
+        t.pointee.globalEpoch = flat ? t.pointee.globalFlushCount : Core.unlinkable
+        if before != (t.pointee.modeGeneration, t.pointee.globalGeneration, t.pointee.codeBase) { forgetReturns() }
     }
+
+    /// An epoch that no branch was linked in.
+    static let unlinkable: UInt32 = .max
 
     private func isFlat(_ number: Int) -> Bool {
         let s = v.pointee.seg[number]

@@ -22,6 +22,8 @@ extension Processor {
         core.t.pointee.exitRequested = false
         core.modeChanged()
         restore(saved.translations)
+        forgetHits()
+        core.t.pointee.exitRequested = false
     }
 
     private var savedTranslations: ProcessorState.Translations {

@@ -4,12 +4,15 @@
 struct Assembler {
     private let start: UnsafeMutablePointer<UInt8>
     private(set) var count = 0
-    let capacity: Int
+    private(set) var capacity: Int
 
     init(_ start: UnsafeMutableRawPointer, capacity: Int) {
         self.start = start.assumingMemoryBound(to: UInt8.self)
         self.capacity = capacity
     }
+
+    /// Goes on at another offset of the same memory. Offsets count from `start` as before.
+    mutating func move(to offset: Int, capacity: Int) { (count, self.capacity) = (offset, capacity) }
 
     /// The longest instruction still fits; else nothing is written and `overflowed` says so.
     private(set) var overflowed = false
@@ -91,7 +94,7 @@ struct Assembler {
         modRM(reg, m)
     }
 
-    private mutating func modRM(_ reg: UInt8, _ m: Memory) {
+    mutating func modRM(_ reg: UInt8, _ m: Memory) {
         let needsSIB = m.index != Host.none || m.base & 7 == 4
         let mod: UInt8 = m.disp == 0 && m.base & 7 != 5 ? 0 : m.disp == Int32(Int8(truncatingIfNeeded: m.disp)) ? 1 : 2
         byte(mod << 6 | (reg & 7) << 3 | (needsSIB ? 4 : m.base & 7))

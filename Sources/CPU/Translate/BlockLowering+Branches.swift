@@ -3,6 +3,12 @@ extension BlockLowering {
     mutating func lowerBranch(_ row: Lowering) {
         let n = Int(op.n)
         switch row.form {
+        case .branch, .fusedRR, .fusedRI, .fusedDec, .loop, .loopCondition, .jcxz: break
+        default:
+            settleUnits(now)
+            units.valid = 0
+        }
+        switch row.form {
         case .next: leave(n, mask: block.pointee.nextMask)
         case .jump: leave(n + 1, mask: block.pointee.ripMask)
         case .branch: taken(condition(row.condition), n + 1)
@@ -20,33 +26,31 @@ extension BlockLowering {
                 a.rr(0xFF, 1, source(op.a, row.size, Host.rax), row.size)
                 writeBack(op.a, row.size)
             }
-            produced(again: again)
+            counted(again)
             taken(row.condition, n + 2)
         case .callNear:
             pushReturn()
-            leave(n + 1, mask: block.pointee.ripMask)
+            leave(n + 1, mask: block.pointee.ripMask, calls: true)
         case .callStack:
             call(.push)
-            leave(n + 1, mask: block.pointee.ripMask)
+            leave(n + 1, mask: block.pointee.ripMask, calls: true)
         case .ret:
-            stackTop()
             var code = accessStack(write: false)
             code.kind = .ret
-            a.rm(0x8D, Host.pinned[4], Assembler.Memory(base: Host.address, disp: Int32(word)), word)
             a.load(Host.address, memory, word)
+            moveStack(Host.pinned[4], Int32(word))
             finish(code)
             flagsToMemory()
-            indirect(n + 1)
+            ret(n + 1)
         case .retStack:
             call(.ret)
             a.load(Host.address, StateField.rip, 8)
-            indirect(n + 1)
+            ret(n + 1)
         case .jumpR:
             flagsToMemory()
             a.move(Host.address, source(op.a, word, Host.rax), word)
             indirect(n + 1)
         case .jumpM:
-            linear()
             var code = access(word, write: false)
             (code.kind, code.savesAddress) = (.target, true)
             a.load(Host.address, memory, word)
@@ -57,7 +61,7 @@ extension BlockLowering {
             pushReturn()
             flagsToMemory()
             a.move(Host.address, source(op.a, word, Host.rax), word)
-            indirect(n + 1)
+            indirect(n + 1, calls: true)
         case .callM:
             var code = access(word, write: false)
             (code.kind, code.savesAddress) = (.target, true)
@@ -67,7 +71,7 @@ extension BlockLowering {
             pushReturn()
             flagsToMemory()
             a.load(Host.address, StateField.rip, 8)
-            indirect(n + 1)
+            indirect(n + 1, calls: true)
         case .loop, .jcxz, .loopCondition:
             if row.form == .loopCondition { flagsToMemory() } else { clobber() }
             let size = row.size == 2 ? 2 : word
@@ -88,12 +92,14 @@ extension BlockLowering {
         }
     }
 
+    /// To the next instruction, behind one that ends its block.
+    mutating func goOn() { leave(Int(op.n) + 1, mask: block.pointee.nextMask) }
+
     /// The return address onto a flat stack.
     private mutating func pushReturn() {
-        stackBelow()
         var code = accessStack(write: true)
         code.kind = .push
-        let back = block.pointee.rip &+ UInt64(op.ipOffset) &+ UInt64(op.length)
+        let back = returnTarget
         if word == 4 || Int64(bitPattern: back) == Int64(Int32(truncatingIfNeeded: Int64(bitPattern: back))) {
             a.rm(0xC7, 0, memory, word)
             a.word32(Int32(truncatingIfNeeded: Int64(bitPattern: back)))
@@ -101,9 +107,12 @@ extension BlockLowering {
             a.constant(Host.rax, back)
             a.store(memory, Host.rax, 8)
         }
-        a.move(Host.pinned[4], Host.address, word)
+        moveStack(Host.pinned[4], -Int32(word))
         finish(code)
     }
+
+    /// Behind this CALL.
+    private var returnTarget: UInt64 { block.pointee.rip &+ UInt64(op.ipOffset) &+ UInt64(op.length) }
 
     // MARK: Ways out
 
@@ -131,11 +140,11 @@ extension BlockLowering {
     }
 
     /// The end of the block: the target is known.
-    private mutating func leave(_ count: Int, mask: UInt64) {
+    private mutating func leave(_ count: Int, mask: UInt64, calls: Bool = false) {
         let to = target(mask)
         guard to.isNear else {
             flagsToMemory()
-            return far(to.rip, count)
+            return far(to.rip, count, calls: calls)
         }
         var code = ColdCode(kind: .exit, op: now, flags: flags)
         code.dropsFlags = canDrop(to)
@@ -144,10 +153,59 @@ extension BlockLowering {
         (code.target, code.site) = (to.rip, newSite())
         a.aluImmediate(Lowering.sub, Host.budget, Int32(count), 8)
         code.from.0 = a.jump(Condition.sign)
-        code.from.1 = a.jump()
+        code.from.1 = calls ? hostCall() : a.jump()
         sites[code.site].place = place(code.from.1)
         cold.append(code)
+        if calls { landing() }
     }
+
+    /// A direct call of the host; returns the place of its rel32. What it leaves on the stack of return addresses leads to the landing, which must
+    /// follow. A full stack is emptied.
+    private mutating func hostCall() -> Int {
+        guardReturns()
+        return a.call()
+    }
+
+    private mutating func guardReturns() {
+        a.bytes(0xF7, 0xC4)  // TEST ESP, returnBytes - 1
+        a.word32(Int32(CodeArea.returnBytes - 1))
+        var code = ColdCode(kind: .emptyReturns, op: now)
+        code.from.0 = a.jump(Condition.zero)
+        code.resume = a.count
+        cold.append(code)
+    }
+
+    /// Where a CALL returns to, when it does: the target is in R10, flags are in memory.
+    private mutating func landing() {
+        let back = returnTarget & block.pointee.ripMask
+        if Int64(bitPattern: back) == Int64(Int32(truncatingIfNeeded: Int64(bitPattern: back))) || word == 4 {
+            a.rr(0x81, 7, Host.address, word)
+            a.word32(Int32(truncatingIfNeeded: Int64(bitPattern: back)))
+        } else {
+            a.constant(Host.rax, back)
+            a.rr(0x3B, Host.address, Host.rax, 8)
+        }
+        out(a.jump(Condition.notZero), area.jump)
+        flags = FlagState()
+        let here = block.pointee
+        let place = here.storage &+ Int(op.ipOffset) &+ Int(op.length)
+        guard back == returnTarget, here.storage >= 0, (place ^ here.storage) & ~0xFFF == 0 else { return out(a.jump(), area.jump) }
+        var code = ColdCode(kind: .exit, op: now, flags: flags)
+        (code.target, code.site) = (back, newSite())
+        code.from.0 = a.jump()
+        sites[code.site].place = self.place(code.from.0)
+        cold.append(code)
+    }
+
+    /// A RET to the offset in R10. Flags are in memory.
+    private mutating func ret(_ count: Int) {
+        a.aluImmediate(Lowering.sub, Host.budget, Int32(count), 8)
+        out(a.jump(Condition.sign), area.lookUpAddress)
+        a.byte(0xC3)
+    }
+
+    /// Lets a jump lead to a thunk.
+    mutating func out(_ place: Int, _ thunk: Int) { a.patch(place, to: thunk - area.used) }
 
     /// Offset in the area of a place in this block's code.
     private func place(_ offset: Int) -> Int { area.used + offset }
@@ -166,51 +224,47 @@ extension BlockLowering {
     }
 
     /// A branch to another page, or beyond the code's limit. Flags are in memory.
-    private mutating func far(_ rip: UInt64, _ count: Int) {
-        a.constant(Host.address, rip)
-        if rip <= block.pointee.ripMask { return indirect(count) }
-        a.store(StateField.rip, Host.address, 8)
+    private mutating func far(_ rip: UInt64, _ count: Int, calls: Bool = false) {
+        let inside = rip <= block.pointee.ripMask
+        guard inside && flatCode else {
+            a.constant(Host.address, rip)
+            if inside { return indirect(count, calls: calls) }
+            a.aluImmediate(Lowering.sub, Host.budget, Int32(count), 8)
+            return out(a.jump(), area.lookUpAddress)
+        }
+        // Linked for as long as the epoch is the same.
+        var code = ColdCode(kind: .exit, op: now, flags: flags)
+        (code.target, code.site) = (rip, newSite())
         a.aluImmediate(Lowering.sub, Host.budget, Int32(count), 8)
-        let place = a.jump()
-        a.patch(place, to: area.lookUp - area.used)
+        code.from.0 = a.jump(Condition.sign)
+        a.rm(0x81, 7, user ? StateField.pageEpoch : StateField.globalEpoch, 4)
+        a.word32(Int32(bitPattern: Core.unlinkable))
+        sites[code.site].epochPlace = Int32(truncatingIfNeeded: place(a.count - 8))
+        code.from.2 = a.jump(Condition.notZero)
+        code.from.1 = calls ? hostCall() : a.jump()
+        sites[code.site].place = place(code.from.1)
+        cold.append(code)
+        if calls { landing() }
     }
 
     /// A branch to the offset in R10, through the jump cache. Flags are in memory.
-    private mutating func indirect(_ count: Int) {
+    private mutating func indirect(_ count: Int, calls: Bool = false) {
         a.store(StateField.rip, Host.address, 8)
         a.aluImmediate(Lowering.sub, Host.budget, Int32(count), 8)
-        lookUpJump(Condition.sign)
+        out(a.jump(Condition.sign), area.lookUp)
+        if calls { guardReturns() }
         if is64 {
             a.move(Host.rax, Host.address, 8)
         } else {
             a.load(Host.rax, StateField.segmentBase(1), 8)
             a.rr(0x03, Host.rax, Host.address, 4)
         }
-        a.move(Host.page, Host.rax, 8)
-        a.rr(0xC1, 5, Host.page, 8)
-        a.byte(12)
-        a.rr(0x33, Host.page, Host.rax, 4)
-        a.aluImmediate(Lowering.and, Host.page, Int32(JumpEntry.entries - 1), 4)
-        a.rr(0xC1, 4, Host.page, 4)
-        a.byte(5)
-        var entry = Assembler.Memory(base: Host.state, index: Host.page, disp: Int32(Core.jumpOffset))
-        a.rm(0x3B, Host.rax, entry, 8)
-        lookUpJump(Condition.notZero)
-        entry.disp += 8
-        a.move(Host.rax, Host.address, 4)
-        a.rm(0x33, Host.rax, entry, 8)
-        a.rm(0x3B, Host.rax, StateField.globalGeneration, 8)
-        let hit = a.jump(Condition.zero)
-        a.rm(0x3B, Host.rax, StateField.modeGeneration, 8)
-        lookUpJump(Condition.notZero)
-        a.patch(hit, to: a.count)
-        entry.disp += 16
-        a.rm(0xFF, 4, entry, 4)  // JMP [entry]
-    }
-
-    private mutating func lookUpJump(_ condition: UInt8) {
-        let place = a.jump(condition)
-        a.patch(place, to: area.lookUp - area.used)
+        let miss = area.lookUp - area.used
+        CodeArea.lookUpJump(&a, user: user, call: calls) { a in
+            let place = a.jump(Condition.notZero)
+            a.patch(place, to: miss)
+        }
+        if calls { landing() }
     }
 
     // MARK: Off the usual way
@@ -218,7 +272,16 @@ extension BlockLowering {
     mutating func writeCold(_ n: Int) {
         let code = cold[n]
         now = code.op
-        if code.kind == .exit { return writeExit(code) }
+        switch code.kind {
+        case .exit: return writeExit(code)
+        case .fill: return writeFill(n)
+        case .emptyReturns:
+            a.patch(code.from.0, to: a.count)
+            a.load(Host.rsp, StateField.returnTop, 8)
+            let back = a.jump()
+            return a.patch(back, to: code.resume)
+        default: break
+        }
         let start = a.count
         if code.restoresRDX {
             a.patch(code.from.2, to: a.count)
@@ -228,15 +291,18 @@ extension BlockLowering {
         }
         if code.from.0 >= 0 { a.patch(code.from.0, to: a.count) }
         if code.from.1 >= 0 { a.patch(code.from.1, to: a.count) }
+        for fill in [code.fills.0, code.fills.1] where fill >= 0 { a.patch(cold[fill].from.1, to: a.count) }
         if code.savesAddress { a.store(StateField.scratchAddress, Host.address, 8) }
         if code.flags.place == .again {
-            redo(code.flags.producer)
-            saveFlags()
+            remake(code.flags.producer)
         }
+        settleUnits(code.op)
         helper(code.kind, code.op)
         a.bytes(0x85, 0xC0)
         let failed = a.jump(Condition.notZero)
         a.patch(failed, to: area.exit - area.used)
+        if code.repeats { return repeatRead(code) }
+        resumeUnits(code.op)
         if code.reloadsAddress { a.load(Host.address, StateField.scratchAddress, 8) }
         if code.kind == .target || code.kind == .ret { a.load(Host.address, StateField.rip, 8) }
         if code.restoresFlags { restoreFlags() }
@@ -244,26 +310,65 @@ extension BlockLowering {
         a.patch(back, to: code.resume)
     }
 
+    /// The handler has done a comparison with memory, which left only its flags. It is done again when the TLB has the page now.
+    private mutating func repeatRead(_ code: ColdCode) {
+        resumeUnits(code.op)
+        let fill = cold[code.fills.0]
+        if op.base == 136 {
+            a.load(Host.address, StateField.scratchAddress, 8)
+        } else if fill.operand.base == Host.address {
+            effective(Host.address, word)
+        } else {
+            a.rm(0x8D, Host.address, fill.operand, 8)
+        }
+        a.rm(0x8D, Host.page, Assembler.Memory(base: Host.address, disp: Int32(fill.bytes - 1)), 8)
+        a.constant(Host.rax, UInt64(fill.shortcut))
+        out(a.call(), area.fill(write: false, user: user))
+        let back = a.jump(Condition.zero)
+        a.patch(back, to: fill.resume)
+        settleUnits(code.op)
+        a.constant(Host.rax, (block.pointee.rip &+ UInt64(op.ipOffset) &+ UInt64(op.length)) & block.pointee.nextMask)
+        a.store(StateField.rip, Host.rax, 8)
+        a.aluImmediate(Lowering.sub, Host.budget, Int32(op.n) + 1, 8)
+        out(a.jump(), area.lookUp)
+    }
+
+    /// See `prove`.
+    private mutating func writeFill(_ n: Int) {
+        let code = cold[n]
+        a.patch(code.from.0, to: a.count)
+        if code.operand.base != Host.address { a.rm(0x8D, Host.address, code.operand, 8) }
+        a.rm(0x8D, Host.page, Assembler.Memory(base: Host.address, disp: Int32(code.bytes - 1)), 8)
+        a.constant(Host.rax, UInt64(code.shortcut))
+        let fill = a.call()
+        out(fill, area.fill(write: code.stores, user: user))
+        cold[n].from.1 = a.jump(Condition.notZero)
+        let back = a.jump()
+        a.patch(back, to: code.resume)
+    }
+
     private mutating func writeExit(_ code: ColdCode) {
         flags = code.flags
-        var ways = [code.from.0, code.from.1]
+        var ways = [code.from.0, code.from.1, code.from.2]
         if code.isTaken {
             a.patch(code.from.0, to: a.count)
             if code.site < 0 {
                 flagsToMemory()
+                settleUnits(code.op)
                 return far(code.target, code.count)
             }
             if !code.dropsFlags { flagsToMemory() }
+            if closesLoop(code) { return writeLoop(code) }
+            settleUnits(code.op)
             a.aluImmediate(Lowering.sub, Host.budget, Int32(code.count), 8)
-            ways = [a.jump(Condition.sign), a.jump()]
+            ways = [a.jump(Condition.sign), a.jump(), -1]
             sites[code.site].place = place(ways[1])
         }
         for way in ways where way >= 0 { a.patch(way, to: a.count) }
         sites[code.site].stub = place(a.count)
         sites[code.site].dropsFlags = code.dropsFlags
         if code.dropsFlags {
-            redo(flags.producer)
-            saveFlags()
+            remake(flags.producer)
         }
         a.constant(Host.rax, code.target)
         a.store(StateField.rip, Host.rax, 8)

@@ -5,6 +5,10 @@ struct ColdCode {
         case one
         /// Only the push of a CALL, the load of a target, a RET.
         case push, target, ret
+        /// A shortcut does not hold the operand's page. It is filled from the TLB, or the operation is done the slow way.
+        case fill
+        /// The stack of return addresses is full.
+        case emptyReturns
         /// The way out of a branch; `site` counts from the block's first one, -1: not linkable, looked up.
         case exit
     }
@@ -18,9 +22,18 @@ struct ColdCode {
     var flags = FlagState()
     /// The usual way leaves flags in the host's flags.
     var restoresFlags = false
+    /// Entries of kind `fill` that lead here, -1: none.
+    var fills: (Int, Int) = (-1, -1)
+    /// What `fill` is about: the operand's address, bytes, shortcut.
+    var operand = Assembler.Memory(base: Host.address)
+    var bytes = 0
+    var shortcut = 0
+    var stores = false
     /// R10 holds the address that the handler finds in `scratchAddress`, and is loaded from there again.
     var savesAddress = false
     var reloadsAddress = false
+    /// What the operation reads is kept beside the flags: behind the handler it is done once more, or the block is left.
+    var repeats = false
     /// R10 holds RDX from before a division.
     var restoresRDX = false
     var target: UInt64 = 0
@@ -37,6 +50,9 @@ struct FlagState {
     var place = Place.memory
     /// The operation that made them, when it can be done again (`again`, and `host`); -1: none.
     var producer = -1
+    /// With `host`: what is not as the guest's. OF and AF behind a shift; CF, which is in memory still, behind INC and DEC.
+    enum Missing { case none, overflow, carry }
+    var missing = Missing.none
 }
 
 /// Translates one block.
@@ -56,13 +72,25 @@ struct BlockLowering {
     var sites: [Translator.Site] = []
     /// Bit 0: flags are needed behind the operation, bit 1: before it.
     private let needs: UnsafeMutablePointer<UInt8>
-    private let tlb: Int32
-    private let base: Int
+    /// Displacement of the privilege class's shortcuts.
+    private let shortcuts: Int
+    /// The next one to be dealt out.
+    var shortcut: Int
+    /// CS has no base, so that branches to other pages can be linked.
+    let flatCode: Bool
+    /// Where the operand of the last `prove` lies.
+    var memory = Assembler.Memory(base: Host.page)
+    /// What the usual way and the rest have become.
+    private(set) var hotBytes = 0, coldBytes = 0
     /// Whether the block at an arena offset and CS offset sets all flags before anything can see them.
     private(set) var targetDropsFlags: (Int, UInt64) -> Bool = { _, _ in false }
     var now = 0
+    var units = HostUnits()
 
-    init(area: CodeArea, block: BlockPointer, user: Bool, needs: UnsafeMutablePointer<UInt8>, firstSite: Int, cold: [ColdCode]) {
+    init(
+        area: CodeArea, block: BlockPointer, user: Bool, flatCode: Bool, needs: UnsafeMutablePointer<UInt8>, firstSite: Int, shortcut: Int,
+        cold: [ColdCode]
+    ) {
         self.area = area
         self.block = block
         self.user = user
@@ -74,12 +102,13 @@ struct BlockLowering {
         count = Int(block.pointee.operations)
         is64 = block.pointee.mode & Mode.long != 0
         word = is64 ? 8 : 4
-        base = area.used
         a = area.assembler()
-        tlb = Int32(Core.tlbOffset + (user ? TLBEntry.entries * 32 : 0))
+        self.flatCode = flatCode
+        self.shortcut = shortcut
+        shortcuts = Core.shortcutOffset + (user ? Shortcut.count * MemoryLayout<Shortcut>.stride : 0)
     }
 
-    func row(_ n: Int) -> Lowering { Lowering.table[Int(ops[n].kind.rawValue)] }
+    func row(_ n: Int) -> Lowering { Lowering.of(ops[n]) }
     var op: Op { ops[now] }
     private func neededAfter(_ n: Int) -> Bool { needs[n] & 1 != 0 }
     private func neededBefore(_ n: Int) -> Bool { needs[n] & 2 != 0 }
@@ -91,22 +120,29 @@ struct BlockLowering {
         guard isWorthwhile else { return false }
         findNeeds()
         a.bytes(0x0F, 0x1F, 0x44, 0x00, 0x00)  // NOP, `CodeArea.entryBytes`
+        beginUnits()
         while now < count {
             lower(row(now))
+            endUnit()
             now += 1
         }
+        hotBytes = a.count
+        let start = area.coldUsed - area.used
+        a.move(to: start, capacity: area.bytes - area.used)
         var n = 0
         while n < cold.count {
             writeCold(n)
             n += 1
         }
+        writeRefusal()
+        coldBytes = a.count - start
         return !a.overflowed
     }
 
     private var isWorthwhile: Bool {
         var calls = 0
         for n in 0..<count {
-            if row(n).form == .call && ops[n].kind != .slowEnd { calls += 1 }
+            if row(n).form == .call && ops[n].kind != .slowEnd && !isLowered(n) { calls += 1 }
             // The push would move the target.
             if row(n).form == .callR && ops[n].a >> 3 == 4 { return false }
         }
@@ -159,10 +195,8 @@ struct BlockLowering {
     /// Flags as the word in memory, for whoever reads or changes them there.
     mutating func flagsToMemory() {
         switch flags.place {
-        case .host: saveFlags()
-        case .again:
-            redo(flags.producer)
-            saveFlags()
+        case .host: if flags.missing == .none { saveFlags() } else { remake(flags.producer) }
+        case .again: remake(flags.producer)
         case .memory, .dead: break
         }
         flags = FlagState(place: .memory)
@@ -189,11 +223,18 @@ struct BlockLowering {
     /// Prepares a condition of the guest's flags; returns the condition to test on the host's.
     mutating func condition(_ code: UInt8) -> UInt8 {
         switch flags.place {
-        case .host: return code
+        case .host:
+            switch (flags.missing, code >> 1) {
+            case (.overflow, 0), (.overflow, 6), (.overflow, 7), (.carry, 1), (.carry, 3):
+                flagsToMemory()
+                return condition(code)
+            default: return code
+            }
         case .again:
             redo(flags.producer)
             flags.place = .host
-            return code
+            flags.missing = row(flags.producer).form == .shiftRI ? .overflow : .none
+            return condition(code)
         case .memory, .dead:
             let mask: UInt8
             switch code >> 1 {
@@ -226,6 +267,8 @@ struct BlockLowering {
         case .popR: return own | 1 << 4
         case .leave: return 1 << 4 | 1 << 5
         case .wideR, .wideM: return 1 | 1 << 2
+        case .compareExchange: return 1
+        case .doubleShift, .bitChange: return 1 << UInt32(ops[n].b >> 3)
         case .widenAL: return 1
         case .widenAX: return 1 << 2
         case .loop, .loopCondition: return 1 << 1
@@ -235,10 +278,11 @@ struct BlockLowering {
     }
 
     /// The registers that would be needed to make the flags of operation `n` again keep their values as long as somebody may want them.
-    private func survives(_ n: Int) -> Bool {
+    func survives(_ n: Int) -> Bool {
         var inputs: UInt32 = 1 << UInt32(ops[n].a >> 3)
         switch row(n).form {
         case .aluRR, .fusedRR: inputs |= 1 << UInt32(ops[n].b >> 3)
+        case .aluMI: inputs = 0
         default: break
         }
         var lost = false
@@ -260,11 +304,45 @@ struct BlockLowering {
         return !lost
     }
 
-    /// Does operation `n` again for its flags, in RAX.
+    /// Between an operation that makes flags and the next that does, branches aside, memory is used.
+    func wantedAgain(_ n: Int) -> Bool {
+        var j = n + 1
+        while j < count {
+            let row = row(j)
+            switch row.form {
+            case .branch, .setR, .conditionalRR: break
+            default:
+                if row.mayFault { return true }
+                if row.killsFlags || row.readsFlags { return false }
+            }
+            j += 1
+        }
+        return false
+    }
+
+    /// Does operation `n` again for its flags, and saves them. RAX and R11 are lost.
+    mutating func remake(_ n: Int) {
+        let row = row(n)
+        guard row.form == .shiftRI else {
+            redo(n)
+            return saveFlags()
+        }
+        a.load(Host.page, StateField.flagOperand, 8)
+        shiftImmediate(row, Host.page, ops[n].imm)
+        shiftFlags(row.operation, Host.page, row.size, Host.page)
+    }
+
+    /// Does operation `n` again for its flags, in RAX; of a shift OF and AF are the host's.
     mutating func redo(_ n: Int) {
         let (row, o) = (row(n), ops[n])
         let size = row.size
         switch (row.form, row.operation) {
+        case (.shiftRI, _):
+            a.load(Host.rax, StateField.flagOperand, 8)
+            shiftImmediate(row, Host.rax, o.imm)
+        case (.aluRM, _), (.aluMR, _), (.aluMI, _):
+            a.load(Host.rax, StateField.flagOperand, 8)
+            compareLoaded(row, o)
         case (.unaryR, _), (.fusedDec, _):
             // CF from before is in memory; LEA leaves it alone.
             a.load(Host.rax, StateField.packedFlags, 2)
@@ -397,40 +475,46 @@ struct BlockLowering {
         if mask == 0xFFFF { a.rr(0x0FB7, Host.address, Host.address, 4) }
     }
 
-    /// The linear address of the memory operand into R10: it is there already when an address operation came before.
-    mutating func linear() {
-        if op.base != 136 { effective(Host.address, word) }
-    }
-
-    /// Looks up the page of R10: R11 gets host minus linear address. Returns the branch for what is not plain. Clobbers RAX and flags.
-    mutating func lookUp(_ size: Int, write: Bool) -> Int {
-        a.move(Host.rax, Host.address, 4)
-        a.bytes(0xC1, 0xE8, 0x07)  // SHR EAX, 7
-        a.byte(0x25)  // AND EAX, entries * 32 - 32
-        a.word32(Int32((TLBEntry.entries - 1) * 32))
-        if size == 1 {
-            a.move(Host.page, Host.address, 8)
-        } else {
-            a.rm(0x8D, Host.page, Assembler.Memory(base: Host.address, disp: Int32(size - 1)), 8)
+    /// The memory operand as an address of the host: a register with a displacement, or R10 with the whole address. The sum of the former may
+    /// leave the guest's address space, where no page is; the slow way wraps it.
+    mutating func operand() -> Assembler.Memory {
+        let o = op
+        if o.base == 136 { return Assembler.Memory(base: Host.address) }
+        if o.index == 128, o.base != 128, pinned(o.base) != Host.none, word == 8 || o.disp >= -0x10000 {
+            return Assembler.Memory(base: pinned(o.base), disp: o.disp)
         }
-        a.aluImmediate(Lowering.and, Host.page, -4096, 8)
-        var entry = Assembler.Memory(base: Host.state, index: Host.rax, disp: tlb + (write ? 8 : 0))
-        a.rm(0x3B, Host.page, entry, 8)
-        let miss = a.jump(Condition.notZero)
-        entry.disp = tlb + 24
-        a.load(Host.page, entry, 8)
-        return miss
+        effective(Host.address, word)
+        return Assembler.Memory(base: Host.address)
     }
 
-    /// What the address of the last look-up leads to.
-    var memory: Assembler.Memory { Assembler.Memory(base: Host.page, index: Host.address) }
+    /// A shortcut that few other operands use: even for loads, odd for stores, since what a load has filled says nothing of stores.
+    mutating func nextShortcut(write: Bool) -> Int {
+        shortcut = shortcut + 3 < Shortcut.count ? shortcut + 2 : Shortcut.first
+        return shortcut + (write ? 1 : 0)
+    }
 
-    /// Address, clobbered flags and look-up of the memory operand; the slow way does the whole operation and goes on at `finish`.
+    /// Lets `memory` be where `size` bytes at a linear address lie; the answer is for `ColdCode.fills`. RAX, R11 and flags are lost.
+    mutating func prove(_ place: Assembler.Memory, _ size: Int, write: Bool, _ number: Int) -> Int {
+        var entry = Assembler.Memory(base: Host.state, disp: Int32(shortcuts + number * MemoryLayout<Shortcut>.stride))
+        if place.disp == 0 { a.move(Host.rax, place.base, 8) } else { a.rm(0x8D, Host.rax, place, 8) }
+        a.rm(0x2B, Host.rax, entry, 8)
+        a.aluImmediate(Lowering.cmp, Host.rax, Int32(4096 - size), 8)
+        var code = ColdCode(kind: .fill, op: now, operand: place, bytes: size, shortcut: Int(entry.disp), stores: write)
+        code.from.0 = a.jump(Condition.above)
+        code.resume = a.count
+        entry.disp += 8
+        a.load(Host.page, entry, 8)
+        memory = Assembler.Memory(base: place.base, index: Host.page, disp: place.disp)
+        cold.append(code)
+        return cold.count - 1
+    }
+
+    /// Address, clobbered flags and page of the memory operand; the slow way does the whole operation and goes on at `finish`.
     mutating func access(_ size: Int, write: Bool) -> ColdCode {
-        linear()
+        let place = operand()
         clobber()
         var code = ColdCode(kind: .one, op: now, flags: flags, savesAddress: op.base == 136)
-        code.from.0 = lookUp(size, write: write)
+        code.fills.0 = prove(place, size, write: write, nextShortcut(write: write))
         return code
     }
 

@@ -1,3 +1,4 @@
+import Glibc
 import Primitives
 
 /// How code is translated.
@@ -6,7 +7,12 @@ public struct TranslationSettings: Sendable {
     public var threshold: UInt32
     /// Room for code; when it is full all is dropped.
     public var codeBytes: Int
-    public init(threshold: UInt32 = 24, codeBytes: Int = 64 << 20) { (self.threshold, self.codeBytes) = (threshold, codeBytes) }
+    /// For tests: `VITRINE_CODE_MIB` in the environment is an upper limit.
+    private static let limit: Int = getenv("VITRINE_CODE_MIB").flatMap { Int(String(cString: $0)) }.map { min(max($0, 1), 1 << 20) << 20 } ?? .max
+
+    public init(threshold: UInt32 = 24, codeBytes: Int = 64 << 20) {
+        (self.threshold, self.codeBytes) = (threshold, min(codeBytes, TranslationSettings.limit))
+    }
 }
 
 /// Turns decoded blocks into host code and runs it.
@@ -32,6 +38,9 @@ final class Translator {
         /// Only to be linked to a block that sets all flags before anything can see them: the branch does not save them.
         var dropsFlags: Bool
         var isLinked = false
+        var target: BlockPointer?
+        /// A branch to another page: where it compares the epoch, -1: none. The displacement of the field, then the number.
+        var epochPlace: Int32 = -1
         /// The next branch to the same target, -1: none.
         var next: Int32 = -1
     }
@@ -40,10 +49,15 @@ final class Translator {
     private var sites: [Site] = []
     /// Executions after which a block is translated.
     var threshold: UInt32
-    private unowned let blocks: BlockCache
+    private unowned(unsafe) let blocks: BlockCache
+    /// The shortcut that was dealt out last.
+    private var shortcut = Shortcut.first
     private let single: BlockPointer
     private var cold: [ColdCode] = []
     private let needs: UnsafeMutablePointer<UInt8>
+    /// Instructions retired between entry and exit of translated code, handlers included; the other counts.
+    private(set) var translated: UInt64 = 0
+    private(set) var counts = TranslationStatistics()
 
     /// nil: the host gives no executable memory.
     init?(_ c: Core, blocks: BlockCache, threshold: UInt32, bytes: Int) {
@@ -58,10 +72,13 @@ final class Translator {
         needs.initialize(repeating: 0, count: BlockCache.maximumOperations + 16)
         c.t.pointee.noCode = area.executable + UInt(area.lookUp)
         c.t.pointee.helpers = (
-            address(of: translatedOne), address(of: translatedPush), address(of: translatedTarget), address(of: translatedReturn))
+            address(of: translatedOne), address(of: translatedPush), address(of: translatedTarget), address(of: translatedReturn),
+            address(of: translatedX87))
         for n in 0..<JumpEntry.entries { c.t.pointee.jumpCache[n].code = c.t.pointee.noCode }
         c.t.pointee.single = single
+        (c.t.pointee.returnTop, c.t.pointee.returnStack) = (area.returnTop, area.returnTop)
         c.t.pointee.translating = true
+        c.dropShortcuts()
     }
 
     deinit {
@@ -79,9 +96,14 @@ final class Translator {
         var code = first.pointee.code[c.isUserClass]
         while true {
             c.packFlags()
+            let budget = c.t.pointee.budget
             let result = enter(c.base, code)
+            translated &+= UInt64(bitPattern: budget &- c.t.pointee.budget)
             c.unpackFlags()
             if result == TranslatedExit.lookUp { return nil }
+            if result == TranslatedExit.interpret {
+                return UnsafeMutableRawPointer(bitPattern: UInt(c.t.pointee.translatedValue)).flatMap { execute(c, $0.assumingMemoryBound(to: Block.self)) }
+            }
             if result == TranslatedExit.fault { return c.t.pointee.translatedFault }
             guard let next = link(c, Int(result &- TranslatedExit.firstSite)) else { return nil }
             code = next
@@ -94,19 +116,59 @@ final class Translator {
         let source = sites[number].source.pointee
         let target = c.rip
         guard source.cost != .max, c.t.pointee.budget > 0, target <= source.ripMask else { return nil }
-        let place = source.storage &+ Int(truncatingIfNeeded: Int64(bitPattern: target &- source.rip))
-        guard let block = blocks.find(c, storage: place, rip: target, mode: source.mode) else { return nil }
+        var place = source.storage &+ Int(truncatingIfNeeded: Int64(bitPattern: target &- source.rip))
+        var epoch: (value: UInt32, isGlobal: Bool)?
+        if sites[number].epochPlace >= 0 {
+            guard c.t.pointee.codeBase == 0, let found = c.t.pointee.processor.linkable(target) else { return nil }
+            (place, epoch) = (found.storage, found.isGlobal ? (c.t.pointee.globalEpoch, true) : (c.t.pointee.pageEpoch, false))
+        }
+        // Mostly the one of before: only the epoch is another.
+        var known = sites[number].target
+        if let block = known, block.pointee.storage != place || block.pointee.mode != source.mode || block.pointee.rip != target { known = nil }
+        guard let block = known ?? blocks.find(c, storage: place, rip: target, mode: source.mode) else { return nil }
         let user = c.isUserClass
         guard let code = self.code(c, block, user) else { return nil }
         // A translation may have made room by dropping all others.
-        if sites.indices.contains(number), sites[number].source.pointee.code[user] != 0, !sites[number].isLinked,
-            !sites[number].dropsFlags || dropsFlags(block) {
-            area.patch(sites[number].place, to: Int(code - area.executable) + CodeArea.entryBytes)
-            sites[number].isLinked = true
-            sites[number].next = block.pointee.incoming[user]
-            block.pointee.incoming[user] = Int32(truncatingIfNeeded: number)
+        if sites.indices.contains(number), sites[number].source.pointee.code[user] != 0, !sites[number].dropsFlags || dropsFlags(block) {
+            connect(number, block, code, user)
+            if let epoch {
+                let field = epoch.isGlobal ? StateField.globalEpoch : StateField.pageEpoch
+                area.store(Int(sites[number].epochPlace), field.disp)
+                area.store(Int(sites[number].epochPlace) + 4, Int32(bitPattern: epoch.value))
+            }
         }
         return c.t.pointee.budget >= Int64(Translator.reserve) ? code : nil
+    }
+
+    /// Lets a branch lead to a block.
+    private func connect(_ number: Int, _ block: BlockPointer, _ code: UInt, _ user: Bool) {
+        if sites[number].isLinked {
+            if sites[number].target == block { return }
+            unlink(number, user)
+        }
+        area.patch(sites[number].place, to: Int(code - area.executable) + CodeArea.entryBytes)
+        sites[number].isLinked = true
+        sites[number].target = block
+        sites[number].next = block.pointee.incoming[user]
+        block.pointee.incoming[user] = Int32(truncatingIfNeeded: number)
+    }
+
+    /// Takes a branch out of the list of those that lead to its target.
+    private func unlink(_ number: Int, _ user: Bool) {
+        guard let target = sites[number].target else { return }
+        var link = target.pointee.incoming[user]
+        if Int(link) == number {
+            target.pointee.incoming[user] = sites[number].next
+            return
+        }
+        while link >= 0 {
+            let next = sites[Int(link)].next
+            if Int(next) == number {
+                sites[Int(link)].next = sites[number].next
+                return
+            }
+            link = next
+        }
     }
 
     /// The code of a block, made when it has been executed often enough.
@@ -115,27 +177,33 @@ final class Translator {
         if present != 0 { return present }
         if block.pointee.barred || block.pointee.isSingle || block.pointee.crossesPage { return nil }
         block.pointee.heat &+= 1
-        return block.pointee.heat >= threshold ? translate(c, block, user) : nil
+        let late = threshold > 1 && blocks.isRestless(block.pointee.storage)
+        return block.pointee.heat >= (late ? threshold &<< 2 : threshold) ? translate(c, block, user) : nil
     }
 
     // MARK: Making and dropping
 
     private func translate(_ c: Core, _ block: BlockPointer, _ user: Bool) -> UInt? {
         if area.left < 64 << 10 || sites.count > 1 << 20 { flush(c) }
-        var work = BlockLowering(area: area, block: block, user: user, needs: needs, firstSite: sites.count, cold: cold)
-        let usable = work.run { [unowned self] place, rip in
+        var work = BlockLowering(
+            area: area, block: block, user: user, flatCode: c.t.pointee.codeBase == 0, needs: needs, firstSite: sites.count, shortcut: shortcut,
+            cold: cold)
+        work.planUnits(c)
+        let usable = work.run { place, rip in
             guard let target = self.blocks.find(c, storage: place, rip: rip, mode: block.pointee.mode) else { return false }
             return self.dropsFlags(target)
         }
-        cold = work.cold
+        (cold, shortcut) = (work.cold, work.shortcut)
         guard usable else {
             block.pointee.barred = true
+            counts.refused &+= 1
             return nil
         }
         sites.append(contentsOf: work.sites)
         let entry = area.executable + UInt(area.used)
-        area.commit(work.a.count)
+        area.commit(work.hotBytes, cold: work.coldBytes)
         block.pointee.code[user] = entry
+        counts.blocks &+= 1
         return entry
     }
 
@@ -153,12 +221,13 @@ final class Translator {
     /// The block's bytes have changed: no branch leads there any more.
     func drop(_ block: BlockPointer) {
         for user in [false, true] where block.pointee.code[user] != 0 {
+            counts.dropped &+= 1
             area.redirect(Int(block.pointee.code[user] - area.executable), to: area.lookUp)
             var number = block.pointee.incoming[user]
             while number >= 0 {
                 let site = sites[Int(number)]
                 area.patch(site.place, to: site.stub)
-                sites[Int(number)].isLinked = false
+                (sites[Int(number)].isLinked, sites[Int(number)].target) = (false, nil)
                 number = site.next
             }
             block.pointee.incoming[user] = -1
@@ -169,6 +238,7 @@ final class Translator {
     /// Drops all code. Only between blocks.
     func flush(_ c: Core) {
         blocks.forgetCode()
+        counts.flushes &+= 1
         blocksFlushed(c)
     }
 
@@ -176,6 +246,7 @@ final class Translator {
     func blocksFlushed(_ c: Core) {
         area.clear()
         sites.removeAll(keepingCapacity: true)
+        c.forgetReturns()
         for n in 0..<JumpEntry.entries { c.t.pointee.jumpCache[n].code = c.t.pointee.noCode }
     }
 }
@@ -209,6 +280,9 @@ private let translatedOne: Helper = { state, op, block in
     c.countHelp(budget, result, op)
     return result
 }
+
+/// The guest's x87 registers into the host's. 0: they are there.
+private let translatedX87: Helper = { state, _, _ in Core(base: state).takeX87() ? 0 : 1 }
 
 /// The push of a CALL.
 private let translatedPush: Helper = { state, op, block in
@@ -268,6 +342,8 @@ extension Core {
 
     /// Handlers that are functions of their own are called with the operation itself, which some keep an address in.
     private func translatedHandler(_ op: OpPointer, _ block: BlockPointer) -> Int32 {
+        // A repeated string instruction takes its iterations but one out of the budget.
+        let budget = t.pointee.budget
         let touchesFlags = op.pointee.touchesFlags
         if touchesFlags { unpackFlags() }
         defer { if touchesFlags { packFlags() } }
@@ -283,8 +359,10 @@ extension Core {
             return leave(with: error, op, block)
         }
         t.pointee.exact = false
+        t.pointee.handled &+= UInt64(bitPattern: 1 &+ (budget &- t.pointee.budget))
         // The last: the operation wrote over the code that it is in.
-        guard op.pointee.kind == .slowEnd || t.pointee.leaveBlock || block.pointee.cost == .max else { return 0 }
+        let ends = op.pointee.kind == .slowEnd && (!op.pointee.isRepeatedString || rip == t.pointee.instructionRIP)
+        guard ends || t.pointee.leaveBlock || block.pointee.cost == .max else { return 0 }
         t.pointee.budget &-= Int64(op.pointee.n) &+ 1
         return TranslatedExit.lookUp
     }
@@ -312,6 +390,7 @@ extension Core {
             t.pointee.translatedFault = fault
             return TranslatedExit.fault
         }
+        t.pointee.handled &+= 1
         if t.pointee.budget != budget { return TranslatedExit.lookUp }
         // The operation wrote over the code that it is in.
         if block.pointee.cost == .max && op.pointee.kind != .segAddr {
@@ -348,17 +427,17 @@ extension Core {
 
     // MARK: Flags as LAHF and SETO leave them in AX
 
+    @inline(__always)
     func packFlags() {
-        var value: UInt16 = 2 << 8
-        if cf { value |= 0x100 }
-        if pf { value |= 0x400 }
-        if af { value |= 0x1000 }
-        if zf { value |= 0x4000 }
-        if sf { value |= 0x8000 }
-        if of { value |= 1 }
-        t.pointee.packedFlags = value
+        let result = v.pointee.lazyResult, aux = v.pointee.lazyAux
+        let odd = UInt64(truncatingIfNeeded: ((result ^ (aux &>> 8)) & 0xFF).nonzeroBitCount) & 1
+        let zero: UInt64 = result == 0 ? 0x4000 : 0
+        let sign = (result ^ (aux &<< 63)) &>> 63
+        let value = (aux &>> 63) &<< 8 | (odd ^ 1) &<< 10 | (aux & 8) &<< 9 | sign &<< 15 | (aux ^ (aux &<< 1)) &>> 63 | zero | 0x200
+        t.pointee.packedFlags = UInt16(truncatingIfNeeded: value)
     }
 
+    @inline(__always)
     func unpackFlags() {
         let value = UInt64(t.pointee.packedFlags)
         let (carry, overflow) = ((value &>> 8) & 1, value & 1)

@@ -83,7 +83,7 @@ func executeVector(_ c: Core, _ o: OpPointer) throws(Fault) {
 
 /// First execution of a decoded operation: what never changes for it is put into the operation.
 @inline(never)
-private func resolveVector(_ c: Core, _ o: OpPointer) throws(Fault) -> VectorWord {
+func resolveVector(_ c: Core, _ o: OpPointer) throws(Fault) -> VectorWord {
     let form = Int(o.pointee.sub)
     guard form < VectorMap.rows.count else { throw .invalidOpcode }
     let row = VectorMap.rows[form]
@@ -181,7 +181,7 @@ extension Core {
 
     /// 256 bytes beside `Transient`: a staged memory operand at 0, a second one at 64, MXCSR or general registers for a routine at 128.
     @inline(__always) var vectorScratch: UnsafeMutableRawPointer { base + Core.vectorScratchOffset }
-    static let vectorScratchOffset = 0x2E00
+    static let vectorScratchOffset = 0x2600
 
     /// vvvv with VEX, else XMM0 (the implied mask of the blends; no other legacy form looks at it).
     @inline(__always)

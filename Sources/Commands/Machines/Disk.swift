@@ -90,11 +90,13 @@ struct DiskConvert: Verb {
     @Argument(help: "The image; with what it stands on.") var source: String
     @Argument(help: "The new file; it must not be there yet.") var target: String
     @Option(help: ArgumentHelp("As for 'disk create'.", valueName: "format")) var format: NewDisk.Format?
+    @Option(help: ArgumentHelp("The disk as it was at a snapshot inside a qcow2 image, by name or id.", valueName: "snap")) var snapshot: String?
     @OptionGroup var output: OutputOptions
 
     func run(in host: Host) throws(MachineError) -> Int32 {
         try DiskWork.run(in: host) { progress throws(MachineError) in
-            try DiskCopy.convert(source, to: target, format: format ?? NewDisk.Format(fileName: target) ?? .dynamic, progress: progress)
+            try DiskCopy.convert(
+                source, to: target, format: format ?? NewDisk.Format(fileName: target) ?? .dynamic, snapshot: snapshot, progress: progress)
             try host.say(DiskReport(try ImageFacts(path: target)), output)
             return 0
         }
@@ -300,6 +302,7 @@ private struct DiskReport: Report {
     var path, format: String
     var bytes, fileBytes, hostBytes: UInt64
     var blockBytes, blocks, allocatedBlocks: UInt64?
+    var snapshots: [QCOW2Snapshot]
     /// What it stands on, the nearest first.
     var below: [DiskReport]
 
@@ -307,6 +310,7 @@ private struct DiskReport: Report {
         (path, format) = (facts.path, facts.format)
         (bytes, fileBytes, hostBytes) = (facts.bytes, facts.fileBytes, facts.hostBytes)
         (blockBytes, blocks, allocatedBlocks) = (facts.blockBytes, facts.blocks, facts.allocatedBlocks)
+        snapshots = facts.snapshots
         below = facts.below.map(DiskReport.init)
     }
 
@@ -317,6 +321,11 @@ private struct DiskReport: Report {
         ]
         if let blocks, let allocatedBlocks, let blockBytes {
             rows.append(["Blocks", "\(allocatedBlocks) of \(blocks) in use, \(ByteSize.text(blockBytes)) each"])
+        }
+        for snapshot in snapshots {
+            let state = snapshot.stateBytes > 0 ? ", with a machine's state" : ""
+            let date = ISO8601DateFormatter().string(from: Date(timeIntervalSince1970: Double(snapshot.seconds)))
+            rows.append(["Snapshot inside", "\(snapshot.name) (\(snapshot.id)), \(date)\(state)"])
         }
         for layer in below { rows.append(["Stands on", "\(layer.path) (\(layer.format), \(ByteSize.text(layer.hostBytes)) on the host)"]) }
         return TextTable.text(rows)

@@ -24,6 +24,12 @@ extension PC {
     /// Instructions retired since power-on by all processors.
     public var retired: UInt64 { engine.retired &+ retiredElsewhere }
 
+    /// What the processors' translators have done, all together; nil: everything is interpreted.
+    public var translationStatistics: TranslationStatistics? {
+        let all = engines.compactMap { ($0 as? Processor)?.translationStatistics }
+        return all.isEmpty ? nil : all.dropFirst().reduce(all[0], +)
+    }
+
     func refreshDeadlines() {
         for position in devices.indices { deadlines[position] = devices[position].deadline ?? .max }
         nextDeadline = deadlines.min() ?? .max
@@ -62,7 +68,10 @@ extension PC {
         while true {
             if let stop = takeStop() { return stop }
             let before = retired
-            guard before < goal, outputBytes < PC.outputLimit, wires.tap?.isFull != true else { return .sliceDone }
+            guard before < goal, outputBytes < PC.outputLimit, wires.tap?.isFull != true else {
+                if isPartOfSlice { skippedInSlice = skippedHere }
+                return .sliceDone
+            }
             var time = now()
             if time >= nextDeadline {
                 fireDue()

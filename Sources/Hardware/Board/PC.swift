@@ -85,6 +85,8 @@ public final class PC {
     var pendingStop: PCStop?
     /// Virtual clock: time skipped in halts by a slice that the debugger has cut into parts.
     var skippedInSlice: Nanoseconds = 0
+    /// The next `run` is not the last part of a slice: see `skippedInSlice`.
+    public var isPartOfSlice = false
     var pendingReset = false
     /// Processors that INIT is pending for, one bit each.
     var pendingINIT: UInt32 = 0

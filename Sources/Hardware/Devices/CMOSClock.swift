@@ -18,6 +18,7 @@ import Primitives
 /// those of the chip: every year whose last two digits divide by 4.
 public struct CMOSClock: Device {
     public static let name = "rtc"
+    public static let stateLimits: [String: ClosedRange<Int64>] = ["index": 0...127, "extendedIndex": 0...127]
 
     static let crystal = ClockRate(hertz: 32_768)
     private static let second: Nanoseconds = 1_000_000_000
@@ -129,6 +130,12 @@ public struct CMOSClock: Device {
     public mutating func fire(_ wires: inout Wires) {
         catchUp(wires.now)
         settle(&wires)
+    }
+
+    /// Time that the guest did not live through, as if its machine had been off: the battery's clock goes on, and nobody is told.
+    public mutating func pass(seconds: UInt64) {
+        guard running, !halted else { return }
+        _ = advanceTime(by: seconds)
     }
 
     private var running: Bool { ram[Register.a] & 0b0_110_0000 != 0b0_110_0000 }

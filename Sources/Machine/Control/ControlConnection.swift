@@ -29,6 +29,8 @@ final class ControlConnection {
     var jobs: [ScriptJob] = []
     /// Work on snapshots that it asked for.
     var snapshots: [SnapshotJob] = []
+    /// The machine stands still for it.
+    var holding: SnapshotJob?
 
     init(number: Int, descriptor: Int32, since: UInt64) {
         (self.number, self.descriptor, self.since, tookAt) = (number, descriptor, since, since)

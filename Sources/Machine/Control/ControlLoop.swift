@@ -84,6 +84,8 @@ final class ControlLoop {
         for waiter in waiters { next = min(next, waiter.deadline) }
         if acceptAfter > now { next = min(next, acceptAfter) }
         for connection in connections {
+            // Nothing more comes: it need not wait for anything.
+            if connection.isClosing, connection.output.isEmpty { return 0 }
             if connection.viewIsDue, connection.output.isEmpty { next = min(next, connection.shownAt + ControlLoop.frameInterval) }
             if !connection.isNegotiated { next = min(next, connection.since + server.silenceMilliseconds) }
             if connection.isBehind { next = min(next, connection.tookAt + ControlServer.stallMilliseconds) }
@@ -211,6 +213,7 @@ final class ControlLoop {
             // What a viewer held down must not stay down.
             if connection.hasTouchedKeys { subject.machine.post(.releaseAllKeys) }
             for job in connection.jobs { subject.running?.send(.callOff(job)) }
+            if let job = connection.holding { subject.running?.send(.release(job)) }
             waiters.removeAll { $0.ticket.connection == connection.number }
         }
         connections.removeAll(where: \.isGone)

@@ -46,6 +46,19 @@ extension QMPCommands {
         QMPCommand("x-vitrine-snapshot-delete", changes: true) { call throws(QMPError) in
             return try call.snapshot(.delete(name: try call.arguments.string("name")))
         },
+        QMPCommand("x-vitrine-snapshot-commit", changes: true) { call throws(QMPError) in try call.snapshot(.commit) },
+        QMPCommand("x-vitrine-hold", changes: true) { call throws(QMPError) in
+            let path = try call.arguments.string("file")
+            let reply = try call.snapshot(.hold(path))
+            call.connection.holding = call.connection.snapshots.last
+            return reply
+        },
+        QMPCommand("x-vitrine-release", changes: true) { call throws(QMPError) in
+            try call.arguments.finish()
+            if let job = call.connection.holding { call.loop.subject.running?.send(.release(job)) }
+            call.connection.holding = nil
+            return .done
+        },
         QMPCommand("x-vitrine-snapshot-cancel", changes: true) { call throws(QMPError) in
             try call.arguments.finish()
             for job in call.connection.snapshots { job.cancel() }

@@ -6,14 +6,19 @@ extension DebugCommand {
             "break", ["b", "lb", "lbreak", "vb", "vbreak", "bp", "bu"], shortest: 3, .breakpoints, "PLACE [if EXPRESSION]",
             "Stop before the instruction at a place: SEG:OFF, a linear address, phys:ADDRESS or a symbol", completion: .symbol
         ) { debugger, words throws(ExpressionError) in try debugger.add(.execution(debugger.place(debugger.beforeIf(words.rest))), words.rest) },
-        DebugCommand("pb", ["pbreak"], .breakpoints, "ADDRESS [if EXPRESSION]", "Stop before the instruction at a physical address") { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "pb", ["pbreak"], .breakpoints, "ADDRESS [if EXPRESSION]", "Stop before the instruction at a physical address"
+        ) { debugger, words throws(ExpressionError) in
             try debugger.add(.execution(.physical(try debugger.value(debugger.beforeIf(words.rest), radix: 16))), words.rest)
         },
-        DebugCommand("tbreak", ["tb1"], .breakpoints, "PLACE [if EXPRESSION]", "The same, once", completion: .symbol) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "tbreak", ["tb1"], .breakpoints, "PLACE [if EXPRESSION]", "The same, once", completion: .symbol
+        ) { debugger, words throws(ExpressionError) in
             try debugger.add(.execution(debugger.place(debugger.beforeIf(words.rest))), words.rest, isTemporary: true)
         },
         DebugCommand("watch", [], .breakpoints, "[r|w|rw] PLACE [LENGTH] [if EXPRESSION] | stop | continue",
-            "Stop after an instruction that reads or writes there; w when not said. Without anything: the list. 'continue': watches only tell", completion: .symbol
+            "Stop after an instruction that reads or writes there; w when not said. Without anything: the list. 'continue': watches only tell",
+            completion: .symbol
         ) { debugger, words throws(ExpressionError) in
             let text = debugger.beforeIf(words.rest)
             if text.isEmpty { return debugger.breakpointLines { if case .memory = $0.kind { true } else { false } } }
@@ -31,7 +36,10 @@ extension DebugCommand {
             let (place, length) = try debugger.placeAndLength(parts)
             return try debugger.add(.memory(place, length: length, reads: reads, writes: writes), words.rest)
         },
-        DebugCommand("ba", [], .breakpoints, "e|r|w LENGTH PLACE", "As WinDbg has it: stop at an access; r is reading or writing", completion: .symbol) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "ba", [], .breakpoints, "e|r|w LENGTH PLACE",
+            "As WinDbg has it: stop at an access; r is reading or writing", completion: .symbol
+        ) { debugger, words throws(ExpressionError) in
             let text = debugger.beforeIf(words.rest)
             var parts = text.split(separator: " ").map(String.init)
             guard let first = parts.first?.lowercased(), let kind = first.first, "erw".contains(kind) else {
@@ -44,18 +52,26 @@ extension DebugCommand {
             if kind == "e" { return try debugger.add(.execution(place), words.rest) }
             return try debugger.add(.memory(place, length: try debugger.value(parts[0]), reads: kind == "r", writes: true), words.rest)
         },
-        DebugCommand("bpm", ["bppm"], .breakpoints, "SEG:OFF [if EXPRESSION]", "Stop after a write of the byte there", completion: .symbol) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "bpm", ["bppm"], .breakpoints, "SEG:OFF [if EXPRESSION]", "Stop after a write of the byte there", completion: .symbol
+        ) { debugger, words throws(ExpressionError) in
             try debugger.add(.memory(debugger.place(debugger.beforeIf(words.rest)), length: 1, reads: false, writes: true), words.rest)
         },
-        DebugCommand("bplm", [], .breakpoints, "ADDRESS [if EXPRESSION]", "The same at a linear address") { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "bplm", [], .breakpoints, "ADDRESS [if EXPRESSION]", "The same at a linear address"
+        ) { debugger, words throws(ExpressionError) in
             let address = try debugger.value(debugger.beforeIf(words.rest), radix: 16)
             return try debugger.add(.memory(.linear(address), length: 1, reads: false, writes: true), words.rest)
         },
-        DebugCommand("unwatch", [], .breakpoints, "[PLACE]", "Delete watches: all, or those of a place") { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "unwatch", [], .breakpoints, "[PLACE]", "Delete watches: all, or those of a place"
+        ) { debugger, words throws(ExpressionError) in
             let address = words.rest.isEmpty ? nil : try debugger.value(words.from(["r", "w", "read", "write"].contains(words[0] ?? "") ? 1 : 0), radix: 16)
             return debugger.unwatch(address)
         },
-        DebugCommand("bpint", [], .breakpoints, "NR [AH [AL]] [if EXPRESSION]", "Stop in the handler of INT NR, hexadecimal; * for any AH") { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "bpint", [], .breakpoints, "NR [AH [AL]] [if EXPRESSION]", "Stop in the handler of INT NR, hexadecimal; * for any AH"
+        ) { debugger, words throws(ExpressionError) in
             let parts = debugger.beforeIf(words.rest).split(separator: " ").map(String.init)
             guard let first = parts.first else { throw ExpressionError(sentence: "Which interrupt?") }
             func optional(_ n: Int) throws(ExpressionError) -> UInt8? {
@@ -64,13 +80,19 @@ extension DebugCommand {
             let kind = Breakpoint.Kind.software(vector: try debugger.byte(first, "An interrupt"), ah: try optional(1), al: try optional(2))
             return try debugger.add(kind, words.rest)
         },
-        DebugCommand("bpexc", [], .breakpoints, "NR [if EXPRESSION]", "Stop in the handler of exception NR, hexadecimal: D is #GP, E #PF") { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "bpexc", [], .breakpoints, "NR [if EXPRESSION]", "Stop in the handler of exception NR, hexadecimal: D is #GP, E #PF"
+        ) { debugger, words throws(ExpressionError) in
             try debugger.add(.exception(vector: try debugger.byte(debugger.beforeIf(words.rest), "An exception")), words.rest)
         },
-        DebugCommand("bpirq", ["bpext"], .breakpoints, "VECTOR [if EXPRESSION]", "Stop in the handler of an external interrupt") { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "bpirq", ["bpext"], .breakpoints, "VECTOR [if EXPRESSION]", "Stop in the handler of an external interrupt"
+        ) { debugger, words throws(ExpressionError) in
             try debugger.add(.external(vector: try debugger.byte(debugger.beforeIf(words.rest), "A vector")), words.rest)
         },
-        DebugCommand("bpio", ["iobp", "bpport"], .breakpoints, "PORT[-PORT] [r|w] [if EXPRESSION]", "Stop after IN or OUT at ports, hexadecimal") { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "bpio", ["iobp", "bpport"], .breakpoints, "PORT[-PORT] [r|w] [if EXPRESSION]", "Stop after IN or OUT at ports, hexadecimal"
+        ) { debugger, words throws(ExpressionError) in
             let parts = debugger.beforeIf(words.rest).split(separator: " ").map(String.init)
             let range = (parts.first ?? "").split(separator: "-").map(String.init)
             guard let low = range.first, range.count <= 2 else { throw ExpressionError(sentence: "Which port?") }
@@ -80,8 +102,8 @@ extension DebugCommand {
             return try debugger.add(
                 .port(first: UInt16(first), last: UInt16(last), reads: how.contains("r"), writes: how.contains("w")), words.rest)
         },
-        DebugCommand("bptask", [], .breakpoints, "[if EXPRESSION]", "Stop after a task switch") { debugger, words throws(ExpressionError) in try debugger.add(.taskSwitch, words.rest) },
-        DebugCommand("bpsens", ["sensbp"], .breakpoints, "[NAME] [if EXPRESSION]",
+        DebugCommand(
+            "bpsens", ["sensbp"], .breakpoints, "[NAME] [if EXPRESSION]",
             "Stop after an instruction of the census, such as sgdt, popf, mov-sreg; after any of them without a name"
         ) { debugger, words throws(ExpressionError) in
             let word = debugger.beforeIf(words.rest).trimmingBlanks.lowercased()
@@ -91,13 +113,22 @@ extension DebugCommand {
             }
             return try debugger.add(.sensitive(word.isEmpty ? nil : word), words.rest)
         },
-        DebugCommand("modebp", [], .breakpoints, "[if EXPRESSION]", "Stop, or no longer stop, when the mode changes") { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "bptask", [], .breakpoints, "[if EXPRESSION]", "Stop after a task switch"
+        ) { debugger, words throws(ExpressionError) in try debugger.add(.taskSwitch, words.rest) },
+        DebugCommand(
+            "modebp", [], .breakpoints, "[if EXPRESSION]", "Stop, or no longer stop, when the mode changes"
+        ) { debugger, words throws(ExpressionError) in
             try debugger.toggle(.modeSwitch, words.rest)
         },
-        DebugCommand("ringbp", [], .breakpoints, "[if EXPRESSION]", "Stop, or no longer stop, when the privilege level changes") { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "ringbp", [], .breakpoints, "[if EXPRESSION]", "Stop, or no longer stop, when the privilege level changes"
+        ) { debugger, words throws(ExpressionError) in
             try debugger.toggle(.ringSwitch, words.rest)
         },
-        DebugCommand("magic", ["setmagicbps"], .breakpoints, "[on|off]", "Stop, or no longer stop, after 'xchg bx, bx'") { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "magic", ["setmagicbps"], .breakpoints, "[on|off]", "Stop, or no longer stop, after 'xchg bx, bx'"
+        ) { debugger, words throws(ExpressionError) in
             if words.rest == "off" || words.rest == "on" || words.rest == "bx" {
                 let present = debugger.breakpoints.contains { $0.kind == .magic }
                 if present == (words.rest != "off") { return [present ? "It stops there already." : "It does not stop there."] }
@@ -107,41 +138,63 @@ extension DebugCommand {
         DebugCommand("vmexitbp", [], .breakpoints, "", "Bochs's; there is no VMX here") { _, _ throws(ExpressionError) in
             throw ExpressionError(sentence: "The guest's processor has no VMX: there is no VM exit to stop at.")
         },
-        DebugCommand("blist", ["bl", "bplist", "breakpoints"], .breakpoints, "", "The breakpoints") { debugger, _ in debugger.breakpointLines { _ in true } },
-        DebugCommand("delete", ["del", "bpdel", "bc"], shortest: 3, .breakpoints, "N|*", "Delete a breakpoint, or all", completion: .breakpoint) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "blist", ["bl", "bplist", "breakpoints"], .breakpoints, "", "The breakpoints"
+        ) { debugger, _ in debugger.breakpointLines { _ in true } },
+        DebugCommand(
+            "delete", ["del", "bpdel", "bc"], shortest: 3, .breakpoints, "N|*", "Delete a breakpoint, or all", completion: .breakpoint
+        ) { debugger, words throws(ExpressionError) in
             try debugger.eachNumber(words) { debugger.delete($0) }
         },
-        DebugCommand("bpe", ["be", "enable"], .breakpoints, "N|*", "Switch a breakpoint on", completion: .breakpoint) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "bpe", ["be", "enable"], .breakpoints, "N|*", "Switch a breakpoint on", completion: .breakpoint
+        ) { debugger, words throws(ExpressionError) in
             try debugger.eachNumber(words) { debugger.enable($0, true) }
         },
-        DebugCommand("bpd", ["bd", "disable"], .breakpoints, "N|*", "Switch a breakpoint off", completion: .breakpoint) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "bpd", ["bd", "disable"], .breakpoints, "N|*", "Switch a breakpoint off", completion: .breakpoint
+        ) { debugger, words throws(ExpressionError) in
             try debugger.eachNumber(words) { debugger.enable($0, false) }
         },
-        DebugCommand("condition", ["cond"], shortest: 4, .breakpoints, "N [EXPRESSION]", "When breakpoint N counts; always when nothing is given", completion: .breakpoint) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "condition", ["cond"], shortest: 4, .breakpoints, "N [EXPRESSION]",
+            "When breakpoint N counts; always when nothing is given", completion: .breakpoint
+        ) { debugger, words throws(ExpressionError) in
             let text = words.from(1).trimmingQuotes
             return try debugger.change(words) { $0.condition = text.isEmpty ? nil : text }
         },
-        DebugCommand("ignore", [], .breakpoints, "N COUNT", "Pass over so many hits of breakpoint N", completion: .breakpoint) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "ignore", [], .breakpoints, "N COUNT", "Pass over so many hits of breakpoint N", completion: .breakpoint
+        ) { debugger, words throws(ExpressionError) in
             let count = try debugger.value(words.from(1))
             return try debugger.change(words) { $0.ignore = $0.hits &+ count }
         },
-        DebugCommand("bplog", [], .breakpoints, "N [TEXT]", "Breakpoint N writes a line with {expression}, {e:d}, {e:c}, {e:s} in it, and the machine goes on", completion: .breakpoint) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "bplog", [], .breakpoints, "N [TEXT]",
+            "Breakpoint N writes a line with {expression}, {e:d}, {e:c}, {e:s} in it, and the machine goes on", completion: .breakpoint
+        ) { debugger, words throws(ExpressionError) in
             let text = words.from(1).trimmingQuotes
             return try debugger.change(words) {
                 $0.log = text.isEmpty ? nil : text
                 $0.stops = text.isEmpty
             }
         },
-        DebugCommand("bpdo", ["commands"], .breakpoints, "N [COMMAND; COMMAND …]", "What breakpoint N does when it stops", completion: .breakpoint) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "bpdo", ["commands"], .breakpoints, "N [COMMAND; COMMAND …]", "What breakpoint N does when it stops", completion: .breakpoint
+        ) { debugger, words throws(ExpressionError) in
             let list = words.from(1).trimmingQuotes.split(separator: ";").map { String($0).trimmingBlanks }.filter { !$0.isEmpty }
             guard list.count <= 32 else { throw ExpressionError(sentence: "A breakpoint does at most 32 things.") }
             return try debugger.change(words) { $0.commands = list }
         },
-        DebugCommand("bpsnap", [], .breakpoints, "N [NAME]", "Breakpoint N takes a snapshot NAME-HITS", completion: .breakpoint) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "bpsnap", [], .breakpoints, "N [NAME]", "Breakpoint N takes a snapshot NAME-HITS", completion: .breakpoint
+        ) { debugger, words throws(ExpressionError) in
             let name = words.from(1)
             return try debugger.change(words) { $0.snapshot = name.isEmpty ? nil : name }
         },
-        DebugCommand("bpgo", [], .breakpoints, "N [on|off]", "Breakpoint N does what it does and the machine goes on", completion: .breakpoint) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "bpgo", [], .breakpoints, "N [on|off]", "Breakpoint N does what it does and the machine goes on", completion: .breakpoint
+        ) { debugger, words throws(ExpressionError) in
             try debugger.change(words) { $0.stops = words[1] == "off" }
         },
     ]
@@ -210,7 +263,7 @@ extension Debugger {
         new.isTemporary = isTemporary
         if case .memory = kind { new.stops = watchesStop }
         let set = try set(new)
-        return ["Breakpoint \(set.number): \(text(set))"]
+        return ["Breakpoint \(set.number) is set: \(text(set))"]
     }
 
     func toggle(_ kind: Breakpoint.Kind, _ line: String) throws(ExpressionError) -> [String] {
@@ -224,7 +277,7 @@ extension Debugger {
             throw ExpressionError(sentence: "There is no breakpoint '\(words[0] ?? "")'.")
         }
         body(&breakpoint)
-        return ["Breakpoint \(number): \(self.text(try set(breakpoint)))"]
+        return ["Breakpoint \(number) is now: \(self.text(try set(breakpoint)))"]
     }
 
     func eachNumber(_ words: DebugWords, _ body: (Int) -> Bool) throws(ExpressionError) -> [String] {

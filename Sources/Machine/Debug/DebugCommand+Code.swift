@@ -3,18 +3,28 @@ import Primitives
 
 extension DebugCommand {
     static let code: [DebugCommand] = [
-        DebugCommand("u", ["disasm", "disassemble", "l"], .code, "[/COUNT] [PLACE [END]] | size = 16|32|64|auto", "Instructions", completion: .symbol, repeats: true) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "u", ["disasm", "disassemble", "l"], .code, "[/COUNT] [PLACE [END]] | size = 16|32|64|auto",
+            "Instructions", completion: .symbol, repeats: true
+        ) { debugger, words throws(ExpressionError) in
             try debugger.disassembleCommand(words)
         },
-        DebugCommand("bt", ["k", "where", "backtrace"], .code, "[N]", "Guessed frames: the chain of (E)BP, and words of the stack that follow a call") { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "bt", ["k", "where", "backtrace"], .code, "[N]", "Guessed frames: the chain of (E)BP, and words of the stack that follow a call"
+        ) { debugger, words throws(ExpressionError) in
             try debugger.frames(words.rest.isEmpty ? 16 : try debugger.value(words.rest))
         },
-        DebugCommand("calc", ["?", "ev", "print"], .code, "EXPRESSION", "The value of an expression", completion: .symbol) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "calc", ["?", "ev", "print"], .code, "EXPRESSION", "The value of an expression", completion: .symbol
+        ) { debugger, words throws(ExpressionError) in
             let value = try debugger.value(words.rest)
             let name = debugger.symbols.text(value).map { "  \($0)" } ?? ""
             return ["0x\(String(value, radix: 16))  \(value)\(Int64(bitPattern: value) < 0 ? "  \(Int64(bitPattern: value))" : "")\(name)"]
         },
-        DebugCommand("ldsym", ["loadsym"], .code, "[global] FILE [OFFSET]", "Symbols of an ELF file, System.map, nasm's map or lines 'ADDRESS NAME'; they are loaded again at the next start", completion: .file) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "ldsym", ["loadsym"], .code, "[global] FILE [OFFSET]",
+            "Symbols of an ELF file, System.map, nasm's map or lines 'ADDRESS NAME'; they are loaded again at the next start", completion: .file
+        ) { debugger, words throws(ExpressionError) in
             var parts = words.words
             if parts.first == "global" { parts.removeFirst() }
             guard let file = parts.first, parts.count <= 2 else { throw ExpressionError(sentence: "Which file?") }
@@ -26,12 +36,16 @@ extension DebugCommand {
             debugger.breakpointsChanged()
             return []
         },
-        DebugCommand("slist", ["symbols"], .code, "[PREFIX]", "Symbols that begin so, at most 200", completion: .symbol) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "slist", ["symbols"], .code, "[PREFIX]", "Symbols that begin so, at most 200", completion: .symbol
+        ) { debugger, words throws(ExpressionError) in
             let names = debugger.symbols.names(words.rest, limit: 200)
             if names.isEmpty { return ["There are no such symbols; \(debugger.symbols.count) are loaded."] }
             return names.map { "\((debugger.symbols.address($0) ?? 0).hex) \($0)" }
         },
-        DebugCommand("ln", ["sym"], .code, "PLACE", "The symbol nearest before a place, or a symbol's address", completion: .symbol) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "ln", ["sym"], .code, "PLACE", "The symbol nearest before a place, or a symbol's address", completion: .symbol
+        ) { debugger, words throws(ExpressionError) in
             let address = try debugger.value(words.rest, radix: 16)
             return ["\(address.hex)  \(debugger.symbols.text(address) ?? "no symbol is near")"]
         },
@@ -82,7 +96,9 @@ extension Debugger {
         }
         var count = 10
         if let first = parts.first, first.hasPrefix("/") {
-            guard let number = Int(first.dropFirst()), (1...2000).contains(number) else { throw ExpressionError(sentence: "'\(first)' is not a count from 1 to 2000.") }
+            guard let number = Int(first.dropFirst()), (1...2000).contains(number) else {
+                throw ExpressionError(sentence: "'\(first)' is not a count from 1 to 2000.")
+            }
             count = number
             parts.removeFirst()
         }

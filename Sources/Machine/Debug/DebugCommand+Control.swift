@@ -15,21 +15,30 @@ extension DebugCommand {
             debugger.wanted = .resume
             return []
         },
-        DebugCommand("step", ["s", "t", "si", "stepi"], shortest: 2, .control, "[N]", "Carry out N instructions, 1 when not given", repeats: true) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "step", ["s", "t", "si", "stepi"], shortest: 2, .control, "[N]", "Carry out N instructions, 1 when not given", repeats: true
+        ) { debugger, words throws(ExpressionError) in
             let count = words.rest.isEmpty ? 1 : try debugger.value(words.rest)
             guard count > 0 else { throw ExpressionError(sentence: "At least one instruction is stepped.") }
             debugger.wanted = .step(count: count)
             return []
         },
-        DebugCommand("next", ["n", "p", "ni", "nexti", "over"], shortest: 2, .control, "", "Step over calls, interrupts, repeated instructions and loops", repeats: true) { debugger, _ in
+        DebugCommand(
+            "next", ["n", "p", "ni", "nexti", "over"], shortest: 2, .control, "",
+            "Step over calls, interrupts, repeated instructions and loops", repeats: true
+        ) { debugger, _ in
             debugger.wanted = .over
             return []
         },
-        DebugCommand("finish", ["gu", "pt", "fin"], shortest: 3, .control, "", "Go on until the present function has returned", repeats: true) { debugger, _ in
+        DebugCommand(
+            "finish", ["gu", "pt", "fin"], shortest: 3, .control, "", "Go on until the present function has returned", repeats: true
+        ) { debugger, _ in
             debugger.wanted = .out
             return []
         },
-        DebugCommand("until", ["rla", "advance", "to"], shortest: 3, .control, "PLACE", "Go on to a place", completion: .symbol) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "until", ["rla", "advance", "to"], shortest: 3, .control, "PLACE", "Go on to a place", completion: .symbol
+        ) { debugger, words throws(ExpressionError) in
             guard !words.rest.isEmpty else { throw ExpressionError(sentence: "To which place?") }
             _ = try debugger.value(words.rest, radix: 16)
             debugger.wanted = .to(.text(words.rest))
@@ -43,7 +52,9 @@ extension DebugCommand {
             debugger.wanted = .untilRing
             return []
         },
-        DebugCommand("until-mode", [], .control, "", "Go on until the mode changes: real, protected, 64-bit …", repeats: true) { debugger, _ in
+        DebugCommand(
+            "until-mode", [], .control, "", "Go on until the mode changes: real, protected, 64-bit …", repeats: true
+        ) { debugger, _ in
             debugger.wanted = .untilMode
             return []
         },
@@ -51,7 +62,9 @@ extension DebugCommand {
             debugger.wanted = .step(count: max(1, try debugger.value(words.rest)))
             return []
         },
-        DebugCommand("sba", [], .control, "N", "Go on until the machine has retired N instructions since power-on") { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "sba", [], .control, "N", "Go on until the machine has retired N instructions since power-on"
+        ) { debugger, words throws(ExpressionError) in
             let goal = try debugger.value(words.rest)
             guard goal > debugger.pc.retired else { throw ExpressionError(sentence: "The machine has retired \(debugger.pc.retired) instructions already.") }
             debugger.wanted = .step(count: goal - debugger.pc.retired)
@@ -61,7 +74,9 @@ extension DebugCommand {
             debugger.wanted = .pause
             return []
         },
-        DebugCommand("int", ["intt"], .control, "N", "Real mode: call interrupt N as if INT N were here; INTT stops at its first instruction") { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "int", ["intt"], .control, "N", "Real mode: call interrupt N as if INT N were here; INTT stops at its first instruction"
+        ) { debugger, words throws(ExpressionError) in
             try debugger.callInterrupt(try debugger.byte(words.rest, "An interrupt"))
             debugger.wanted = words.name.lowercased() == "intt" ? .pause : .out
             return []

@@ -4,12 +4,19 @@ import Primitives
 
 extension DebugCommand {
     static let machine: [DebugCommand] = [
-        DebugCommand("info", ["i"], .machine, "cpu|registers|eflags|break|tab|idt|ivt|gdt|ldt|tss|device [NAME]|symbols|pic|apic|pci|time", "What there is to know", completion: .table) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "info", ["i"], .machine, "cpu|registers|eflags|break|tab|idt|ivt|gdt|ldt|tss|device [NAME]|symbols|pic|apic|pci|time",
+            "What there is to know", completion: .table
+        ) { debugger, words throws(ExpressionError) in
             try debugger.info(words)
         },
-        DebugCommand("gdt", [], .machine, "", "The global descriptor table, decoded") { debugger, _ throws(ExpressionError) in try debugger.tableLines(.gdt) },
+        DebugCommand(
+            "gdt", [], .machine, "", "The global descriptor table, decoded"
+        ) { debugger, _ throws(ExpressionError) in try debugger.tableLines(.gdt) },
         DebugCommand("ldt", [], .machine, "", "The local one") { debugger, _ throws(ExpressionError) in try debugger.tableLines(.ldt) },
-        DebugCommand("idt", [], .machine, "", "The interrupt descriptor table") { debugger, _ throws(ExpressionError) in try debugger.tableLines(.idt) },
+        DebugCommand(
+            "idt", [], .machine, "", "The interrupt descriptor table"
+        ) { debugger, _ throws(ExpressionError) in try debugger.tableLines(.idt) },
         DebugCommand("ivt", ["intvec"], .machine, "[N]", "The interrupt vectors of real mode") { debugger, words throws(ExpressionError) in
             let lines = try debugger.tableLines(.ivt)
             guard !words.rest.isEmpty else { return lines }
@@ -27,7 +34,9 @@ extension DebugCommand {
             guard let row = table.rows.first(where: { $0.index == Int(selector >> 3) }) else { throw ExpressionError(sentence: "There is no such descriptor.") }
             return [debugger.text(row)]
         },
-        DebugCommand("page", ["paging", "pte"], .machine, "[PLACE]", "The page walk of an address, every level's entry", completion: .symbol) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "page", ["paging", "pte"], .machine, "[PLACE]", "The page walk of an address, every level's entry", completion: .symbol
+        ) { debugger, words throws(ExpressionError) in
             let address = words.rest.isEmpty ? try debugger.present().linearRIP : try debugger.value(words.rest, radix: 16)
             return debugger.walkLines(try debugger.present().peekWalk(address))
         },
@@ -39,8 +48,12 @@ extension DebugCommand {
             }
             return lines + (held.count > 500 ? ["… \(held.count - 500) more"] : [])
         },
-        DebugCommand("tab", [], .machine, "", "What the page tables map, in ranges") { debugger, _ throws(ExpressionError) in try debugger.mapLines() },
-        DebugCommand("device", ["devices", "dev"], shortest: 3, .machine, "[NAME]", "The chips, or the fields of one") { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "tab", [], .machine, "", "What the page tables map, in ranges"
+        ) { debugger, _ throws(ExpressionError) in try debugger.mapLines() },
+        DebugCommand(
+            "device", ["devices", "dev"], shortest: 3, .machine, "[NAME]", "The chips, or the fields of one"
+        ) { debugger, words throws(ExpressionError) in
             try debugger.deviceLines(words.rest)
         },
         DebugCommand("pic", [], .machine, "", "The 8259 pair") { debugger, _ throws(ExpressionError) in try debugger.deviceLines("pic") },
@@ -48,12 +61,16 @@ extension DebugCommand {
             debugger.pc.chipReports.filter { $0.name.contains("apic") }.flatMap { ["\($0.name):"] + $0.fields.map { "  \($0.name) \($0.value)" } }
         },
         DebugCommand("pci", [], .machine, "", "The functions on the PCI bus") { debugger, _ in debugger.pciLines() },
-        DebugCommand("in", [], .machine, "PORT [1|2|4]", "Read a port as the guest would: it may have effects") { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "in", [], .machine, "PORT [1|2|4]", "Read a port as the guest would: it may have effects"
+        ) { debugger, words throws(ExpressionError) in
             let (port, size) = try debugger.port(words)
             debugger.touched = true
             return [String(debugger.pc.readPort(port, size: size), radix: 16)]
         },
-        DebugCommand("out", ["outp"], shortest: 9, .machine, "PORT VALUE [1|2|4]", "Write a port; 'out' alone goes on until the function returns") { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "out", ["outp"], shortest: 9, .machine, "PORT VALUE [1|2|4]", "Write a port; 'out' alone goes on until the function returns"
+        ) { debugger, words throws(ExpressionError) in
             guard words.words.count >= 2 else {
                 debugger.wanted = .out
                 return []
@@ -65,7 +82,9 @@ extension DebugCommand {
             debugger.touched = true
             return []
         },
-        DebugCommand("peek", [], .machine, "PORT", "What a port would read, without reading it") { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "peek", [], .machine, "PORT", "What a port would read, without reading it"
+        ) { debugger, words throws(ExpressionError) in
             let (port, _) = try debugger.port(words)
             return [debugger.pc.peekPort(port).map { $0.hex } ?? "No chip decodes port \(port.hex)."]
         },
@@ -114,7 +133,10 @@ extension Debugger {
         let processor = try present()
         let table = DebugTable(processor.executionMode == .real ? .ivt : .idt, processor)
         guard let row = table.rows.first(where: { $0.index == Int(vector) }) else { throw ExpressionError(sentence: "There is no vector \(vector.hex).") }
-        if table.kind == .ivt { return try [text(row)] + code(at: "\(String(row.raw >> 16 & 0xFFFF, radix: 16)):\(String(row.raw & 0xFFFF, radix: 16))", count: 10) }
+        if table.kind == .ivt {
+            let (selector, offset) = (String(row.raw >> 16 & 0xFFFF, radix: 16), String(row.raw & 0xFFFF, radix: 16))
+            return try [text(row)] + code(at: "\(selector):\(offset)", count: 10)
+        }
         var offset = row.raw & 0xFFFF | row.raw >> 32 & 0xFFFF_0000
         if let high = row.high { offset |= (high & 0xFFFF_FFFF) << 32 }
         let base = processor.peekSegment(UInt16(truncatingIfNeeded: row.raw >> 16))?.base ?? 0
@@ -131,7 +153,9 @@ extension Debugger {
         }
         if let physical = walk.physical {
             let size = walk.pageBytes >= 1 << 30 ? "1 GiB" : walk.pageBytes >= 1 << 20 ? "\(walk.pageBytes >> 20) MiB" : "4 KiB"
-            lines.append("linear \(walk.linear.hex) → physical \(physical.hex), \(size), \(walk.user ? "user" : "supervisor"), \(walk.writable ? "writable" : "read-only")\(walk.executable ? "" : ", not executable")\(walk.note.isEmpty ? "" : "; \(walk.note)")")
+            let rights = "\(walk.user ? "user" : "supervisor"), \(walk.writable ? "writable" : "read-only")\(walk.executable ? "" : ", not executable")"
+            let note = walk.note.isEmpty ? "" : "; \(walk.note)"
+            lines.append("linear \(walk.linear.hex) → physical \(physical.hex), \(size), \(rights)\(note)")
         } else {
             lines.append("linear \(walk.linear.hex) is not mapped: \(walk.note)")
         }
@@ -144,7 +168,7 @@ extension Debugger {
         guard processor.state.cr0 & CR0.pg != 0 else { return ["Paging is off."] }
         var lines: [String] = [], at: UInt64 = 0, looked = 0
         var range: (first: UInt64, last: UInt64, physical: UInt64)?
-        let long = processor.state.efer & 0x400 != 0
+        let long = processor.state.efer & 0x400 != 0, isWide = long || processor.state.cr4 & CR4.pae != 0
         func close() {
             guard let open = range else { return }
             lines.append("\(open.first.hex)-\(open.last.hex) → \(open.physical.hex)")
@@ -155,7 +179,14 @@ extension Debugger {
             let walk = processor.peekWalk(at)
             // An entry that is missing higher up covers more.
             let depth = walk.levels.last?.name ?? "PTE"
-            let span: UInt64 = walk.physical != nil ? walk.pageBytes : depth == "PML4E" ? 1 << 39 : depth == "PDPTE" ? 1 << 30 : depth == "PDE" ? (long || processor.state.cr4 & CR4.pae != 0 ? 1 << 21 : 1 << 22) : 4096
+            let span: UInt64 =
+                switch depth {
+                case _ where walk.physical != nil: walk.pageBytes
+                case "PML4E": 1 << 39
+                case "PDPTE": 1 << 30
+                case "PDE": isWide ? 1 << 21 : 1 << 22
+                default: 4096
+                }
             if let physical = walk.physical {
                 if let open = range, open.last &+ 1 == at, open.physical &+ (at &- open.first) == physical {
                     range = (open.first, at &+ (span - 1), open.physical)
@@ -183,7 +214,9 @@ extension Debugger {
                 return "\(report.name.filled(16)) \(ports)"
             }
         }
-        guard let report = reports.first(where: { $0.name == name }) else { throw ExpressionError(sentence: "There is no chip '\(name)'; 'device' lists them.") }
+        guard let report = reports.first(where: { $0.name == name }) else {
+            throw ExpressionError(sentence: "There is no chip '\(name)'; 'device' lists them.")
+        }
         return report.fields.map { "\($0.name) \($0.value)" }
     }
 
@@ -193,7 +226,8 @@ extension Debugger {
             let bars = (0..<6).map { n in UInt32(word(16 + 4 * n)) | UInt32(word(18 + 4 * n)) << 16 }
             let shown = bars.enumerated().filter { $0.element != 0 }.map { "BAR\($0.offset) \($0.element.hex)" }.joined(separator: " ")
             let place = "00:\(UInt8(function.device).hex).\(function.function)"
-            return "\(place) \(word(0).hex):\(word(2).hex) class \(function.bytes[11].hex)\(function.bytes[10].hex) command \(word(4).hex) \(function.name)  \(shown)"
+            let kind = "class \(function.bytes[11].hex)\(function.bytes[10].hex) command \(word(4).hex)"
+            return "\(place) \(word(0).hex):\(word(2).hex) \(kind) \(function.name)  \(shown)"
         }
     }
 

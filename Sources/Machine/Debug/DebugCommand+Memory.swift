@@ -2,14 +2,18 @@ import CPU
 
 extension DebugCommand {
     static let memory: [DebugCommand] = [
-        DebugCommand("x", [], .memory, "[/NUF] PLACE", "Examine memory: N units of size b h w g, as x d u o t c s i", completion: .symbol, repeats: true) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "x", [], .memory, "[/NUF] PLACE",
+            "Examine memory: N units of size b h w g, as x d u o t c s i", completion: .symbol, repeats: true
+        ) { debugger, words throws(ExpressionError) in
             try debugger.examine(words.rest, physical: false)
         },
         DebugCommand("xp", [], .memory, "[/NUF] ADDRESS", "The same at a physical address") { debugger, words throws(ExpressionError) in
             try debugger.examine(words.rest, physical: true)
         },
         DebugCommand(
-            "d", ["db", "dump", "mem"], .memory, "[PLACE [LENGTH]]", "Bytes and characters at SEG:OFF, a linear address, phys:ADDRESS; 'd N' deletes breakpoint N as in Bochs",
+            "d", ["db", "dump", "mem"], .memory, "[PLACE [LENGTH]]",
+            "Bytes and characters at SEG:OFF, a linear address, phys:ADDRESS; 'd N' deletes breakpoint N as in Bochs",
             completion: .symbol, repeats: true
         ) { debugger, words throws(ExpressionError) in
             if words.name == "d", words.words.count == 1, let number = Int(words.rest), debugger.breakpoints.contains(where: { $0.number == number }) {
@@ -18,42 +22,76 @@ extension DebugCommand {
             }
             return try debugger.dump(words, unit: 1)
         },
-        DebugCommand("dw", [], .memory, "[PLACE [LENGTH]]", "The same as words", completion: .symbol, repeats: true) { debugger, words throws(ExpressionError) in try debugger.dump(words, unit: 2) },
-        DebugCommand("dd", [], .memory, "[PLACE [LENGTH]]", "The same as doublewords", completion: .symbol, repeats: true) { debugger, words throws(ExpressionError) in try debugger.dump(words, unit: 4) },
-        DebugCommand("dq", [], .memory, "[PLACE [LENGTH]]", "The same as quadwords", completion: .symbol, repeats: true) { debugger, words throws(ExpressionError) in try debugger.dump(words, unit: 8) },
-        DebugCommand("memdump", [], .memory, "PLACE LENGTH", "Bytes at a place, both hexadecimal", completion: .symbol) { debugger, words throws(ExpressionError) in try debugger.dump(words, unit: 1) },
-        DebugCommand("sm", ["eb"], .memory, "PLACE BYTE…", "Set bytes, hexadecimal; \"text\" too", completion: .symbol) { debugger, words throws(ExpressionError) in try debugger.enter(words, unit: 1) },
-        DebugCommand("ew", [], .memory, "PLACE WORD…", "Set words", completion: .symbol) { debugger, words throws(ExpressionError) in try debugger.enter(words, unit: 2) },
-        DebugCommand("ed", [], .memory, "PLACE DWORD…", "Set doublewords", completion: .symbol) { debugger, words throws(ExpressionError) in try debugger.enter(words, unit: 4) },
-        DebugCommand("eq", [], .memory, "PLACE QWORD…", "Set quadwords", completion: .symbol) { debugger, words throws(ExpressionError) in try debugger.enter(words, unit: 8) },
-        DebugCommand("setpmem", [], .memory, "ADDRESS SIZE VALUE", "Set 1, 2, 4 or 8 bytes at a physical address") { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "dw", [], .memory, "[PLACE [LENGTH]]", "The same as words", completion: .symbol, repeats: true
+        ) { debugger, words throws(ExpressionError) in try debugger.dump(words, unit: 2) },
+        DebugCommand(
+            "dd", [], .memory, "[PLACE [LENGTH]]", "The same as doublewords", completion: .symbol, repeats: true
+        ) { debugger, words throws(ExpressionError) in try debugger.dump(words, unit: 4) },
+        DebugCommand(
+            "dq", [], .memory, "[PLACE [LENGTH]]", "The same as quadwords", completion: .symbol, repeats: true
+        ) { debugger, words throws(ExpressionError) in try debugger.dump(words, unit: 8) },
+        DebugCommand(
+            "memdump", [], .memory, "PLACE LENGTH", "Bytes at a place, both hexadecimal", completion: .symbol
+        ) { debugger, words throws(ExpressionError) in try debugger.dump(words, unit: 1) },
+        DebugCommand(
+            "sm", ["eb"], .memory, "PLACE BYTE…", "Set bytes, hexadecimal; \"text\" too", completion: .symbol
+        ) { debugger, words throws(ExpressionError) in try debugger.enter(words, unit: 1) },
+        DebugCommand(
+            "ew", [], .memory, "PLACE WORD…", "Set words", completion: .symbol
+        ) { debugger, words throws(ExpressionError) in try debugger.enter(words, unit: 2) },
+        DebugCommand(
+            "ed", [], .memory, "PLACE DWORD…", "Set doublewords", completion: .symbol
+        ) { debugger, words throws(ExpressionError) in try debugger.enter(words, unit: 4) },
+        DebugCommand(
+            "eq", [], .memory, "PLACE QWORD…", "Set quadwords", completion: .symbol
+        ) { debugger, words throws(ExpressionError) in try debugger.enter(words, unit: 8) },
+        DebugCommand(
+            "setpmem", [], .memory, "ADDRESS SIZE VALUE", "Set 1, 2, 4 or 8 bytes at a physical address"
+        ) { debugger, words throws(ExpressionError) in
             guard words.words.count == 3, let size = Int(words.words[1]), [1, 2, 4, 8].contains(size) else {
                 throw ExpressionError(sentence: "'setpmem' is an address, a size of 1, 2, 4 or 8, and a value.")
             }
             return try debugger.write(.physical(try debugger.value(words.words[0], radix: 16)), Debugger.bytes(try debugger.value(words.words[2]), size))
         },
-        DebugCommand("fill", ["f"], .memory, "PLACE LENGTH BYTE", "Fill memory, hexadecimal", completion: .symbol) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "fill", ["f"], .memory, "PLACE LENGTH BYTE", "Fill memory, hexadecimal", completion: .symbol
+        ) { debugger, words throws(ExpressionError) in
             guard words.words.count == 3 else { throw ExpressionError(sentence: "'fill' is a place, a length and a byte.") }
             let length = try debugger.value(words.words[1], radix: 16)
             guard length <= UInt64(DebugRequest.memoryLimit) else { throw ExpressionError(sentence: "At most 10000h bytes are filled at once.") }
             return try debugger.write(debugger.place(words.words[0]), [UInt8](repeating: try debugger.byte(words.words[2], "The byte"), count: Int(length)))
         },
-        DebugCommand("find", ["search"], .memory, "PLACE LENGTH BYTE…|\"TEXT\"", "Search memory, hexadecimal", completion: .symbol) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "find", ["search"], .memory, "PLACE LENGTH BYTE…|\"TEXT\"", "Search memory, hexadecimal", completion: .symbol
+        ) { debugger, words throws(ExpressionError) in
             try debugger.find(words)
         },
-        DebugCommand("writemem", [], .memory, "FILE PLACE LENGTH", "Memory into a file", completion: .file) { debugger, words throws(ExpressionError) in try debugger.writeFile(words) },
-        DebugCommand("loadmem", [], .memory, "FILE PLACE", "A file into memory", completion: .file) { debugger, words throws(ExpressionError) in try debugger.loadFile(words) },
-        DebugCommand("deref", [], .memory, "PLACE DEPTH", "Follow pointers", completion: .symbol) { debugger, words throws(ExpressionError) in try debugger.dereference(words) },
+        DebugCommand(
+            "writemem", [], .memory, "FILE PLACE LENGTH", "Memory into a file", completion: .file
+        ) { debugger, words throws(ExpressionError) in try debugger.writeFile(words) },
+        DebugCommand(
+            "loadmem", [], .memory, "FILE PLACE", "A file into memory", completion: .file
+        ) { debugger, words throws(ExpressionError) in try debugger.loadFile(words) },
+        DebugCommand(
+            "deref", [], .memory, "PLACE DEPTH", "Follow pointers", completion: .symbol
+        ) { debugger, words throws(ExpressionError) in try debugger.dereference(words) },
         DebugCommand("crc", [], .memory, "FIRST LAST", "CRC-32 of physical memory") { debugger, words throws(ExpressionError) in
             guard words.words.count == 2, let processor = debugger.processor(nil) else { throw ExpressionError(sentence: "'crc' is two addresses.") }
             let first = try debugger.value(words.words[0], radix: 16), last = try debugger.value(words.words[1], radix: 16)
-            guard last >= first, last - first < 64 << 20 else { throw ExpressionError(sentence: "At most 64 MiB are summed, from the first to the last address.") }
+            guard last >= first, last - first < 64 << 20 else {
+                throw ExpressionError(sentence: "At most 64 MiB are summed, from the first to the last address.")
+            }
             return ["CRC-32 of \(first.hex)-\(last.hex): \(Debugger.crc32(processor.memory.peek(first, count: Int(last - first) + 1).bytes).hex)"]
         },
-        DebugCommand("print-stack", ["stack", "ps"], .memory, "[N]", "The top N words of the stack") { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "print-stack", ["stack", "ps"], .memory, "[N]", "The top N words of the stack"
+        ) { debugger, words throws(ExpressionError) in
             try debugger.stackLines(words.rest.isEmpty ? 16 : try debugger.value(words.rest))
         },
-        DebugCommand("print-string", [], .memory, "PLACE", "Text up to a zero byte", completion: .symbol) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "print-string", [], .memory, "PLACE", "Text up to a zero byte", completion: .symbol
+        ) { debugger, words throws(ExpressionError) in
             [LogFormat.line("{\(words.rest):s}", debugger.context(try debugger.present()))]
         },
     ]
@@ -220,7 +258,9 @@ extension Debugger {
             }
             for word in part.split(separator: " ") {
                 let value = try value(String(word), radix: 16)
-                guard unit == 8 || value >> UInt64(8 * unit) == 0 else { throw ExpressionError(sentence: "'\(word)' has more than \(unit) byte\(unit == 1 ? "" : "s").") }
+                guard unit == 8 || value >> UInt64(8 * unit) == 0 else {
+                    throw ExpressionError(sentence: "'\(word)' has more than \(unit) byte\(unit == 1 ? "" : "s").")
+                }
                 bytes += Debugger.bytes(value, unit)
             }
         }

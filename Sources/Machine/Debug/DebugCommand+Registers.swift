@@ -3,24 +3,41 @@ import Primitives
 
 extension DebugCommand {
     static let registers: [DebugCommand] = [
-        DebugCommand("registers", ["r", "reg", "regs", "rg"], shortest: 4, .registers, "[NAME [= EXPRESSION] | all]", "General and segment registers, flags, the next instruction", completion: .register) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "registers", ["r", "reg", "regs", "rg"], shortest: 4, .registers, "[NAME [= EXPRESSION] | all]",
+            "General and segment registers, flags, the next instruction", completion: .register
+        ) { debugger, words throws(ExpressionError) in
             if words.rest == "all" { return try debugger.registerLines() + debugger.controlLines() + debugger.debugLines() }
             return words.rest.isEmpty ? try debugger.registerLines() : try debugger.registerCommand(words.rest)
         },
-        DebugCommand("set", ["sr"], .registers, "REGISTER = EXPRESSION", "Change a register; DOSBox's 'SR REGISTER VALUE' too", completion: .register) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "set", ["sr"], .registers, "REGISTER = EXPRESSION", "Change a register; DOSBox's 'SR REGISTER VALUE' too", completion: .register
+        ) { debugger, words throws(ExpressionError) in
             try debugger.registerCommand(words.rest, radix: words.name.lowercased() == "sr" ? 16 : 10, mustSet: true)
         },
-        DebugCommand("sreg", [], .registers, "", "Segment registers with their hidden parts, descriptor tables") { debugger, _ throws(ExpressionError) in try debugger.segmentLines() },
-        DebugCommand("creg", [], .registers, "", "Control registers, EFER and other MSRs") { debugger, _ throws(ExpressionError) in try debugger.controlLines() },
+        DebugCommand(
+            "sreg", [], .registers, "", "Segment registers with their hidden parts, descriptor tables"
+        ) { debugger, _ throws(ExpressionError) in try debugger.segmentLines() },
+        DebugCommand(
+            "creg", [], .registers, "", "Control registers, EFER and other MSRs"
+        ) { debugger, _ throws(ExpressionError) in try debugger.controlLines() },
         DebugCommand("dreg", [], .registers, "", "Debug registers") { debugger, _ throws(ExpressionError) in try debugger.debugLines() },
         DebugCommand("fpu", ["fp"], .registers, "", "x87 registers") { debugger, _ throws(ExpressionError) in try debugger.fpuLines() },
         DebugCommand("mmx", [], .registers, "", "MMX registers") { debugger, _ throws(ExpressionError) in
             try debugger.now().mmx.enumerated().map { "MM\($0): \($1.hex)" }
         },
-        DebugCommand("xmm", ["sse"], .registers, "", "XMM registers") { debugger, _ throws(ExpressionError) in try debugger.vectorLines(2) },
-        DebugCommand("ymm", ["avx"], .registers, "", "YMM registers") { debugger, _ throws(ExpressionError) in try debugger.vectorLines(4) },
-        DebugCommand("eflags", ["flags"], .registers, "", "The flags by name, those that are set in capitals") { debugger, _ throws(ExpressionError) in [Debugger.flagText(try debugger.now().eflags)] },
-        DebugCommand("cpu", [], .registers, "[N]", "What each processor does; take processor N for what follows") { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "xmm", ["sse"], .registers, "", "XMM registers"
+        ) { debugger, _ throws(ExpressionError) in try debugger.vectorLines(2) },
+        DebugCommand(
+            "ymm", ["avx"], .registers, "", "YMM registers"
+        ) { debugger, _ throws(ExpressionError) in try debugger.vectorLines(4) },
+        DebugCommand(
+            "eflags", ["flags"], .registers, "", "The flags by name, those that are set in capitals"
+        ) { debugger, _ throws(ExpressionError) in [Debugger.flagText(try debugger.now().eflags)] },
+        DebugCommand(
+            "cpu", [], .registers, "[N]", "What each processor does; take processor N for what follows"
+        ) { debugger, words throws(ExpressionError) in
             if !words.rest.isEmpty {
                 let number = try debugger.value(words.rest)
                 guard number < UInt64(debugger.processors.count) else { throw ExpressionError(sentence: "There is no processor \(number).") }
@@ -76,7 +93,8 @@ extension Debugger {
         func wide(_ value: UInt64) -> String { value > 0xFFFF_FFFF || r.mode == .long ? value.hex : UInt32(truncatingIfNeeded: value).hex }
         let lines = r.segments.map { segment in
             let text = segment.attributes & 0x80 == 0 ? "not usable" : Debugger.segmentText(segment)
-            return "\(segment.name.filled(4)) \(segment.selector.hex)  base \(wide(segment.base)) limit \(segment.limit.hex) attributes \(segment.attributes.hex)  \(text)"
+            let hidden = "base \(wide(segment.base)) limit \(segment.limit.hex) attributes \(segment.attributes.hex)"
+            return "\(segment.name.filled(4)) \(segment.selector.hex)  \(hidden)  \(text)"
         }
         return lines + [r.gdtr, r.idtr].map { "\($0.name)       base \(wide($0.base)) limit \(UInt16(truncatingIfNeeded: $0.limit).hex)" }
     }
@@ -84,21 +102,29 @@ extension Debugger {
     private static func segmentText(_ segment: DebugRegisters.Segment) -> String {
         // Bytes 5 and 6 where a descriptor has them.
         let raw = UInt64(segment.attributes) << 40
-        return DescriptorText.text(raw | 1, nil).replacing(" base 00000000", with: "").replacing(" limit 00000001", with: "").replacing(" limit 00001FFF", with: "")
+        let text = DescriptorText.text(raw | 1, nil).replacing(" base 00000000", with: "")
+        return text.replacing(" limit 00000001", with: "").replacing(" limit 00001FFF", with: "")
     }
+
+    private static let cr0Names = [
+        (31, "PG"), (30, "CD"), (29, "NW"), (18, "AM"), (16, "WP"), (5, "NE"), (4, "ET"), (3, "TS"), (2, "EM"), (1, "MP"), (0, "PE"),
+    ]
+    private static let cr4Names = [
+        (18, "OSXSAVE"), (10, "OSXMMEXCPT"), (9, "OSFXSR"), (8, "PCE"), (7, "PGE"), (6, "MCE"), (5, "PAE"), (4, "PSE"), (3, "DE"), (2, "TSD"), (1, "PVI"),
+        (0, "VME"),
+    ]
 
     func controlLines() throws(ExpressionError) -> [String] {
         let r = try now()
         func bits(_ name: String, _ value: UInt64, _ names: [(Int, String)]) -> String {
-            "\(name)=\(UInt32(truncatingIfNeeded: value).hex)  " + names.map { value >> UInt64($0.0) & 1 != 0 ? $0.1 : $0.1.lowercased() }.joined(separator: " ")
+            let words = names.map { value >> UInt64($0.0) & 1 != 0 ? $0.1 : $0.1.lowercased() }
+            return "\(name)=\(UInt32(truncatingIfNeeded: value).hex)  \(words.joined(separator: " "))"
         }
         let value = Dictionary(uniqueKeysWithValues: r.control.map { ($0.name, $0.value) })
         var lines = [
-            bits("CR0", value["CR0"] ?? 0, [(31, "PG"), (30, "CD"), (29, "NW"), (18, "AM"), (16, "WP"), (5, "NE"), (4, "ET"), (3, "TS"), (2, "EM"), (1, "MP"), (0, "PE")]),
+            bits("CR0", value["CR0"] ?? 0, Debugger.cr0Names),
             "CR2=\((value["CR2"] ?? 0).hex)  CR3=\((value["CR3"] ?? 0).hex)  CR8=\(value["CR8"] ?? 0)  XCR0=\(String(value["XCR0"] ?? 0, radix: 16))",
-            bits("CR4", value["CR4"] ?? 0, [
-                (18, "OSXSAVE"), (10, "OSXMMEXCPT"), (9, "OSFXSR"), (8, "PCE"), (7, "PGE"), (6, "MCE"), (5, "PAE"), (4, "PSE"), (3, "DE"), (2, "TSD"), (1, "PVI"), (0, "VME"),
-            ]),
+            bits("CR4", value["CR4"] ?? 0, Debugger.cr4Names),
         ]
         for row in stride(from: 0, to: r.msrs.count, by: 3) {
             lines.append(r.msrs[row..<min(row + 3, r.msrs.count)].map { "\($0.name)=\($0.value.hex)" }.joined(separator: "  "))
@@ -108,7 +134,8 @@ extension Debugger {
 
     func debugLines() throws(ExpressionError) -> [String] {
         let r = try now()
-        return [r.debug.prefix(4), r.debug.suffix(2)].map { $0.map { "\($0.name)=\($0.value > 0xFFFF_FFFF ? $0.value.hex : UInt32($0.value).hex)" }.joined(separator: " ") }
+        func shown(_ one: DebugRegisters.Named) -> String { "\(one.name)=\(one.value > 0xFFFF_FFFF ? one.value.hex : UInt32(one.value).hex)" }
+        return [r.debug.prefix(4), r.debug.suffix(2)].map { $0.map(shown).joined(separator: " ") }
     }
 
     func fpuLines() throws(ExpressionError) -> [String] {

@@ -2,38 +2,59 @@ import Primitives
 
 extension DebugCommand {
     static let trace: [DebugCommand] = [
-        DebugCommand("trace-ring", [], .trace, "on|off", "Record the last 10,000 instructions and 64 branches all the time: slow; single steps record anyway") { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "trace-ring", [], .trace, "on|off",
+            "Record the last 10,000 instructions and 64 branches all the time: slow; single steps record anyway"
+        ) { debugger, words throws(ExpressionError) in
             debugger.recorder.keepsRing = try debugger.isOn(words.rest)
             debugger.attachRecorders()
             return []
         },
-        DebugCommand("history", ["last"], shortest: 4, .trace, "[N]", "The last instructions that were recorded, 20 when not given") { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "history", ["last"], shortest: 4, .trace, "[N]", "The last instructions that were recorded, 20 when not given"
+        ) { debugger, words throws(ExpressionError) in
             let count = words.rest.isEmpty ? 20 : try debugger.value(words.rest)
             let found = debugger.lines(debugger.history(Int(clamping: min(count, UInt64(TraceRecorder.ringLimit)))))
             return found.isEmpty ? ["Nothing has been recorded; 'trace-ring on' or a step records."] : found
         },
         DebugCommand("branches", ["calls"], shortest: 4, .trace, "", "The last 64 branches that were recorded") { debugger, _ in
-            let found = debugger.branches().map { branch in
-                "\(branch.retired)  \(branch.kind.filled(9)) \(String(branch.from, radix: 16)) → \(String(branch.to, radix: 16))" + (branch.label.map { "  \($0)" } ?? "")
+            let found = debugger.branches().map { (branch: DebugBranch) -> String in
+                let way = "\(String(branch.from, radix: 16)) → \(String(branch.to, radix: 16))"
+                return "\(branch.retired)  \(branch.kind.filled(9)) \(way)" + (branch.label.map { "  \($0)" } ?? "")
             }
             return found.isEmpty ? ["Nothing has been recorded; 'trace-ring on' or a step records."] : found
         },
-        DebugCommand("trace", [], .trace, "on|off [FILE]", "Write every instruction into a file (trace.txt)", completion: .file) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "trace", [], .trace, "on|off [FILE]", "Write every instruction into a file (trace.txt)", completion: .file
+        ) { debugger, words throws(ExpressionError) in
             try debugger.traceCommand(words) { $0.instructions = $1 }
         },
-        DebugCommand("trace-reg", [], .trace, "on|off [FILE]", "With the registers before each", completion: .file) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "trace-reg", [], .trace, "on|off [FILE]", "With the registers before each", completion: .file
+        ) { debugger, words throws(ExpressionError) in
             try debugger.traceCommand(words) { ($0.registers, $0.instructions) = ($1, $1 || $0.instructions) }
         },
-        DebugCommand("trace-mem", [], .trace, "on|off [FILE]", "With the memory operand of each", completion: .file) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "trace-mem", [], .trace, "on|off [FILE]", "With the memory operand of each", completion: .file
+        ) { debugger, words throws(ExpressionError) in
             try debugger.traceCommand(words) { ($0.memory, $0.instructions) = ($1, $1 || $0.instructions) }
         },
-        DebugCommand("show", [], .trace, "int|softint|extint|exc|call|iret|io|all|off [FILE]", "Write events of these kinds into the trace file", completion: .file) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "show", [], .trace, "int|softint|extint|exc|call|iret|io|all|off [FILE]",
+            "Write events of these kinds into the trace file", completion: .file
+        ) { debugger, words throws(ExpressionError) in
             try debugger.showCommand(words)
         },
-        DebugCommand("trace-filter", [], .trace, "[FIRST LAST] [ring 0123]", "Only instructions of a range of addresses, of privilege levels; everything when nothing is given") { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "trace-filter", [], .trace, "[FIRST LAST] [ring 0123]",
+            "Only instructions of a range of addresses, of privilege levels; everything when nothing is given"
+        ) { debugger, words throws(ExpressionError) in
             try debugger.filterCommand(words)
         },
-        DebugCommand("log", ["logs", "logl"], .trace, "N [FILE]", "Write the next N instructions into a file (logcpu.txt); LOGS short, LOGL with registers; hexadecimal as in DOSBox", completion: .file) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "log", ["logs", "logl"], .trace, "N [FILE]",
+            "Write the next N instructions into a file (logcpu.txt); LOGS short, LOGL with registers; hexadecimal as in DOSBox", completion: .file
+        ) { debugger, words throws(ExpressionError) in
             guard let first = words[0] else { throw ExpressionError(sentence: "How many instructions?") }
             let count = try debugger.value(first, radix: 16)
             try debugger.openTrace(words[1] ?? "logcpu.txt")
@@ -47,9 +68,13 @@ extension DebugCommand {
     ]
 
     static let session: [DebugCommand] = [
-        DebugCommand("help", ["h"], shortest: 3, .session, "[COMMAND]", "The commands, or one of them", completion: .command) { _, words throws(ExpressionError) in
+        DebugCommand(
+            "help", ["h"], shortest: 3, .session, "[COMMAND]", "The commands, or one of them", completion: .command
+        ) { _, words throws(ExpressionError) in
             guard words.rest.isEmpty else {
-                guard let command = DebugCommand.find(words.rest) else { throw ExpressionError(sentence: "There is no command '\(words.rest)'; 'help' lists them.") }
+                guard let command = DebugCommand.find(words.rest) else {
+                    throw ExpressionError(sentence: "There is no command '\(words.rest)'; 'help' lists them.")
+                }
                 let names = command.aliases.isEmpty ? "" : "  (also \(command.aliases.joined(separator: ", ")))"
                 return ["\(command.name) \(command.arguments)\(names)", "  \(command.help)."]
             }
@@ -65,13 +90,19 @@ extension DebugCommand {
         },
         DebugCommand("here", [], .session, "", "Why the machine stands, and the next instruction") { debugger, _ throws(ExpressionError) in
             guard let stop = debugger.stop else { return ["The machine runs."] }
-            return [stop.text] + debugger.lines(debugger.disassemble(try debugger.present(), at: stop.linear, before: 0, count: 1, bits: debugger.codeBits))
+            let why = stop.reason == .step && stop.text == "Step." ? [] : [stop.text]
+            return why + debugger.lines(debugger.disassemble(try debugger.present(), at: stop.linear, before: 0, count: 1, bits: debugger.codeBits))
         },
-        DebugCommand("source", [], .session, "FILE", "Carry out the commands of a file; after one that lets the machine go, when it stands again", completion: .file) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "source", [], .session, "FILE",
+            "Carry out the commands of a file; after one that lets the machine go, when it stands again", completion: .file
+        ) { debugger, words throws(ExpressionError) in
             debugger.queue = try debugger.script(words.rest) + debugger.queue
             return debugger.runQueue()
         },
-        DebugCommand("addlyt", ["display"], .session, "[FILE]", "Commands of a file at every stop; none when nothing is given", completion: .file) { debugger, words throws(ExpressionError) in
+        DebugCommand(
+            "addlyt", ["display"], .session, "[FILE]", "Commands of a file at every stop; none when nothing is given", completion: .file
+        ) { debugger, words throws(ExpressionError) in
             debugger.layout = words.rest.isEmpty ? [] : try debugger.script(words.rest)
             return []
         },

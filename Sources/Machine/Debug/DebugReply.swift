@@ -34,7 +34,6 @@ public struct DebugRegisters: Codable, Equatable, Sendable {
             public var significand: UInt64
             public var signExponent: UInt16
             public var isEmpty: Bool
-            public var value: Double
         }
     }
 

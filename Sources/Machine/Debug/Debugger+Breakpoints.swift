@@ -149,15 +149,15 @@ extension Debugger {
                 guard try condition.value(context) != 0 else { return }
             } catch {
                 // A condition that cannot be worked out must not go unnoticed.
-                say("Breakpoint \(number): \(error.sentence)")
+                tell("Breakpoint \(number): \(error.sentence)")
             }
         }
         breakpoints[index].hits &+= 1
         let breakpoint = breakpoints[index]
         guard breakpoint.hits > breakpoint.ignore else { return }
-        if let log = breakpoint.log { say(LogFormat.line(log, context)) }
+        if let log = breakpoint.log { tell(LogFormat.line(log, context)) }
         if let name = breakpoint.snapshot { takeSnapshot("\(name)-\(breakpoint.hits)") }
-        for command in breakpoint.commands { for line in carryOut(command, fromBreakpoint: true) { say(line) } }
+        for command in breakpoint.commands { for line in carryOut(command, fromBreakpoint: true) { tell(line) } }
         if breakpoint.isTemporary { _ = delete(number) }
         guard breakpoint.stops else { return }
         var access: DebugStop.Access?

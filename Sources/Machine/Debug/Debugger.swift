@@ -102,7 +102,7 @@ final class Debugger {
     // MARK: Slices
 
     /// The run loop has to ask for every slice.
-    var isActive: Bool { plan != .free || temporary != nil || pending != nil || hasStops }
+    var isActive: Bool { owesEnd || plan != .free || temporary != nil || pending != nil || hasStops }
     private(set) var hasStops = false
 
     private var singleSteps: Bool { temporary == nil && isStepping }
@@ -120,6 +120,10 @@ final class Debugger {
     /// Runs at most `budget` instructions. `isWhole` is false when the slice is not at its end: then nothing from outside may be given to
     /// the guest, so that a run in pieces is the same as one without.
     func slice(_ budget: Int64) -> (stop: GuestStop, isWhole: Bool) {
+        if owesEnd, pending == nil {
+            owesEnd = false
+            return (pc.run(instructions: 0), true)
+        }
         var left = budget
         var rounds: UInt64 = 0
         while true {
@@ -130,7 +134,9 @@ final class Debugger {
             let (from, expected) = alone && plan == .untilBranch ? sequential() : (0, 0)
             var piece = alone ? min(1, left) : left
             if case .count(let goal) = plan { piece = min(piece, Int64(clamping: goal &- min(pc.retired, goal))) }
+            pc.isPartOfSlice = piece < left
             let stop = pc.run(instructions: piece)
+            pc.isPartOfSlice = false
             let done = Int64(clamping: pc.retired &- before)
             left -= done
             if stop == .debug {
@@ -143,6 +149,7 @@ final class Debugger {
             if case .count(let goal) = plan, pc.retired >= goal { finish(.step, "Step.") }
             if pending != nil {
                 // What an access or a step has cut exactly at the end of a slice is its end.
+                owesEnd = stop == .debug && left <= 0
                 return (stop, stop != .debug && (left <= 0 || stop != .sliceDone))
             }
             if stop == .debug { continue }
@@ -151,6 +158,9 @@ final class Debugger {
             if rounds >= Debugger.stepsAtOnce { return (stop, false) }
         }
     }
+
+    /// A stop came with the last instruction of a slice: its end is still to come.
+    private var owesEnd = false
 
     // MARK: Steps
 
@@ -297,6 +307,12 @@ final class Debugger {
         serial += 1
         present.serial = serial
         stop = present
+    }
+
+    /// A line for the log, and for those who wait for the machine to stop.
+    func tell(_ line: String) {
+        say(line)
+        if !waiting.isEmpty, stopLines.count < 1000 { stopLines.append(line) }
     }
 
     /// Nobody will ever get an answer by waiting.

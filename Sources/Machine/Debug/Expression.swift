@@ -245,7 +245,8 @@ private struct ExpressionParser {
     /// Loosest first. A `:` binds looser than sums and tighter than comparisons.
     private static let levels: [[String: Expression.Operator]] = [
         ["||": .either], ["&&": .both], ["|": .or, "or": .or], ["^": .xor, "xor": .xor], ["&": .and, "and": .and], ["==": .equal, "!=": .notEqual],
-        ["<": .less, "<=": .lessEqual, ">": .greater, ">=": .greaterEqual], [":": .add], ["<<": .shiftLeft, ">>": .shiftRight, "shl": .shiftLeft, "shr": .shiftRight],
+        ["<": .less, "<=": .lessEqual, ">": .greater, ">=": .greaterEqual], [":": .add],
+        ["<<": .shiftLeft, ">>": .shiftRight, "shl": .shiftLeft, "shr": .shiftRight],
         ["+": .add, "-": .subtract], ["*": .multiply, "/": .divide, "%": .modulo, "mod": .modulo],
     ]
 

@@ -90,10 +90,15 @@ struct GDBRegisters: Sendable {
     }
 
     private static let vectorTypes: String = {
-        let parts = [("v4f", "ieee_single", 4), ("v2d", "ieee_double", 2), ("v16i8", "int8", 16), ("v8i16", "int16", 8), ("v4i32", "int32", 4), ("v2i64", "int64", 2)]
+        let parts = [
+            ("v4f", "ieee_single", 4), ("v2d", "ieee_double", 2), ("v16i8", "int8", 16), ("v8i16", "int16", 8), ("v4i32", "int32", 4),
+            ("v2i64", "int64", 2),
+        ]
         var text = parts.map { "<vector id=\"\($0.0)\" type=\"\($0.1)\" count=\"\($0.2)\"/>" }.joined()
         text += "<union id=\"vec128\">"
-        let fields = [("v4_float", "v4f"), ("v2_double", "v2d"), ("v16_int8", "v16i8"), ("v8_int16", "v8i16"), ("v4_int32", "v4i32"), ("v2_int64", "v2i64")]
+        let fields = [
+            ("v4_float", "v4f"), ("v2_double", "v2d"), ("v16_int8", "v16i8"), ("v8_int16", "v8i16"), ("v4_int32", "v4i32"), ("v2_int64", "v2i64"),
+        ]
         for (name, type) in fields { text += "<field name=\"\(name)\" type=\"\(type)\"/>" }
         return text + "<field name=\"uint128\" type=\"uint128\"/></union>"
     }()

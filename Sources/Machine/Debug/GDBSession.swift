@@ -39,6 +39,8 @@ final class GDBSession {
     private var lastSent: [UInt8] = []
     /// gdb waits for the machine to stop.
     private(set) var isWaiting = false
+    /// It went back, and may come to the beginning of what is known.
+    private var goesBack = false
     /// The last thing was Ctrl-C.
     private var interrupted = false
     /// The machine has ended.
@@ -343,6 +345,7 @@ final class GDBSession {
     private func go(_ queries: [DebugQuery]) {
         isWaiting = true
         interrupted = false
+        goesBack = queries.contains { if case .go(let run) = $0 { run.travels } else { false } }
         machine.debug(DebugRequest(queries, waits: true), whenStopped)
     }
 
@@ -393,7 +396,8 @@ final class GDBSession {
         default: text += "05"
         }
         interrupted = false
-        if stop.reason == .start, case .timeline? = ask([.timeline]).answers.first { text += "replaylog:begin;" }
+        if goesBack, stop.reason == .start { text += "replaylog:begin;" }
+        goesBack = false
         if stop.reason == .breakpoint, let number = stop.number ?? near(stop), let point = points.first(where: { $0.value == number })?.key {
             switch point.type {
             case 0: if tellsBreakpoints { text += "swbreak:;" }

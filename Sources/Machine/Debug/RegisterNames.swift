@@ -195,13 +195,15 @@ extension DebugRegisters.FPU {
             let physical = (Int(state.top) + n) & 7
             let (significand, signExponent) = (state.significand[physical], state.signExponent[physical])
             return Register(
-                significand: significand, signExponent: signExponent, isEmpty: state.empty >> UInt8(physical) & 1 != 0,
-                value: DebugRegisters.FPU.value(significand, signExponent))
+                significand: significand, signExponent: signExponent, isEmpty: state.empty >> UInt8(physical) & 1 != 0)
         }
     }
 
-    /// An extended-precision number, rounded.
-    private static func value(_ significand: UInt64, _ signExponent: UInt16) -> Double {
+}
+
+extension DebugRegisters.FPU.Register {
+    /// The extended-precision number, rounded. Not on the wire, where there are no infinities.
+    public var value: Double {
         let exponent = Int(signExponent & 0x7FFF)
         let sign: FloatingPointSign = signExponent >> 15 != 0 ? .minus : .plus
         if exponent == 0x7FFF { return significand << 1 == 0 ? (sign == .minus ? -Double.infinity : .infinity) : .nan }

@@ -34,6 +34,9 @@ extension RunLoop {
     func travel(_ run: DebugRun, _ debugger: Debugger) -> String? {
         guard outcome == nil else { return "The machine is just ending." }
         setPaused(true)
+        // What is done again is not written down again.
+        for processor in debugger.processors { processor.recorder = nil }
+        defer { debugger.attachRecorders() }
         var text = "", reason = DebugStop.Reason.step
         var met: (number: Int?, access: DebugStop.Access?)
         do throws(MachineError) {

@@ -71,13 +71,15 @@ extension RunLoop {
         } catch { throw .failed("debug \(line): \(error.sentence)") }
         if debugger.touched {
             debugger.touched = false
+            travel?.noteEdit("changed by hand")
             debugger.refreshStop()
             publishStop()
         }
         guard let run = debugger.wanted else { return }
         debugger.wanted = nil
         if let sentence = control(run, debugger) { throw .failed("debug \(line): \(sentence)") }
-        guard run != .pause, debugger.isActive else { return }
+        if run.travels, let stop = debugger.stop { parts.diagnose(stop.text) }
+        guard run != .pause, !run.travels, debugger.isActive else { return }
         scriptHolds = true
         debugger.waiting.append { [diagnose = parts.diagnose] stop, lines in
             if let stop { diagnose(stop.text) }
@@ -140,8 +142,10 @@ extension RunLoop {
         let isKept = parts.debugFolder.map { access($0 + "/" + DebuggerFile.name, F_OK) == 0 } ?? false
         guard isKept || parts.debugStop, let debugger = openDebugger() else { return }
         guard parts.debugStop else { return }
-        debugger.stopped(debugger.makeStop(.start, "Before the first instruction.", vcpu: debugger.pc.runningProcessor))
+        let stop = debugger.makeStop(.start, "Before the first instruction.", vcpu: debugger.pc.runningProcessor)
+        debugger.stopped(stop)
         setPaused(true)
+        recordFromStop(stop)
         publishStop()
     }
 

@@ -16,7 +16,9 @@ enum SymbolFile {
             throw .badInput("The symbol file '\(path)' cannot be read: \(error.localizedDescription)")
         }
         var found = data.withUnsafeBytes { bytes in isELF(bytes) ? ELFSymbols(bytes).symbols : lines(bytes) }
-        guard !found.isEmpty else { throw .badInput("The file '\(path)' holds no symbols: an ELF file with a symbol table, System.map or lines 'ADDRESS NAME' are read.") }
+        guard !found.isEmpty else {
+            throw .badInput("The file '\(path)' holds no symbols: an ELF file with a symbol table, System.map or lines 'ADDRESS NAME' are read.")
+        }
         if offset != 0 { for index in found.indices { found[index].address &+= offset } }
         return found
     }

@@ -6,8 +6,8 @@ struct SymbolTable: Sendable {
 
     /// More are left out.
     static let limit = 2_000_000
-    /// Farther from a symbol an address is not named after it.
-    private static let reach: UInt64 = 1 << 20
+    /// Farther from a symbol an address is not named after it; nobody says where the last one ends.
+    private static let reach: UInt64 = 1 << 16, lastReach: UInt64 = 1 << 12
 
     var count: Int { sorted.count }
 
@@ -32,7 +32,7 @@ struct SymbolTable: Sendable {
         guard low > 0 else { return nil }
         let found = sorted[low - 1]
         let offset = address - found.address
-        return offset < SymbolTable.reach ? (found.name, offset) : nil
+        return offset < (low == sorted.count ? SymbolTable.lastReach : SymbolTable.reach) ? (found.name, offset) : nil
     }
 
     /// `start_kernel+0x10`; nil: nothing is near.

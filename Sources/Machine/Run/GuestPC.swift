@@ -44,6 +44,8 @@ public protocol GuestPC: AnyObject {
     var typingReady: Bool { get }
     /// Retired instructions since power-on.
     var retired: UInt64 { get }
+    /// nil: everything is interpreted.
+    var translationStatistics: TranslationStatistics? { get }
     /// Guest time. With the virtual clock halts are skipped over by the board itself.
     func now() -> Nanoseconds
     /// Deadlines that chips were called at.
@@ -67,6 +69,7 @@ public protocol GuestPC: AnyObject {
 }
 
 extension GuestPC {
+    public var translationStatistics: TranslationStatistics? { nil }
     public var tap: BoardTap? {
         get { nil }
         set {}

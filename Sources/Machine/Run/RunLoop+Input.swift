@@ -22,6 +22,8 @@ extension RunLoop {
         case .facts(let answer): answer(facts)
         case .report(let path, let done): done(report(to: path))
         case .snapshot(let job): begin(job)
+        case .release(let job): release(job)
+        case .copied(let copies): take(copies)
         case .trace(let categories): setTrace(categories)
         case .debug(let request, let done): debug(request, done)
         }
@@ -88,6 +90,8 @@ extension RunLoop {
     }
 
     func setPaused(_ pause: Bool) {
+        // It stands for somebody; what is wanted comes true afterwards.
+        if holder != nil { return wasPaused = pause }
         guard paused != pause else { return }
         paused = pause
         if pause { parts.pauseClock() } else { parts.resumeClock() }

@@ -1,3 +1,4 @@
+import CPU
 import Foundation
 import Hardware
 import Primitives
@@ -55,12 +56,17 @@ final class RunLoop {
     var trace = TraceReader()
     /// The snapshot whose memory is being written.
     var capture: LiveCapture?
+    /// Snapshots that are being deleted.
+    var deletion: LiveDeletion?
+    /// Who looks at it while it stands, and whether it is to stand afterwards.
+    var holder: SnapshotJob?
+    var wasPaused = false
     /// Once somebody has asked for it.
     var debugger: Debugger?
-    /// While the run is recorded.
-    var travel: TimeTravel?
     /// A script's command to the debugger has let the machine go: the next one waits until it stands.
     var scriptHolds = false
+    /// While the run is recorded.
+    var travel: TimeTravel?
 
     init(pc: any GuestPC, parts: RunParts, machine: RunningMachine) {
         self.pc = pc
@@ -287,6 +293,7 @@ final class RunLoop {
         let outcome = outcome ?? .failed("The run ended without a reason.")
         let elapsed = hostElapsed
         finishCapture()
+        finishDeletion()
         serveOutput()
         takeTap()
         for job in jobs { job.job.end(.failed("The machine ended before the script did.")) }
@@ -307,6 +314,8 @@ final class RunLoop {
         report.guestSeconds = Double(pc.now()) / 1e9
         report.mips = elapsed > 0 ? Double(pc.retired) / Double(elapsed) * 1e3 : 0
         report.engine = parts.engineName
+        report.translation = pc.translationStatistics
+        report.directShare = report.translation?.share(of: pc.retired)
         report.clock = isVirtual ? "virtual" : "host"
         report.position = pc.position
         report.stateDigest = parts.wantsDigest ? pc.digest() : ""

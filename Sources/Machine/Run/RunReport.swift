@@ -13,6 +13,10 @@ public struct RunReport: Codable, Equatable, Sendable {
     /// Millions of retired instructions per second of host time.
     public var mips = 0.0
     public var engine = ""
+    /// What the translator did; nil: everything was interpreted.
+    public var translation: TranslationStatistics?
+    /// Of all instructions the part that ran as host code, 0 to 1.
+    public var directShare: Double?
     public var clock = ""
     /// Of processor, RAM and chips.
     public var stateDigest = ""
@@ -28,7 +32,8 @@ public struct RunReport: Codable, Equatable, Sendable {
     public init() {}
 
     enum CodingKeys: String, CodingKey {
-        case instructions, mips, engine, clock, outcome, position, census
+        case directShare = "direct_share"
+        case instructions, mips, engine, clock, outcome, position, translation, census
         case hostSeconds = "host_seconds"
         case cpuSeconds = "cpu_seconds"
         case guestSeconds = "guest_seconds"

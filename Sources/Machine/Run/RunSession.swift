@@ -89,7 +89,7 @@ public final class RunSession: Sendable {
         parts.debugStop = settings.debugStop
         parts.diskBays = MediaShelf.diskBays(settings.diskInterface)
         if let savedState, SavedState.exists(in: savedState.folder) {
-            parts.restored = try StateLoader.load(savedState.path, into: pc, clock: parts.hostClock).runner
+            parts.restored = try StateLoader.load(savedState.path, into: pc, clock: parts.hostClock, catchesUp: settings.rtcCatchesUp).runner
             for bay in Bay.allCases {
                 if let medium = pc.media[bay] { pc.replace(bay, with: GuardedMedium(medium, savedState)) }
             }
@@ -200,7 +200,9 @@ public final class RunSession: Sendable {
         _ settings: RunSettings, bios: [UInt8], vgaBIOS: [UInt8], media: MediaShelf, kernel: Bool, clock: HostClock?
     ) -> BoardSettings {
         var board = BoardSettings(bios: bios, vgaBIOS: vgaBIOS)
-        if settings.engine != .interpreter { board.translation = TranslationSettings() }
+        if settings.engine != .interpreter {
+            board.translation = TranslationSettings(codeBytes: max(settings.codeCacheMiB << 20 / max(settings.cpus, 1), 1 << 20))
+        }
         board.ramMiB = settings.memoryMiB
         board.cpus = settings.cpus
         if let model = CPUModel.named(settings.cpuModel) { board.processor = model }

@@ -100,6 +100,9 @@ public struct RunSettings: Equatable, Sendable {
     public var palette = Palette.theme
     public var codePage = CodePage.cp437
     public var engine = Engine.auto
+    /// Room for translated code, of all processors together.
+    public var codeCacheMiB = 64
+    public static let codeCacheRange = 1...1024
     public var clock = Clock.host
     /// The run is recorded from its start, so that the machine can go back in time.
     public var record = false
@@ -111,6 +114,8 @@ public struct RunSettings: Equatable, Sendable {
     public var rtcSeconds: Int64?
     /// The guest's clock shows the host's local time, as DOS and Windows want it; otherwise UTC.
     public var rtcLocal = false
+    /// After saved state and snapshots the guest's clock shows the time that has passed meanwhile.
+    public var rtcCatchesUp = true
     public var disposable = false
     /// COM1 to COM4.
     public var serial: [SerialTarget] = []
@@ -193,6 +198,9 @@ public struct RunSettings: Equatable, Sendable {
             throw .usage("--record-memory takes \(range.lowerBound) to \(range.upperBound) MiB, not \(recordMiB).")
         }
         guard ioapic || cpus == 1 else { throw .usage("--cpus \(cpus) needs the I/O APIC: leave --no-ioapic out.") }
+        guard RunSettings.codeCacheRange.contains(codeCacheMiB) else {
+            throw .usage("--code-cache takes 1 to \(RunSettings.codeCacheRange.upperBound) MiB, not \(codeCacheMiB).")
+        }
         if engine == .lockstep {
             guard clock == .virtual else { throw .usage("--engine lockstep needs --clock virtual: the engines see the same time.") }
             guard disposable else { throw .usage("--engine lockstep needs --disposable: each engine writes to its own copy.") }

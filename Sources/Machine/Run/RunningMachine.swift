@@ -22,6 +22,10 @@ public final class RunningMachine: MachineControl {
         /// Somebody waits for the display as pixels.
         case pixels(PixelReply)
         case snapshot(SnapshotJob)
+        /// Images have been copied, for snapshots that go.
+        case copied(LiveDeletion.Copies)
+        /// Nobody looks at the machine any more that stands for it.
+        case release(SnapshotJob)
         case debug(DebugRequest, @Sendable (DebugReply) -> Void)
     }
     /// What the thread leaves behind when it ends.
@@ -184,8 +188,8 @@ public final class RunningMachine: MachineControl {
         case .facts(let answer): answer(nil)
         case .report(_, let done): done(hasEnded)
         case .snapshot(let job): job.end(.failure(hasEnded))
+        case .callOff, .trace, .release, .copied: break
         case .debug(let request, let done): done(.refused(request, hasEnded.description))
-        case .callOff, .trace: break
         }
     }
 

@@ -21,10 +21,48 @@ extension MachineStore {
     }
 
     /// Deletes a snapshot of a machine that nobody runs; disks are merged.
-    public func deleteSnapshot(_ name: String, _ snapshot: String, progress: @escaping Progress) throws(MachineError) {
+    /// - Parameter canUndo: it is only hidden, until it is committed; so is one of a machine that runs.
+    public func deleteSnapshot(_ name: String, _ snapshot: String, canUndo: Bool = false, progress: @escaping Progress) throws(MachineError) {
+        let folder = try existing(name)
+        if canUndo, MachineLock.isHeld(.run, of: folder) { return try hideOfLive(name, snapshot, folder) }
         try work(name) { work throws(MachineError) in
-            try work.delete(try work.tree.find(snapshot, of: name).id, progress: progress)
+            let id = try work.tree.find(snapshot, of: name).id
+            if canUndo { return try work.hide(id, progress: progress) }
+            try work.commitUndo(progress)
+            try work.delete(id, progress: progress)
         }
+    }
+
+    /// Nothing but the tree changes; what was hidden before has to be committed by the machine's own process.
+    private func hideOfLive(_ name: String, _ snapshot: String, _ folder: String) throws(MachineError) {
+        let writing = try MachineLock.take(.settings, of: folder, name: name)
+        defer { withExtendedLifetime(writing) {} }
+        let tree = try SnapshotTree.read(folder)
+        guard tree.pending == nil else { throw MachineError(.wrongPlace, "The snapshots of '\(name)' are just being worked on; try again.") }
+        if let undo = tree.undo {
+            throw MachineError(.wrongPlace, "The \(undo.words) can still be undone; 'vitrine snapshot commit \(name)' comes first.")
+        }
+        var work = SnapshotWork(reading: tree, folder, name: name)
+        try work.hide(try tree.find(snapshot, of: name).id) { _, _ in true }
+    }
+
+    /// Takes the last restore or deletion back, of a machine that nobody runs.
+    /// - Returns: what was undone: `restore of 'a'`.
+    public func undoSnapshots(_ name: String, progress: @escaping Progress) throws(MachineError) -> String {
+        var words = ""
+        try work(name) { work throws(MachineError) in words = try work.undo(progress: progress) }
+        return words
+    }
+
+    /// The last restore or deletion cannot be undone any more; the machine must not run.
+    /// - Returns: false: there was none.
+    public func commitSnapshots(_ name: String, progress: @escaping Progress) throws(MachineError) -> Bool {
+        var had = false
+        try work(name) { work throws(MachineError) in
+            had = work.tree.undo != nil
+            try work.commitUndo(progress)
+        }
+        return had
     }
 
     private func work(_ name: String, _ body: (inout SnapshotWork) throws(MachineError) -> Void) throws(MachineError) {

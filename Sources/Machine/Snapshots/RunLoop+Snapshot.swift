@@ -6,17 +6,22 @@ import Primitives
 // Snapshots of the machine while it runs.
 extension RunLoop {
     /// Pages that are taken between two slices, beside those that the guest writes to.
-    private static let pagesInTurn = 384
+    private static let pagesInTurn = 1024
+    /// Of disposable disks, in bytes: the guest waits for the copy.
+    private static let mostThrownAway = 64 << 20
 
     func begin(_ job: SnapshotJob) {
         do throws(MachineError) {
             guard outcome == nil else { throw MachineError(.wrongPlace, "The machine is just ending.") }
-            guard capture == nil else { throw MachineError(.wrongPlace, "Another snapshot is just being taken; try again.") }
+            guard capture == nil, deletion == nil else { throw MachineError(.wrongPlace, "Another snapshot is just being worked on; try again.") }
+            if case .hold(let path) = job.work { return try hold(job, path) }
             guard let folder = parts.savedState?.folder else { throw MachineError(.wrongPlace, "Only stored machines have snapshots.") }
             let lock = try MachineLock.take(.settings, of: folder, name: parts.name)
             switch job.work {
             case .take(let name, let description): try take(job, name, description, folder, lock)
             case .delete(let name): try delete(job, name, folder, lock)
+            case .commit: try delete(job, nil, folder, lock)
+            case .hold: break
             }
         } catch {
             job.end(.failure(error))
@@ -25,14 +30,34 @@ extension RunLoop {
         travel?.history.watchMedia()
     }
 
+    /// Somebody looks at disks and state as they are now.
+    private func hold(_ job: SnapshotJob, _ path: String) throws(MachineError) {
+        guard holder == nil else { throw MachineError(.wrongPlace, "The machine is just being looked at; try again.") }
+        let began = parts.hostTime()
+        wasPaused = paused
+        setPaused(true)
+        holder = job
+        do throws(MachineError) {
+            try save(to: path)
+        } catch {
+            release(job)
+            throw error
+        }
+        let pause = Double(parts.hostTime() &- began) / 1e6
+        job.end(.success(.init(pauseMilliseconds: pause, seconds: pause / 1e3)))
+    }
+
+    /// It goes on, unless the user had paused it.
+    func release(_ job: SnapshotJob) {
+        guard holder === job else { return }
+        holder = nil
+        if !wasPaused, outcome == nil { setPaused(false) }
+    }
+
     /// Freezes the disks and what is in the chips, and begins with memory.
     private func take(_ job: SnapshotJob, _ name: String, _ description: String, _ folder: String, _ lock: MachineLock) throws(MachineError) {
         let paused = parts.hostTime()
-        for bay in Bay.allCases {
-            guard let layer = DisposableLayer.of(pc.media[bay]), !layer.written.isEmpty else { continue }
-            throw MachineError(
-                .wrongPlace, "What the guest has written to \(bay.label) is to be thrown away and in no snapshot; 'save-state' keeps it.")
-        }
+        let sectors = try thrownAway()
         var tree = try SnapshotTree.read(folder)
         try tree.checkName(name)
         let text = try MachineFileText.read(folder)
@@ -52,7 +77,7 @@ extension RunLoop {
             tree.pending = .init(work: "take", settings: file.text)
             try tree.write(folder)
         } catch {
-            try open(disks, settings, folder)
+            try reopen(disks, settings, folder)
             for (new, old) in zip(settings.run.disks, disks) where new != old { unlink(folder + "/" + new) }
             throw error
         }
@@ -66,14 +91,34 @@ extension RunLoop {
         log(.info, "Snapshots", "The snapshot '\(name)' is being taken; the guest stood still for \(Int(pause)) ms.")
         let total = UInt64(pc.memory.captureLeft)
         let writing = SnapshotWriting(
-            job: job, folder: folder, id: id, tree: tree, saved: saved, settings: text, pause: pause, pages: total, queue: capture.queue,
-            ended: capture.ended, lock: lock, log: parts.log)
+            job: job, folder: folder, id: id, tree: tree, saved: saved, sectors: sectors, settings: text, pause: pause, pages: total,
+            queue: capture.queue, ended: capture.ended, lock: lock, log: parts.log)
         Thread.detachNewThread { writing.run() }
+    }
+
+    /// What was written to disposable disks belongs to memory: nothing else has it. It is copied while the guest stands.
+    private func thrownAway() throws(MachineError) -> [WrittenSectors] {
+        var pieces: [WrittenSectors] = [], bytes = 0
+        for bay in Bay.allCases {
+            guard let layer = DisposableLayer.of(pc.media[bay]) else { continue }
+            let isWhole = try layer.eachPiece { (sectors, data) throws(MachineError) in
+                bytes += data.count
+                guard bytes <= RunLoop.mostThrownAway else {
+                    throw MachineError(
+                        .wrongPlace,
+                        "The guest has written more than \(ByteSize.text(UInt64(RunLoop.mostThrownAway))) to \(bay.label), which is disposable: that is "
+                            + "too much for a snapshot of a running machine; 'save-state' keeps it.")
+                }
+                pieces.append(WrittenSectors(bay: bay, numbers: sectors, data: data))
+            }
+            guard isWhole else { throw .failed("What was written to \(bay.label) cannot be read.") }
+        }
+        return pieces
     }
 
     /// Puts new images over the disks that the guest writes.
     /// - Throws: the old ones are in the drives then, or the run is over.
-    private func switchDisks(_ settings: inout MachineSettings, id: String, folder: String) throws(MachineError) {
+    func switchDisks(_ settings: inout MachineSettings, id: String, folder: String) throws(MachineError) {
         let old = settings.run.disks
         for (index, bay) in parts.diskBays.enumerated() where index < old.count && settings.run.access(ofDisk: index) == .writable {
             guard let medium = pc.media[bay] else { continue }
@@ -84,18 +129,18 @@ extension RunLoop {
         }
         do throws(MachineError) {
             settings.run.disks = try SnapshotWork.overlays(settings, over: old, folder: folder, id: id)
-            try open(settings.run.disks, settings, folder)
+            try reopen(settings.run.disks, settings, folder)
         } catch {
             for (new, before) in zip(settings.run.disks, old) where new != before { unlink(folder + "/" + new) }
             settings.run.disks = old
-            try open(old, settings, folder)
+            try reopen(old, settings, folder)
             throw error
         }
     }
 
     /// Opens the disks that the guest writes.
     /// - Throws: the run is over then: a guest without its disk would only break more.
-    private func open(_ disks: [String], _ settings: MachineSettings, _ folder: String) throws(MachineError) {
+    func reopen(_ disks: [String], _ settings: MachineSettings, _ folder: String) throws(MachineError) {
         for (index, bay) in parts.diskBays.enumerated() where index < disks.count && settings.run.access(ofDisk: index) == .writable {
             let path = disks[index].hasPrefix("/") ? disks[index] : folder + "/" + disks[index]
             pc.replace(bay, with: nil)
@@ -106,39 +151,6 @@ extension RunLoop {
                 throw .failed(error.description)
             }
         }
-    }
-
-    /// Merges disks while the guest stands still.
-    private func delete(_ job: SnapshotJob, _ name: String, _ folder: String, _ lock: MachineLock) throws(MachineError) {
-        let began = parts.hostTime()
-        let settings = try MachineFileText.parse(MachineFileText.read(folder), folder).settings
-        for (index, bay) in parts.diskBays.enumerated() where index < settings.run.disks.count {
-            guard let medium = pc.media[bay], settings.run.access(ofDisk: index) == .writable else { continue }
-            guard medium.flush() else { throw .failed("The medium in \(bay.label) could not be written; nothing has been deleted.") }
-            pc.replace(bay, with: nil)
-        }
-        parts.hostClock?.pause()
-        defer { if !paused { parts.hostClock?.resume() } }
-        var failure: MachineError?
-        do throws(MachineError) {
-            var work = try SnapshotWork(folder, name: parts.name)
-            let id = try work.tree.find(name, of: parts.name).id
-            try work.delete(id) { done, total in
-                job.update(done, total)
-                return !job.isCalledOff
-            }
-        } catch {
-            failure = error
-        }
-        let after = try MachineFileText.parse(MachineFileText.read(folder), folder).settings
-        try open(after.run.disks, after, folder)
-        parts.savedState?.spend()
-        parts.savedState?.disks = after.run.disks
-        machine.diskPaths = after.run.disks.map { $0.hasPrefix("/") ? $0 : folder + "/" + $0 }
-        if let failure { throw failure }
-        let pause = Double(parts.hostTime() &- began) / 1e6
-        log(.info, "Snapshots", "The snapshot '\(name)' is deleted; the guest stood still for \(Int(pause)) ms.")
-        job.end(.success(.init(pauseMilliseconds: pause, seconds: pause / 1e3)))
     }
 
     /// Takes some more of memory.
@@ -162,6 +174,13 @@ extension RunLoop {
     }
 }
 
+/// A piece of what was written to a disposable disk.
+private struct WrittenSectors: Sendable {
+    var bay: Bay
+    var numbers: [UInt64]
+    var data: [UInt8]
+}
+
 /// The rest of a snapshot, on a thread of its own.
 private struct SnapshotWriting: Sendable {
     let job: SnapshotJob
@@ -169,6 +188,7 @@ private struct SnapshotWriting: Sendable {
     let id: String
     var tree: SnapshotTree
     let saved: SavedMachine
+    let sectors: [WrittenSectors]
     let settings: String
     let pause: Double
     /// That may come at most.
@@ -200,26 +220,20 @@ private struct SnapshotWriting: Sendable {
             let new = try StateWriter(folder + "/" + SnapshotTree.memoryPath(id))
             writer = new
             try new.begin(saved)
+            for piece in sectors { try new.sectors(piece.bay, piece.numbers, piece.data) }
         } catch {
             failure = error
         }
-        var done: UInt64 = 0
-        // Whatever has failed, the machine must not wait for room in the queue.
-        while let chunk = queue.pop() {
-            if job.isCalledOff { failure = failure ?? .failed("Cancelled; the disks of the machine have one more image until it is off.") }
-            guard failure == nil, let writer else { continue }
-            do throws(MachineError) {
-                try writer.pages(chunk.numbers, chunk.bytes)
-            } catch {
-                failure = error
-            }
-            done += UInt64(chunk.numbers.count)
+        let packer = PagePacker(queue) { [job, pages] done throws(MachineError) in
+            if job.isCalledOff { throw .failed("Cancelled; the disks of the machine have one more image until it is off.") }
             job.update(done, max(done, pages))
         }
-        if let failure {
+        do throws(MachineError) {
+            try packer.run(writer.map(SharedWriter.init), failure: failure)
+        } catch {
             writer?.cancel()
             try settle(nil)
-            throw failure
+            throw error
         }
         guard let writer else { return 0 }
         try writer.finish()

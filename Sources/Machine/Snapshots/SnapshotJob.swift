@@ -7,6 +7,10 @@ final class SnapshotJob: Sendable {
         case take(name: String, description: String)
         /// The guest stands still meanwhile.
         case delete(name: String)
+        /// What could be undone goes.
+        case commit
+        /// The state into a file; the machine stands still until it is released.
+        case hold(String)
     }
     struct Facts: Sendable {
         var id = ""
@@ -56,6 +60,11 @@ final class SnapshotJob: Sendable {
 
     /// What the guest's disks have waiting in the host is written first, so that the guest need not stand still for it.
     func start(_ machine: RunningMachine) {
+        if case .hold = work {
+            // In order with what follows on the same connection.
+            if !machine.send(.snapshot(self)) { end(.failure(MachineError(.wrongPlace, "The machine has ended."))) }
+            return
+        }
         let paths = machine.diskPaths
         Thread.detachNewThread { [self] in
             for path in paths {
@@ -66,73 +75,5 @@ final class SnapshotJob: Sendable {
             }
             if !machine.send(.snapshot(self)) { end(.failure(MachineError(.wrongPlace, "The machine has ended."))) }
         }
-    }
-}
-
-/// Pages on their way from the machine's thread to the one that writes them. The machine waits when too many are on it.
-final class PageQueue: Sendable {
-    struct Chunk: Sendable {
-        var numbers: [Int] = []
-        var bytes: [UInt8] = []
-    }
-    /// Of 64 pages each: 64 MiB.
-    private static let room = 256
-    private struct State: Sendable {
-        var chunks: [Chunk] = []
-        var isClosed = false
-    }
-    private let state = Mutex(State())
-    private let filled = DispatchSemaphore(value: 0), free = DispatchSemaphore(value: PageQueue.room)
-
-    func push(_ chunk: Chunk) {
-        free.wait()
-        state.withLock { $0.chunks.append(chunk) }
-        filled.signal()
-    }
-
-    func close() {
-        state.withLock { $0.isClosed = true }
-        filled.signal()
-    }
-
-    /// nil: closed, and nothing is left.
-    func pop() -> Chunk? {
-        while true {
-            filled.wait()
-            let (chunk, isOver) = state.withLock { state -> (Chunk?, Bool) in
-                state.chunks.isEmpty ? (nil, state.isClosed) : (state.chunks.removeFirst(), false)
-            }
-            if let chunk {
-                free.signal()
-                return chunk
-            }
-            if isOver { return nil }
-        }
-    }
-}
-
-/// A snapshot whose disks have been frozen and whose memory is being written.
-final class LiveCapture {
-    let queue = PageQueue()
-    let ended = DispatchSemaphore(value: 0)
-    private var chunk = PageQueue.Chunk()
-
-    /// From the machine's thread.
-    func take(_ number: Int, _ page: UnsafeRawBufferPointer) {
-        guard !StateWriter.isZero(page) else { return }
-        chunk.numbers.append(number)
-        chunk.bytes += page
-        if chunk.numbers.count == StateFormat.pagesPerSection { flush() }
-    }
-
-    private func flush() {
-        queue.push(chunk)
-        chunk = PageQueue.Chunk()
-        chunk.bytes.reserveCapacity(StateFormat.pagesPerSection * StateFormat.pageBytes)
-    }
-
-    func finish() {
-        if !chunk.numbers.isEmpty { flush() }
-        queue.close()
     }
 }

@@ -24,6 +24,21 @@ public struct SnapshotTree: Codable, Equatable, Sendable {
         public var disks: [String]
         /// Of its memory, in the file.
         public var bytes: UInt64
+        /// Nobody sees it any more; it is there for `undo`.
+        var hidden: Bool?
+        public var isHidden: Bool { hidden == true }
+    }
+
+    /// What can be undone.
+    public struct Undo: Codable, Equatable, Sendable {
+        /// `restore`, `delete`.
+        public var work: String
+        /// The hidden snapshot: what the machine was before, or what was deleted.
+        public var id: String
+        /// The snapshot that was restored or deleted.
+        public var name: String
+        /// `restore of 'a'`
+        public var words: String { "\(work == "delete" ? "deletion" : "restore") of '\(name)'" }
     }
 
     /// What is to be done whatever happens.
@@ -45,6 +60,7 @@ public struct SnapshotTree: Codable, Equatable, Sendable {
     /// The snapshot that the machine's present state comes from.
     public var current: String?
     public var pending: Pending?
+    public var undo: Undo?
 
     public init() {}
 
@@ -128,10 +144,11 @@ public struct SnapshotTree: Codable, Equatable, Sendable {
     /// By name or id.
     /// - Throws: `.wrongPlace` when there is none.
     public func find(_ name: String, of machine: String) throws(MachineError) -> Node {
-        if let node = nodes.first(where: { $0.name == name }) ?? nodes.first(where: { $0.id == name }) { return node }
+        let all = visible.nodes
+        if let found = all.first(where: { $0.name == name }) ?? all.first(where: { $0.id == name }), let node = node(found.id) { return node }
         throw MachineError(
             .wrongPlace,
-            "'\(machine)' has no snapshot '\(name)'\(Nearest.suggestion(name, in: nodes.map(\.name))); "
+            "'\(machine)' has no snapshot '\(name)'\(Nearest.suggestion(name, in: all.map(\.name))); "
                 + "'vitrine snapshot list \(machine)' shows all.")
     }
 
@@ -139,9 +156,24 @@ public struct SnapshotTree: Codable, Equatable, Sendable {
         guard !name.isEmpty, name.utf8.count <= 200, name.allSatisfy({ !$0.isNewline }), !name.unicodeScalars.contains(where: { $0.value < 32 }) else {
             throw .usage("The name of a snapshot is a line of up to 200 bytes.")
         }
-        if nodes.contains(where: { $0.name == name && $0.isComplete }) {
+        if nodes.contains(where: { $0.name == name && $0.isComplete && !$0.isHidden }) {
             throw MachineError(.wrongPlace, "There is already a snapshot '\(name)'; choose another name, or delete that one.")
         }
+    }
+
+    /// The tree without what is hidden: what stands on that, stands on the next one below.
+    public var visible: SnapshotTree {
+        guard nodes.contains(where: \.isHidden) else { return self }
+        var tree = self
+        func below(_ id: String?) -> String? {
+            var at = id
+            while let node = node(at), node.isHidden { at = node.parent }
+            return at
+        }
+        tree.nodes = nodes.filter { !$0.isHidden }
+        for index in tree.nodes.indices { tree.nodes[index].parent = below(tree.nodes[index].parent) }
+        tree.current = below(current)
+        return tree
     }
 
     mutating func change(_ id: String, _ body: (inout Node) -> Void) {

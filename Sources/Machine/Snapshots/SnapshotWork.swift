@@ -17,6 +17,9 @@ struct SnapshotWork {
         try recover()
     }
 
+    /// A tree that was just read, of a machine that runs: nothing in it is interrupted.
+    init(reading tree: SnapshotTree, _ folder: String, name: String) { (self.folder, self.name, self.tree) = (folder, name, tree) }
+
     // MARK: Recovery
 
     private mutating func recover() throws(MachineError) {
@@ -29,7 +32,8 @@ struct SnapshotWork {
                 notes.append("The interrupted work '\(pending.work)' on snapshots has been finished.")
             }
         }
-        for node in tree.nodes where !node.isComplete {
+        // One that is hidden and cannot be brought back was to be restored, and was not.
+        for node in tree.nodes where !node.isComplete || node.isHidden && tree.undo?.id != node.id {
             do throws(MachineError) {
                 try delete(node.id) { _, _ in true }
             } catch {
@@ -47,7 +51,7 @@ struct SnapshotWork {
         for file in FolderWork.names(SnapshotTree.folder(folder)) {
             let path = SnapshotTree.folderName + "/" + file
             if !kept.contains(path), !file.hasSuffix(".toml") {
-                unlink(folder + "/" + path)
+                HostFile.unlink(folder + "/" + path)
                 notes.append("'\(path)', left by interrupted work, has been removed.")
             }
         }
@@ -71,13 +75,13 @@ struct SnapshotWork {
         if let id = pending.memoryOf, !id.isEmpty {
             let state = SavedState(folder: folder, disks: try settings(MachineFileText.read(folder)).run.disks)
             try state.note()
-            guard link(folder + "/" + SnapshotTree.memoryPath(id), state.path) == 0 else {
+            guard HostFile.link(folder + "/" + SnapshotTree.memoryPath(id), state.path) else {
                 throw .failed("The memory of the snapshot cannot be put in place: \(WholeFile.reason()).")
             }
         } else if pending.memoryOf == nil, SavedState.exists(in: folder) {
             try SavedState(folder: folder, disks: try settings(MachineFileText.read(folder)).run.disks).note()
         }
-        for path in pending.removes { unlink(folder + "/" + path) }
+        for path in pending.removes { HostFile.unlink(folder + "/" + path) }
         FolderWork.sync(folder)
         FolderWork.sync(SnapshotTree.folder(folder))
         tree.pending = nil
@@ -99,7 +103,7 @@ struct SnapshotWork {
                 result[index] = path
             }
         } catch {
-            for (new, old) in zip(result, disks) where new != old { unlink(folder + "/" + new) }
+            for (new, old) in zip(result, disks) where new != old { HostFile.unlink(folder + "/" + new) }
             throw error
         }
         return result
@@ -113,8 +117,8 @@ struct SnapshotWork {
 
     /// - Returns: the new snapshot's id.
     @discardableResult
-    mutating func take(_ snapshot: String, description: String) throws(MachineError) -> String {
-        try tree.checkName(snapshot)
+    mutating func take(_ snapshot: String, description: String, isHidden: Bool = false) throws(MachineError) -> String {
+        if !isHidden { try tree.checkName(snapshot) }
         let text = try MachineFileText.read(folder)
         var file = try MachineFileText.parse(text, folder)
         let before = file.settings, id = SnapshotTree.freshID()
@@ -128,7 +132,7 @@ struct SnapshotWork {
         var screen: [String] = [], bytes: UInt64 = 0
         if isSaved {
             screen = (try? StateInfo.read(folder + "/" + SavedState.fileName))?.screen ?? []
-            guard link(folder + "/" + SavedState.fileName, folder + "/" + SnapshotTree.memoryPath(id)) == 0 else {
+            guard HostFile.link(folder + "/" + SavedState.fileName, folder + "/" + SnapshotTree.memoryPath(id)) else {
                 throw .failed("The saved state cannot be kept: \(WholeFile.reason()).")
             }
             var facts = stat()
@@ -138,16 +142,28 @@ struct SnapshotWork {
         tree.nodes.append(
             .init(
                 id: id, name: snapshot, description: description, taken: Date().timeIntervalSince1970, parent: tree.current,
-                state: isSaved ? "saved" : "off", hasMemory: isSaved, isComplete: true, disks: before.run.disks, bytes: bytes))
+                state: isSaved ? "saved" : "off", hasMemory: isSaved, isComplete: true, disks: before.run.disks, bytes: bytes,
+                hidden: isHidden ? true : nil))
         tree.current = id
         try commit(.init(work: "take", settings: file.text))
         return id
     }
 
-    /// The machine becomes what it was. The present state is lost, unless `keepingAs` names a snapshot that is taken of it first.
+    /// The machine becomes what it was. The present state is hidden until somebody commits, unless `keepingAs` names a snapshot that is taken of
+    /// it first.
     mutating func restore(_ snapshot: String, keepingAs kept: String?) throws(MachineError) {
-        let node = try tree.find(snapshot, of: name)
-        if let kept { try take(kept, description: "Taken before '\(node.name)' was restored.") }
+        let id = try tree.find(snapshot, of: name).id
+        try commitUndo { _, _ in true }
+        let node = try tree.find(id, of: name), description = "Taken before '\(node.name)' was restored."
+        if let kept {
+            try take(kept, description: description)
+        } else {
+            tree.undo = .init(work: "restore", id: try take("before '\(node.name)'", description: description, isHidden: true), name: node.name)
+        }
+        try bringBack(node)
+    }
+
+    private mutating func bringBack(_ node: SnapshotTree.Node) throws(MachineError) {
         let details = try SnapshotTree.details(of: node.id, folder)
         var file = try MachineFileText.parse(details.settings, folder)
         var settings = file.settings
@@ -160,6 +176,70 @@ struct SnapshotWork {
         let frozen = Set(tree.nodes.flatMap(\.disks)), fresh = Set(settings.run.disks)
         let removes = present.filter { $0.hasPrefix(SnapshotTree.folderName + "/") && !frozen.contains($0) && !fresh.contains($0) }
         try commit(.init(work: "restore", settings: file.text, memoryOf: node.hasMemory ? node.id : "", removes: removes))
+    }
+
+    // MARK: Undo
+
+    /// Nothing can be undone any more; what was kept for that goes.
+    /// - Parameter progress: false cancels; then it can still be undone.
+    mutating func commitUndo(_ progress: @escaping MachineStore.Progress) throws(MachineError) {
+        guard let undo = tree.undo else { return }
+        // As it is hidden, an interruption is put right by deleting it.
+        tree.undo = nil
+        do throws(MachineError) {
+            if tree.node(undo.id) != nil { try delete(undo.id, progress: progress) } else { try tree.write(folder) }
+        } catch {
+            if tree.node(undo.id) != nil, tree.pending == nil {
+                tree.undo = undo
+                try tree.write(folder)
+            }
+            throw error
+        }
+    }
+
+    /// A snapshot is not seen any more; `undo` brings it back.
+    mutating func hide(_ id: String, progress: @escaping MachineStore.Progress) throws(MachineError) {
+        guard let node = tree.node(id) else { throw MachineError(.wrongPlace, "There is no such snapshot.") }
+        try checkNoClone(node)
+        try commitUndo(progress)
+        tree.change(id) { $0.hidden = true }
+        tree.undo = .init(work: "delete", id: id, name: node.name)
+        try tree.write(folder)
+    }
+
+    /// What the last restore or deletion has taken away is there again.
+    /// - Returns: what was undone, in words.
+    mutating func undo(progress: @escaping MachineStore.Progress) throws(MachineError) -> String {
+        guard let undo = tree.undo, let node = tree.node(undo.id) else {
+            throw MachineError(.wrongPlace, "There is nothing to undo: no restore or deletion that has not been committed.")
+        }
+        guard undo.work == "restore" else {
+            tree.undo = nil
+            let taken = Set(tree.visible.nodes.map(\.name))
+            var free = node.name, number = 2
+            while taken.contains(free) { (free, number) = ("\(node.name) \(number)", number + 1) }
+            tree.change(node.id) { ($0.hidden, $0.name) = (nil, free) }
+            try tree.write(folder)
+            return undo.words
+        }
+        tree.undo = nil
+        try bringBack(node)
+        // It is the present state now, not a snapshot below it.
+        try delete(node.id, progress: progress)
+        return undo.words
+    }
+
+    private func checkNoClone(_ node: SnapshotTree.Node) throws(MachineError) {
+        if let clone = LinkedClone.all(on: folder, snapshot: node.id).first {
+            throw MachineError(.wrongPlace, "'\(node.name)' cannot be deleted: the linked clone '\(clone)' stands on it; delete that one first.")
+        }
+        // Its images would be merged into these.
+        for child in tree.children(of: node.id) {
+            guard let clone = LinkedClone.all(on: folder, snapshot: child.id).first else { continue }
+            throw MachineError(
+                .wrongPlace,
+                "'\(node.name)' cannot be deleted: the linked clone '\(clone)' stands on '\(child.name)', which stands on it; delete that one first.")
+        }
     }
 
     /// What has to be merged with a snapshot's disks when it goes.
@@ -193,9 +273,7 @@ struct SnapshotWork {
     /// - Parameter progress: false cancels, as long as no disk has been merged.
     mutating func delete(_ id: String, progress: @escaping MachineStore.Progress) throws(MachineError) {
         guard let node = tree.node(id) else { throw MachineError(.wrongPlace, "There is no such snapshot.") }
-        if let clone = LinkedClone.all(on: folder, snapshot: id).first {
-            throw MachineError(.wrongPlace, "'\(node.name)' cannot be deleted: the linked clone '\(clone)' stands on it; delete that one first.")
-        }
+        try checkNoClone(node)
         let present = (try? MachineFileText.parse(MachineFileText.read(folder), folder).settings.run.disks) ?? []
         guard try dependents(node, present) != nil else {
             // A leaf.
@@ -208,7 +286,24 @@ struct SnapshotWork {
         try finishMerge(id, progress)
     }
 
-    private mutating func finishMerge(_ id: String, _ progress: @escaping MachineStore.Progress) throws(MachineError) {
+    /// Images that have to be merged when a snapshot goes whose disks are open: by number of the disk, with what stands on them.
+    func merges(of id: String) throws(MachineError) -> [Int: (image: String, grandchildren: [String])] {
+        guard let node = tree.node(id) else { throw MachineError(.wrongPlace, "There is no such snapshot.") }
+        try checkNoClone(node)
+        guard let over = try dependents(node, try settings(MachineFileText.read(folder)).run.disks) else { return [:] }
+        var merges: [Int: (image: String, grandchildren: [String])] = [:]
+        for (index, pair) in zip(node.disks, over.disks).enumerated() where pair.0 != pair.1 {
+            merges[index] = (absolute(pair.1), over.above[index].filter { $0 != pair.1 }.map(absolute))
+        }
+        return merges
+    }
+
+    /// The data of a snapshot's images is copied; nobody has them open any more.
+    mutating func conclude(_ id: String, _ prepared: [Int: DiskMerge]) throws(MachineError) { try finishMerge(id, { _, _ in true }, prepared) }
+
+    private mutating func finishMerge(
+        _ id: String, _ progress: @escaping MachineStore.Progress, _ prepared: [Int: DiskMerge] = [:]
+    ) throws(MachineError) {
         guard let node = tree.node(id) else { return }
         var file = try MachineFileText.parse(MachineFileText.read(folder), folder)
         var settings = file.settings
@@ -218,6 +313,11 @@ struct SnapshotWork {
             let image = absolute(pair.1)
             // Merged before an interruption.
             guard access(image, F_OK) == 0 else {
+                merged += 1
+                continue
+            }
+            if var merge = prepared[index] {
+                try merge.conclude()
                 merged += 1
                 continue
             }

@@ -54,7 +54,10 @@ public struct StateInfo: Codable, Equatable, Sendable {
 enum StateLoader {
     /// - Returns: what surrounds the board.
     /// - Throws: `.badInput`; the board is then of no use when the file was damaged in the middle, and unchanged otherwise.
-    static func load(_ path: String, into pc: any GuestPC, clock: HostClock?) throws(MachineError) -> (info: StateInfo, runner: StateValue) {
+    /// - Parameter catchesUp: the guest's battery-backed clock shows the time that has passed.
+    static func load(
+        _ path: String, into pc: any GuestPC, clock: HostClock?, catchesUp: Bool = false
+    ) throws(MachineError) -> (info: StateInfo, runner: StateValue) {
         let reader = try StateReader(path)
         let info = try StateInfo.read(reader)
         guard let own = pc.savedBoard else { throw .failed("This machine has no state that could be restored.") }
@@ -93,7 +96,8 @@ enum StateLoader {
             default: break
             }
         }
-        guard let board else { throw reader.damaged("it has no board") }
+        guard var board else { throw reader.damaged("it has no board") }
+        if catchesUp, clock != nil { passTime(since: info.created, &board) }
         do throws(BoardStateError) {
             try pc.goOn(from: board)
         } catch {
@@ -101,6 +105,17 @@ enum StateLoader {
         }
         clock?.set(board.wiring.time)
         return (info, runner)
+    }
+}
+
+extension StateLoader {
+    private static func passTime(since created: Int64, _ board: inout BoardState) {
+        let now = Int64(time(nil)), century: Int64 = 100 * 366 * 86_400
+        guard created > 0, now > created, now - created < century,
+            let index = board.chips.firstIndex(where: { $0.chip is CMOSClock }), var clock = board.chips[index].chip as? CMOSClock
+        else { return }
+        clock.pass(seconds: UInt64(now - created))
+        board.chips[index].chip = clock
     }
 }
 

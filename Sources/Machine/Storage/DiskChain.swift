@@ -19,6 +19,10 @@ struct DiskChain {
     /// An interrupted merge into an image is an error, and its path is left here.
     var minds = true
     private(set) var merging: String?
+    /// Inside the topmost image; only for reading.
+    private var snapshot: String?
+    /// Who has the topmost image open stands still.
+    private var isHeld = false
     /// The images above the one that is being opened.
     private var above: [[UInt64]] = []
 
@@ -26,14 +30,16 @@ struct DiskChain {
 
     /// - Throws: `MediaError`; nothing stays open.
     mutating func open(_ path: String, writable: Bool, as format: ImageFormat? = nil) throws(MediaError) -> any ImageLayer {
-        let file = try HostFile(path: path, writable: writable)
+        let file = try HostFile(path: path, writable: writable, locks: !isHeld || !above.isEmpty)
         above.append(file.number)
         if minds, access(path + MergeJournal.suffix, F_OK) == 0 {
             merging = path
             throw .brokenChain(path: path, reason: "a merge was interrupted in it and cannot be ended")
         }
         if let format, format == .raw { return try RawImage(file) }
-        switch DiskImage.foreignFormat(file) {
+        let found = DiskImage.foreignFormat(file)
+        if let snapshot, above.count == 1, found != "qcow2" { throw ImageProblem.noSnapshot(snapshot, []).error(path, .raw) }
+        switch found {
         case "VDI": return try openVDI(file)
         case "qcow2": return try openQCOW2(file)
         case "VHD": return try openVHD(file)
@@ -44,8 +50,8 @@ struct DiskChain {
     }
 
     /// An image by itself, with nothing below: only for looking at what it has. It is locked as if it was to be written.
-    static func alone(_ path: String) throws(MediaError) -> any ImageLayer {
-        let file = try HostFile(path: path, writable: true)
+    static func alone(_ path: String, locks: Bool = true) throws(MediaError) -> any ImageLayer {
+        let file = try HostFile(path: path, writable: true, locks: locks)
         switch DiskImage.foreignFormat(file) {
         case "VDI": return MappedImage(file, try table(VDITable.init, file), parent: nil)
         case "qcow2": return MappedImage(file, try table(QCOW2Table.init, file), parent: nil)
@@ -53,6 +59,29 @@ struct DiskChain {
         case "VMDK": return MappedImage(file, try table(VMDKTable.init, file), parent: nil)
         default: return try RawImage(file)
         }
+    }
+
+    /// For looking at an image that a machine has open which stands still, or at any other.
+    static func reading(_ path: String, held: Bool) throws(MediaError) -> any ImageLayer {
+        guard held else { return try DiskImage.layer(path: path, writable: false) }
+        var chain = DiskChain()
+        chain.isHeld = true
+        return try chain.open(path, writable: false)
+    }
+
+    /// For the merge itself: to be written, as it is in the middle of one.
+    static func merging(_ path: String, locks: Bool) throws(MediaError) -> any ImageLayer {
+        var chain = DiskChain(keepsIdentity: true)
+        chain.minds = false
+        chain.isHeld = !locks
+        return try chain.open(path, writable: true)
+    }
+
+    /// As the disk was at a snapshot inside the image.
+    static func snapshot(_ name: String, of path: String) throws(MediaError) -> any ImageLayer {
+        var chain = DiskChain()
+        chain.snapshot = name
+        return try chain.open(path, writable: false)
     }
 
     /// For reading, in the middle of a merge.
@@ -131,7 +160,8 @@ struct DiskChain {
     }
 
     private mutating func openQCOW2(_ file: HostFile) throws(MediaError) -> any ImageLayer {
-        var table = try DiskChain.table(QCOW2Table.init, file)
+        let inside = above.count == 1 ? snapshot : nil
+        var table = try DiskChain.table({ file throws(ImageProblem) in try QCOW2Table(file, snapshot: inside) }, file)
         if file.writable {
             guard table.header.snapshots == 0 else {
                 throw .onlyReadable(path: file.path, format: "qcow2", reason: "it has snapshots of its own inside")

@@ -41,6 +41,7 @@ public struct DiskCheck: Sendable, Encodable {
         } catch {
             switch error {
             case .damaged(let reason): check.note(reason)
+            case .noSnapshot: break
             case .notSupported(let what): throw .badInput("\(path) is a \(what) image, and that format is not supported.")
             }
         }

@@ -20,11 +20,21 @@ public enum DiskCopy {
     }
 
     /// Makes an image of another format that shows the same, standing on nothing.
+    /// - Parameter snapshot: inside the source, by name or id.
     /// - Throws: `.badInput` for the source, `.failed`; nothing is left then.
     public static func convert(
-        _ source: String, to target: String, format: NewImage.Format, progress: Progress = { _, _ in true }
+        _ source: String, to target: String, format: NewImage.Format, snapshot: String? = nil, progress: Progress = { _, _ in true }
     ) throws(MachineError) {
-        let from = try open(source)
+        let from: any ImageLayer
+        if let snapshot {
+            do {
+                from = try DiskChain.snapshot(snapshot, of: source)
+            } catch {
+                throw .badInput(error.description)
+            }
+        } else {
+            from = try open(source)
+        }
         guard access(target, F_OK) != 0 else { throw .failed("The disk '\(target)' cannot be made: \(WholeFile.reason(EEXIST)).") }
         try build(target) { temporary throws(MachineError) in
             try NewImage.make(temporary, bytes: max(from.bytes, NewImage.sizes.lowerBound), format: format, name: target)

@@ -25,13 +25,6 @@ public enum DiskImage {
         return try chain.open(path, writable: writable)
     }
 
-    /// For the merge itself: to be written, as it is in the middle of one.
-    static func merging(_ path: String) throws(MediaError) -> any ImageLayer {
-        var chain = DiskChain(keepsIdentity: true)
-        chain.minds = false
-        return try chain.open(path, writable: true)
-    }
-
     /// The name of a format that is not raw, by its signature: the first bytes, VDI's at 0x40, a fixed VHD's footer in the last 512 bytes.
     static func foreignFormat(_ file: HostFile) -> String? {
         let head = file.peek(0, count: 512)

@@ -20,6 +20,8 @@ public struct DiskMerge {
     private let parent: String
     private var journal: MergeJournal
     private let progress: Progress
+    /// Whoever has the images open reads nothing that the merge changes.
+    private let locks: Bool
 
     /// Merges an image with the one it stands on. None of them may be open.
     /// - Parameters:
@@ -30,6 +32,17 @@ public struct DiskMerge {
         _ child: String, _ direction: Direction, grandchildren: [String] = [], removesParent: Bool = false,
         progress: @escaping Progress = { _, _ in true }
     ) throws(MachineError) {
+        var merge = try prepare(child, direction, grandchildren: grandchildren, removesParent: removesParent, progress: progress)
+        try merge.conclude()
+    }
+
+    /// Copies what has to be copied. Until `conclude`, the images that are open show the same as before, and after a crash all is rolled back.
+    /// - Parameter locks: false: others have the images open for reading; into the parent only, as what is written there is hidden by the child.
+    /// - Throws: as `run`.
+    static func prepare(
+        _ child: String, _ direction: Direction, grandchildren: [String] = [], removesParent: Bool = false, locks: Bool = true,
+        progress: @escaping Progress
+    ) throws(MachineError) -> DiskMerge {
         let (parent, below): (String, String?)
         do {
             let top = try DiskImage.layer(path: child, writable: false)
@@ -57,15 +70,16 @@ public struct DiskMerge {
         journal.grandchildren = grandchildren.map(journal.relative)
         journal.below = below.map(journal.relative)
         journal.removesParent = removesParent
-        var merge = DiskMerge(child: child, parent: parent, journal: journal, progress: progress)
-        try merge.run()
+        let merge = DiskMerge(child: child, parent: parent, journal: journal, progress: progress, locks: locks)
+        switch direction {
+        case .intoParent: try merge.copyDown()
+        case .intoChild: try merge.copyUp()
+        }
+        return merge
     }
 
-    private mutating func run() throws(MachineError) {
-        switch journal.direction {
-        case .intoParent: try copyDown()
-        case .intoChild: try copyUp()
-        }
+    /// Nobody has the images open any more.
+    mutating func conclude() throws(MachineError) {
         journal.isDecided = true
         try journal.save()
         try journal.finish()
@@ -82,8 +96,8 @@ public struct DiskMerge {
 
     private func copyDown() throws(MachineError) {
         // The child by itself: what it has, and nothing of what shows through. It is locked meanwhile.
-        let top = try MergeJournal.layer(child, alone: true)
-        let bottom = try MergeJournal.layer(parent, alone: false)
+        let top = try MergeJournal.layer(child, alone: true, locks: locks)
+        let bottom = try MergeJournal.layer(parent, alone: false, locks: locks)
         try journal.save()
         let undo = try MergeUndo(creating: journal.undoPath)
         do throws(MachineError) {

@@ -15,6 +15,8 @@ public struct ImageFacts: Sendable {
     /// Blocks of the disk, and how many of them the image itself has.
     public let blocks: UInt64?
     public let allocatedBlocks: UInt64?
+    /// Snapshots inside a qcow2 image.
+    public let snapshots: [QCOW2Snapshot]
     /// What it stands on, the nearest first.
     public private(set) var below: [ImageFacts] = []
 
@@ -33,6 +35,15 @@ public struct ImageFacts: Sendable {
     private init(_ image: any ImageLayer) throws(MachineError) {
         path = image.path
         bytes = image.bytes
+        if let qcow2 = image as? QCOW2Image {
+            do {
+                snapshots = try QCOW2Snapshot.all(qcow2.file, qcow2.table.header)
+            } catch {
+                throw .badInput(error.error(image.path, .qcow2).description)
+            }
+        } else {
+            snapshots = []
+        }
         format = image.format.name + (image.variant.isEmpty ? "" : ", " + image.variant)
         var files = [image.path]
         if let vmdk = image as? VMDKImage { files += vmdk.parts.compactMap { $0.layer?.path }.filter { $0 != image.path } }

@@ -68,9 +68,9 @@ struct MergeJournal: Codable {
     }
 
     /// - Parameter alone: nothing of what the image stands on.
-    static func layer(_ path: String, alone: Bool) throws(MachineError) -> any ImageLayer {
+    static func layer(_ path: String, alone: Bool, locks: Bool = true) throws(MachineError) -> any ImageLayer {
         do {
-            return try alone ? DiskChain.alone(path) : DiskImage.merging(path)
+            return try alone ? DiskChain.alone(path, locks: locks) : DiskChain.merging(path, locks: locks)
         } catch {
             throw .badInput(error.description)
         }

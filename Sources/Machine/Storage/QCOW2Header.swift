@@ -23,6 +23,7 @@ struct QCOW2Header: Equatable {
     var refcountTableClusters: UInt64
     var refcountOrder: UInt64
     var snapshots: UInt64
+    var snapshotsOffset: UInt64
     var incompatible: UInt64
     /// Clusters are packed by Zstandard, not zlib.
     var usesZstandard = false
@@ -49,6 +50,7 @@ struct QCOW2Header: Equatable {
         refcountTableOffset = head.big(Offset.refcountTable, 8)
         refcountTableClusters = head.big(56)
         snapshots = head.big(60)
+        snapshotsOffset = head.big(64, 8)
         incompatible = version == 3 ? head.big(Offset.incompatible, 8) : 0
         refcountOrder = version == 3 ? head.big(96) : 4
         let headerBytes = version == 3 ? head.big(100) : 72
@@ -64,6 +66,12 @@ struct QCOW2Header: Equatable {
         }
         try checkTables(file.bytes)
         try readBacking(file, head, headerBytes)
+    }
+
+    /// The disk as it was at a snapshot inside: its size and its first table.
+    mutating func turn(to snapshot: QCOW2Snapshot, _ fileBytes: UInt64) throws(ImageProblem) {
+        (diskBytes, l1Offset, l1Size) = (snapshot.diskBytes, snapshot.l1Offset, snapshot.l1Size)
+        try checkTables(fileBytes)
     }
 
     private func checkTables(_ fileBytes: UInt64) throws(ImageProblem) {

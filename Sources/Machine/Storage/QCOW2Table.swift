@@ -34,8 +34,18 @@ struct QCOW2Table: BlockTable {
     /// Entries that have gone.
     private var freed: [UInt64] = []
 
-    init(_ file: HostFile) throws(ImageProblem) {
+    init(_ file: HostFile) throws(ImageProblem) { try self.init(file, snapshot: nil) }
+
+    /// - Parameter snapshot: name or id of one inside; then it is only for reading.
+    init(_ file: HostFile, snapshot: String?) throws(ImageProblem) {
         header = try QCOW2Header(file)
+        if let snapshot {
+            let all = try QCOW2Snapshot.all(file, header)
+            guard let found = all.first(where: { $0.name == snapshot }) ?? all.first(where: { $0.id == snapshot }) else {
+                throw .noSnapshot(snapshot, all.map(\.name))
+            }
+            try header.turn(to: found, file.bytes)
+        }
         let bytes = file.peek(header.l1Offset, count: Int(header.l1Size) * 8)
         guard bytes.count == Int(header.l1Size) * 8 else { throw .damaged("its first table cannot be read") }
         l1 = bytes.withUnsafeBytes { bytes in

@@ -1,4 +1,5 @@
 import CZlib
+import CZstd
 
 /// Compressed clusters and grains.
 enum Unpacking {
@@ -33,5 +34,21 @@ enum Unpacking {
         return UInt32(truncatingIfNeeded: crc32_z(0, base.assumingMemoryBound(to: UInt8.self), bytes.count))
     }
 
-    static func zstandard(_ packed: [UInt8], into buffer: UnsafeMutableRawBufferPointer) -> Bool { false }
+    /// One Zstandard frame, or several; what follows the last one is padding of the sector.
+    /// - Returns: false unless it fills the buffer.
+    static func zstandard(_ packed: [UInt8], into buffer: UnsafeMutableRawBufferPointer) -> Bool {
+        guard let stream = ZSTD_createDStream() else { return false }
+        defer { ZSTD_freeDStream(stream) }
+        ZSTD_DCtx_setParameter(stream, ZSTD_d_windowLogMax, 27)
+        return packed.withUnsafeBytes { packed in
+            var input = ZSTD_inBuffer(src: packed.baseAddress, size: packed.count, pos: 0)
+            var output = ZSTD_outBuffer(dst: buffer.baseAddress, size: buffer.count, pos: 0)
+            while output.pos < output.size {
+                let before = (input.pos, output.pos)
+                let left = ZSTD_decompressStream(stream, &output, &input)
+                guard ZSTD_isError(left) == 0, (input.pos, output.pos) != before else { return false }
+            }
+            return true
+        }
+    }
 }

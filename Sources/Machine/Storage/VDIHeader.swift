@@ -147,11 +147,17 @@ enum ImageProblem: Error, Equatable {
     case notSupported(String)
     /// A clause.
     case damaged(String)
+    /// There is no such snapshot inside, only these.
+    case noSnapshot(String, [String])
 
     func error(_ path: String, _ format: ImageFormat) -> MediaError {
         switch self {
         case .notSupported(let what): .formatNotSupported(path: path, format: what)
         case .damaged(let reason): .damaged(path: path, format: format.name, reason: reason)
+        case .noSnapshot(let name, let all):
+            .brokenChain(
+                path: path,
+                reason: "it has no snapshot '\(name)' inside" + (all.isEmpty ? "" : ", only " + all.map { "'\($0)'" }.joined(separator: ", ")))
         }
     }
 }

@@ -105,6 +105,9 @@ extension SettingField {
             flag(
                 "system.rtc-local", "Clock in local time", option: "--rtc-local", \.run.rtcLocal,
                 help: "DOS and Windows want the clock in local time, others in UTC."),
+            flag(
+                "system.rtc-catch-up", "Clock catches up", option: "--rtc-catch-up", \.run.rtcCatchesUp,
+                help: "After saved state and snapshots the guest's clock shows the time that has passed; with the virtual clock never."),
             SettingField(
                 "system.rtc", "Clock starts at", .date, option: "--rtc", optional: true,
                 help: "A fixed date in place of today's, in UTC.", get: { $0.run.rtcSeconds.map(SettingText.text(date:)) ?? "" },
@@ -118,6 +121,9 @@ extension SettingField {
                 option: "--engine",
                 \.run.engine,
                 help: "What carries out the guest's instructions."),
+            number(
+                "system.code-cache", "Room for code", RunSettings.codeCacheRange, unit: "MiB", option: "--code-cache", \.run.codeCacheMiB,
+                help: "For translated code, of all processors together; when it is full, code is dropped and made anew."),
             optional(
                 "system.firmware", "Firmware", .file(.firmware), option: "--bios", \.run.bios,
                 help: "An image of 64K, 128K or 256K in place of SeaBIOS."),

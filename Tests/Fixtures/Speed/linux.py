@@ -3,7 +3,7 @@
 Tests/speed-linux.sh.
 
 Wall time between two marks in the guest's output, best of several rounds, the programs taking turns within a round. Processor time would
-leave out what User-Mode Linux does: its guest's programs are processes of their own."""
+leave out what User-Mode Linux does, as its guest's programs are processes of their own; --processor-time takes it all the same."""
 
 import argparse
 import os
@@ -63,7 +63,7 @@ def qemu(arch):
 def work_command(program, arch, kernel, image, tools, fifo):
     append = "quiet console=ttyS0,115200"
     if program == "vitrine":
-        return [tools.vitrine, "run", "--headless", "--memory", "256", "--kernel", kernel, "--initrd", image, "--append", append, "--serial", f"file:{fifo}"]
+        return [tools.vitrine, "run", "--engine", tools.engine, "--headless", "--memory", "256", "--kernel", kernel, "--initrd", image, "--append", append, "--serial", f"file:{fifo}"]
     if program == "qemu":
         return [*qemu(arch), "-m", "256", "-kernel", kernel, "-initrd", image, "-append", append, "-serial", f"file:{fifo}"]
     return ["linux.uml", "mem=256M", f"initrd={image}", "quiet", "con=null", "con0=null,fd:1", "ssl=null"]
@@ -72,7 +72,8 @@ def work_command(program, arch, kernel, image, tools, fifo):
 def works(tools, arch, work, rows):
     kernel, busybox = {"i386": (tools.kernel32, tools.busybox32), "amd64": (tools.kernel64, tools.busybox64)}[arch]
     image = archive(busybox, work, "work-" + arch)
-    programs = ["vitrine", "qemu"] + (["uml"] if arch == "amd64" and tools.uml else [])
+    programs = ["vitrine", "qemu"] + (["uml"] if arch == "amd64" and tools.uml and not tools.processor_time else [])
+    programs = [p for p in programs if p in tools.programs.split(",")]
     fifo = os.path.join(work, "serial")
     best = {}
     patterns = [pattern.encode() for key, _, _ in WORK for pattern in (f"<{key}<", f">{key}>")]
@@ -83,30 +84,30 @@ def works(tools, arch, work, rows):
             best.setdefault((program, "boot"), Best()).add(points[0], points[1])
             for index, (key, _, _) in enumerate(WORK):
                 best.setdefault((program, key), Best()).add(points[1 + 2 * index], points[2 + 2 * index])
-            say(f"speed: round {turn + 1} {arch} {program}: " + ", ".join(f"{key} {best[program, key].wall:.2f}" for key, _, _ in WORK))
+            say(f"speed: round {turn + 1} {arch} {program}: " + ", ".join(f"{key} {best[program, key].of(tools):.2f}" for key, _, _ in WORK))
     for key, title, _ in WORK:
-        rows.append((f"{title}, {arch}", [best[p, key].wall if (p, key) in best else None for p in ("vitrine", "qemu", "uml")]))
+        rows.append((f"{title}, {arch}", [best[p, key].of(tools) if (p, key) in best else None for p in ("vitrine", "qemu", "uml")]))
 
 
 def boots(tools, work, rows):
     fifo = os.path.join(work, "serial")
     best = {}
-    cases = [(arch, interface) for arch in ("i386", "amd64") for interface in ("ide", "virtio")]
+    cases = [(arch, interface) for arch in tools.arch.split(",") for interface in ("ide", "virtio")]
     for turn in range(tools.rounds):
         for arch, interface in cases:
             image = os.path.join(tools.guests, f"debian-{arch}.img")
             for program in ("vitrine", "qemu"):
                 if program == "vitrine":
-                    command = [tools.vitrine, "run", "--headless", "--memory", "256", "--disk", image, "--disk-interface", interface, "--disposable",
+                    command = [tools.vitrine, "run", "--engine", tools.engine, "--headless", "--memory", "256", "--disk", image, "--disk-interface", interface, "--disposable",
                                "--serial", f"file:{fifo}"]
                 else:
                     command = [*qemu(arch), "-m", "256", "-drive", f"if={interface},format=raw,snapshot=on,file={image}", "-serial", f"file:{fifo}"]
                 points, _ = watch(command, [rb"login: "], tools.timeout, work, fifo=fifo)
                 b = best.setdefault((program, arch, interface), Best())
                 b.add(points[0], points[1])
-                say(f"speed: round {turn + 1} boot of {arch} on {interface}, {program}: {points[1][0]:.1f} s, best {b.wall:.1f}")
+                say(f"speed: round {turn + 1} boot of {arch} on {interface}, {program}: {points[1][0]:.1f} s, best {b.of(tools):.1f}")
     for arch, interface in cases:
-        rows.append((f"boot of Debian {arch} from {interface} to its login", [best[p, arch, interface].wall for p in ("vitrine", "qemu")] + [None]))
+        rows.append((f"boot of Debian {arch} from {interface} to its login", [best[p, arch, interface].of(tools) for p in ("vitrine", "qemu")] + [None]))
 
 
 def main():
@@ -115,6 +116,10 @@ def main():
     parser.add_argument("--guests", required=True)
     for name in ("kernel32", "kernel64", "busybox32", "busybox64"):
         parser.add_argument("--" + name, required=True)
+    parser.add_argument("--engine", default="auto", help="Vitrine's engine")
+    parser.add_argument("--arch", default="i386,amd64", help="guests, separated by commas")
+    parser.add_argument("--programs", default="vitrine,qemu,uml", help="what to measure, separated by commas")
+    parser.add_argument("--processor-time", action="store_true", help="not wall time: on a busy host; User-Mode Linux is left out")
     parser.add_argument("--uml", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--timeout", type=float, default=900)
@@ -125,16 +130,19 @@ def main():
     with tempfile.TemporaryDirectory(prefix="vitrine-speed-") as work:
         try:
             if not tools.no_work:
-                for arch in ("i386", "amd64"):
+                for arch in tools.arch.split(","):
                     works(tools, arch, work, rows)
             if not tools.no_boot:
                 boots(tools, work, rows)
         except RuntimeError as error:
             fail(str(error))
-    print("| seconds of wall time | Vitrine | QEMU TCG | User-Mode Linux | Vitrine / QEMU | Vitrine / UML |")
+    print(f"| seconds of {'processor' if tools.processor_time else 'wall'} time | Vitrine | QEMU TCG | User-Mode Linux | Vitrine / QEMU | Vitrine / UML |")
     print("|---|---|---|---|---|---|")
     ratios = []
     for title, (ours, theirs, uml) in rows:
+        if ours is None or theirs is None:
+            print(f"| {title} | {ours or theirs or 0:.2f} |")
+            continue
         ratios.append(ours / theirs)
         print(f"| {title} | {ours:.2f} | {theirs:.2f} | {f'{uml:.2f}' if uml else '-'} | {ours / theirs:.1f} | {f'{ours / uml:.1f}' if uml else '-'} |")
     print(f"| *geometric mean* | | | | **{geometric(ratios):.1f}** | |")

@@ -226,3 +226,69 @@ struct InterchangeTests {
         }
     }
 }
+
+@Suite("storage · qcow2 as QEMU makes it") struct QCOW2ForeignTests {
+    @Test("clusters packed by Zstandard are read", .enabled(if: Reference.tool != nil, Reference.missing)) func zstandard() throws {
+        try withTemporaryFolder { folder in
+            let raw = folder + "/raw.img", packed = folder + "/packed.qcow2"
+            let data = ImageRig.noise(3 << 20, 5) + [UInt8](repeating: 0, count: 1 << 20)
+            try Data(data).write(to: URL(fileURLWithPath: raw))
+            let made = try Reference.run("convert", "-c", "-f", "raw", "-O", "qcow2", "-o", "compression_type=zstd", raw, packed)
+            try #require(made.status == 0, "\(made.output)")
+            #expect(try ImageRig.contents(packed) == data)
+            // Written to, what is still packed stays readable.
+            do {
+                let image = try DiskImage.open(path: packed, access: .readWrite)
+                #expect([UInt8](repeating: 7, count: 512).withUnsafeBytes { image.write(sector: 1, from: $0) } && image.flush())
+            }
+            var changed = data
+            changed.replaceSubrange(512..<1024, with: [UInt8](repeating: 7, count: 512))
+            #expect(try ImageRig.contents(packed) == changed)
+            #expect(try Reference.run("check", packed).status == 0)
+            // Damaged: no trap, no contents.
+            var bytes = Array(try Data(contentsOf: URL(fileURLWithPath: packed)))
+            for at in stride(from: 0x50000, to: bytes.count, by: 97) { bytes[at] ^= 0x55 }
+            try Data(bytes).write(to: URL(fileURLWithPath: packed))
+            if let image = try? DiskImage.open(path: packed, access: .readOnly) { _ = ImageRig.contents(image) }
+        }
+    }
+
+    @Test("snapshots inside are listed and can be read and copied out", .enabled(if: Reference.tool != nil, Reference.missing)) func inside() throws {
+        try withTemporaryFolder { folder in
+            let image = folder + "/disk.qcow2"
+            try NewImage.make(image, bytes: 4 << 20, format: .qcow2)
+            func write(_ seed: UInt64) throws {
+                // Others keep what the snapshots have.
+                let raw = folder + "/raw-\(seed)"
+                try Data(ImageRig.noise(4 << 20, seed)).write(to: URL(fileURLWithPath: raw))
+                #expect(try Reference.run("convert", "-n", "-f", "raw", "-O", "qcow2", raw, image).status == 0)
+            }
+            try write(1)
+            #expect(try Reference.run("snapshot", "-c", "first", image).status == 0)
+            try write(2)
+            #expect(try Reference.run("snapshot", "-c", "second one", image).status == 0)
+            try write(3)
+            let facts = try ImageFacts(path: image)
+            #expect(facts.snapshots.map(\.name) == ["first", "second one"] && facts.snapshots.allSatisfy { $0.stateBytes == 0 && $0.diskBytes == 4 << 20 })
+            #expect(try ImageRig.contents(image) == ImageRig.noise(4 << 20, 3))
+            for (name, seed) in [("first", UInt64(1)), ("second one", 2), ("1", 1)] {
+                let layer = try DiskChain.snapshot(name, of: image)
+                #expect(ImageRig.contents(layer) == ImageRig.noise(4 << 20, seed))
+            }
+            try DiskCopy.convert(image, to: folder + "/out.vdi", format: .dynamic, snapshot: "first")
+            #expect(try ImageRig.contents(folder + "/out.vdi") == ImageRig.noise(4 << 20, 1))
+            #expect(throws: MachineError.self) { try DiskCopy.convert(image, to: folder + "/no.vdi", format: .dynamic, snapshot: "third") }
+            #expect(throws: MachineError.self) { try DiskCopy.convert(folder + "/raw-1", to: folder + "/no.vdi", format: .dynamic, snapshot: "x") }
+            // Tables that point anywhere.
+            let bytes = Array(try Data(contentsOf: URL(fileURLWithPath: image))), table = Int(bytes.big(64, 8))
+            var dice = Dice(3)
+            for _ in 0..<200 {
+                var bad = bytes
+                for _ in 0...dice.below(3) { bad[table + dice.below(160)] = UInt8(truncatingIfNeeded: dice.next()) }
+                try Data(bad).write(to: URL(fileURLWithPath: image))
+                guard let names = try? ImageFacts(path: image).snapshots.map(\.id) else { continue }
+                for name in names.prefix(3) { if let layer = try? DiskChain.snapshot(name, of: image) { _ = layer.extent(0, limit: layer.sectorCount) } }
+            }
+        }
+    }
+}
