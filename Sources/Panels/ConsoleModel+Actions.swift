@@ -365,7 +365,12 @@ extension ConsoleModel {
         return [
             .init("Machine", items([.pause, .reset, .saveState, .acpiOff, .powerOff, nil, .drives, nil] + managed + [.detach, .suspend, .quit])),
             .init("Input", items([isCaptured ? .release : .capture, .sendKeys, .sendHostKey, .typeText, .guestMouse])),
-            .init("View", items([.debugger, .scrollback, .copyScreen, .savePicture, .saveReport, .chooseTheme, .redraw, nil, .panUp, .panDown, .panLeft, .panRight, .panFollow])),
+            .init(
+                "View",
+                items([
+                    .debugger, .scrollback, .copyScreen, .savePicture, .saveReport, .chooseTheme, .redraw, nil, .panUp, .panDown, .panLeft, .panRight,
+                    .panFollow,
+                ])),
         ] + debugMenu + [.init("Help", items([.help, .palette]))]
     }
 

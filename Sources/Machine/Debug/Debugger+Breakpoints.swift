@@ -106,7 +106,7 @@ extension Debugger {
         case .modeSwitch: points.modes = true
         case .ringSwitch: points.rings = true
         case .sensitive(let word):
-            if let word { SensitiveInstruction(word: word).map { _ = points.sensitive.insert($0) } } else { points.sensitive = Set(SensitiveInstruction.allCases) }
+            points.sensitive.formUnion(word.map { SensitiveInstruction(word: $0).map { [$0] } ?? [] } ?? SensitiveInstruction.allCases)
         case .magic: points.magic = true
         }
     }
@@ -187,7 +187,8 @@ extension Debugger {
         case .mode(let from, let to): return "mode \(from.rawValue) to \(to.rawValue)"
         case .ring(let from, let to): return "ring \(from) to \(to)"
         case .sensitive(let what, let place, let selector, let offset):
-            return "\(what.name) in \(place == .real ? "real mode" : place.name) at \(selector.hex):\(offset <= 0xFFFF ? UInt16(offset).hex : UInt32(truncatingIfNeeded: offset).hex)"
+            let digits = offset <= 0xFFFF ? UInt16(offset).hex : UInt32(truncatingIfNeeded: offset).hex
+            return "\(what.name) in \(place == .real ? "real mode" : place.name) at \(selector.hex):\(digits)"
         }
     }
 
