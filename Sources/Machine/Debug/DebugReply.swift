@@ -34,6 +34,9 @@ public struct DebugRegisters: Codable, Equatable, Sendable {
             public var significand: UInt64
             public var signExponent: UInt16
             public var isEmpty: Bool
+            public init(significand: UInt64, signExponent: UInt16, isEmpty: Bool) {
+                (self.significand, self.signExponent, self.isEmpty) = (significand, signExponent, isEmpty)
+            }
         }
     }
 
