@@ -238,12 +238,12 @@ final class Translator {
     /// Drops all code. Only between blocks.
     func flush(_ c: Core) {
         blocks.forgetCode()
-        counts.flushes &+= 1
         blocksFlushed(c)
     }
 
     /// The decoded blocks are gone.
     func blocksFlushed(_ c: Core) {
+        counts.flushes &+= 1
         area.clear()
         sites.removeAll(keepingCapacity: true)
         c.forgetReturns()
