@@ -80,6 +80,8 @@ struct MachineOptions: ParsableArguments {
     var charset = CodePage.cp437
     @Option(help: ArgumentHelp("auto, translator or interpreter.", valueName: "engine"), transform: OptionValue.engine)
     var engine = RunSettings.Engine.auto
+    @Option(help: ArgumentHelp("Room for translated code in MiB, 1 to 1024.", valueName: "mib"))
+    var codeCache = 64
     @Option(
         help: ArgumentHelp(
             "host: guest time follows host time; virtual: it follows retired instructions, runs repeat exactly.", valueName: "clock"),
@@ -107,6 +109,7 @@ struct MachineOptions: ParsableArguments {
         (settings.palette, settings.codePage) = (palette, charset)
         settings.rtcLocal = rtcLocal
         settings.engine = engine
+        settings.codeCacheMiB = codeCache
         settings.clock = clock
         settings.rtcSeconds = rtc
         settings.virtioRNG = virtioRng

@@ -26,12 +26,12 @@ struct BlockFuzzTests {
                 let own = seed &+ UInt64(n) &* 0x9E37_79B9
                 let block = RandomBlock(seed: own, mode: mode, features: model.features)
                 let (a, b) = (block.run(on: plain), block.run(on: translated))
+                retired += b.state.retired
                 if a != b, failures.count < 5 { failures.append("seed \(own), \(mode): \(block.text)\n\(Outcome.difference(a, b))") }
                 if let touched = canary.touched { failures.append("seed \(own), \(mode): \(touched)\n\(block.text)") }
                 if failures.count >= 5 { break }
             }
             direct += translated.processor.translationStatistics?.direct ?? 0
-            retired += translated.processor.retired
         }
         #expect(failures.isEmpty, Comment(rawValue: failures.joined(separator: "\n")))
         // Or it tests nothing.
@@ -252,7 +252,7 @@ struct RandomBlock {
         rig.processor.eflags = s.systemFlags | UInt32(truncatingIfNeeded: random.next()) & 0x8D5
         var exits: [EngineExit] = []
         for _ in 0..<4 {
-            exits.append(rig.processor.run(budget: Int64(1 + below(2) * 140 + below(160))))
+            exits.append(rig.processor.run(budget: Int64(below(4) == 0 ? 1 + below(160) : 140 + below(400))))
             if exits.last == .halted { break }
         }
         return outcome(rig, exits)

@@ -220,8 +220,8 @@ enum VectorRule {
 
     @Test(
         "every vector gives the captured registers, flags and memory, or is exempt by a rule",
-        .enabled(if: areThere, "no vectors: set VITRINE_VECTORS"))
-    func all() throws {
+        .enabled(if: areThere, "no vectors: set VITRINE_VECTORS"), arguments: [false, true])
+    func all(translated: Bool) throws {
         let directory = VectorTests.directory
         let files = try FileManager.default.contentsOfDirectory(at: directory, includingPropertiesForKeys: nil)
             .filter { $0.lastPathComponent.hasSuffix(".MOO.gz") }.sorted { $0.lastPathComponent < $1.lastPathComponent }
@@ -229,7 +229,8 @@ enum VectorRule {
         let memory = try GuestMemory(ramBytes: 17 << 20, extraBytes: 1 << 20)
         memory.setMap([.init(base: 0, bytes: 17 << 20, read: 0, write: 0)])
         let bus = EmptyBus()
-        let processor = Processor(memory: memory, bus: bus, model: .pentiumPro)
+        let processor = Processor(
+            memory: memory, bus: bus, model: .pentiumPro, translation: translated ? TranslationSettings(threshold: 1, codeBytes: 4 << 20) : nil)
         var passed = 0
         var exempt: [String: Int] = [:]
         var failures: [String: (Int, String)] = [:]
@@ -248,8 +249,9 @@ enum VectorRule {
             }
         }
         for (file, (count, first)) in failures.sorted(by: { $0.key < $1.key }) { Issue.record("\(file): \(count) differ, first: \(first)") }
-        print("vectors: \(passed) passed, \(failures.values.reduce(0) { $0 + $1.0 }) failed, exempt: \(exempt)")
+        print("vectors, \(translated ? "translated" : "interpreted"): \(passed) passed, \(failures.values.reduce(0) { $0 + $1.0 }) failed, exempt: \(exempt)")
         #expect(passed > files.count, "nothing ran")
+        if translated { #expect(processor.translationStatistics?.direct ?? 0 > UInt64(passed) / 20, "nothing ran as host code") }
     }
 
     private func run(_ vector: Vector, _ form: VectorRule.Form, _ processor: Processor, _ memory: GuestMemory) -> String? {

@@ -62,6 +62,8 @@ enum Mode {
     static let user: UInt32 = 128
     /// 64-bit code: CS.L in long mode. `big` and the flat bits are set then.
     static let long: UInt32 = 256
+    /// CS has a base: code offsets are not linear addresses.
+    static let based: UInt32 = 512
 }
 
 extension JumpEntry {
@@ -155,6 +157,12 @@ final class BlockCache {
         return Int(truncatingIfNeeded: (key &>> 17) & UInt64(BlockCache.tableEntries - 1))
     }
 
+    /// Code of this page has been rewritten again and again.
+    @inline(__always)
+    func isRestless(_ storage: Int) -> Bool { writes[storage >> 12] >= BlockCache.restlessWrites }
+    /// Such code is translated later than other. Not where everything is to be translated at once, as in tests.
+    var defersRestless = true
+
     /// Room for one more block of the largest size.
     var isFull: Bool { areaBytes - used < BlockPointer.headerBytes + (BlockCache.maximumOperations + 8) * 32 }
 
@@ -175,8 +183,7 @@ final class BlockCache {
         var decoder = Decoder(code: code, rip: rip, mode: mode, features: features)
         let new = (area + used).assumingMemoryBound(to: Block.self)
         // Where code is rewritten again and again, long blocks would be decoded for nothing.
-        let restless = writes[storage >> 12] >= BlockCache.restlessWrites
-        decoder.decodeBlock(into: new.mutableOps, limit: restless ? 12 : BlockCache.maximumOperations)
+        decoder.decodeBlock(into: new.mutableOps, limit: isRestless(storage) ? 12 : BlockCache.maximumOperations)
         guard decoder.instructions > 0 else { return nil }
         register(new, decoder, storage: storage, rip: rip, mode: mode, slot: slot)
         return new

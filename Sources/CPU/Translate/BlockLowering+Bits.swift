@@ -265,7 +265,7 @@ extension BlockLowering {
             if op.addressMask == 0xFFFF { a.rr(0x0FB7, Host.address, Host.address, 4) }
             var slow = ColdCode(kind: .one, op: now, flags: flags)
             addBase(op.seg, row.size, &slow)
-            slow.fills.0 = prove(Assembler.Memory(base: Host.address), row.size, write: row.operation != 4, nextShortcut())
+            slow.fills.0 = prove(Assembler.Memory(base: Host.address), row.size, write: row.operation != 4, nextShortcut(write: row.operation != 4))
             a.move(Host.rax, source(op.a, row.size, Host.rax), 4)
             a.aluImmediate(Lowering.and, Host.rax, Int32(row.size * 8 - 1), 4)
             a.rm(0x0F83 | Int(row.operation) << 3, Host.rax, memory, row.size)

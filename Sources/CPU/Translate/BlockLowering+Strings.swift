@@ -21,14 +21,14 @@ extension BlockLowering {
         if loads {
             stringOffset(BlockLowering.si)
             addBase(op.seg, size, &code)
-            code.fills.0 = prove(Assembler.Memory(base: Host.address), size, write: false, nextShortcut())
+            code.fills.0 = prove(Assembler.Memory(base: Host.address), size, write: false, nextShortcut(write: false))
             a.load(Host.rax, memory, size)
             if stores { a.store(StateField.scratch, Host.rax, 8) } else { writeBack(0, size) }
         }
         if stores {
             stringOffset(BlockLowering.di)
             addBase(0, size, &code)
-            code.fills.1 = prove(Assembler.Memory(base: Host.address), size, write: true, nextShortcut())
+            code.fills.1 = prove(Assembler.Memory(base: Host.address), size, write: true, nextShortcut(write: true))
             if loads {
                 a.load(Host.rax, StateField.scratch, 8)
                 a.store(memory, Host.rax, size)

@@ -76,7 +76,7 @@ extension BlockLowering {
         let plan = units.plans[now]
         if case .none = plan { return false }
         // Nothing is said of these operations in the table: their flags are not made again from registers that they may change.
-        if flags.place == .again { flagsToMemory() } else { flags.producer = -1 }
+        if flags.place == .again || flags.missing != .none { flagsToMemory() } else { flags.producer = -1 }
         switch plan {
         case .none: break
         case .x87(let first, let second, let bytes, let writes):
@@ -127,12 +127,13 @@ extension BlockLowering {
         if data { units.lastData = Int16(now) }
     }
 
-    /// R10 is the linear address: the offset in the segment goes into the data pointer.
+    /// The operand's offset in its segment goes into the data pointer.
     private mutating func storeDataPointer() {
-        guard hasBase(op.seg) else { return a.store(StateField.fpuDataPointer, Host.address, 8) }
-        a.move(Host.rax, Host.address, 8)
-        a.rm(0x2B, Host.rax, StateField.segmentBase(op.seg), word)
-        if op.addressMask == 0xFFFF { a.rr(0x0FB7, Host.rax, Host.rax, 4) }
+        a.rm(0x8D, Host.rax, Assembler.Memory(base: memory.base, disp: memory.disp), word)
+        if hasBase(op.seg) {
+            a.rm(0x2B, Host.rax, StateField.segmentBase(op.seg), word)
+            if op.addressMask == 0xFFFF { a.rr(0x0FB7, Host.rax, Host.rax, 4) }
+        }
         a.store(StateField.fpuDataPointer, Host.rax, 8)
     }
 
@@ -189,19 +190,28 @@ extension BlockLowering {
         }
     }
 
-    /// As `access`: address, look-up, and the handler for whatever is not plain. `aligned`: other addresses are the handler's too.
+    /// As `access`: address, page, and the handler for whatever is not plain. `aligned`: other addresses are the handler's too.
     mutating func unitAccess(_ size: Int, write: Bool, aligned: Bool = false) -> ColdCode {
-        if op.base != 136 { offset() }
+        let plain = !hasBase(op.seg) && op.addressMask == (is64 ? .max : 0xFFFF_FFFF)
+        var place = Assembler.Memory(base: Host.address)
+        if plain { place = operand() } else if op.base != 136 { offset() }
         clobber()
         var code = ColdCode(kind: .one, op: now, flags: flags)
-        addBase(op.seg, size, &code)
+        if !plain { addBase(op.seg, size, &code) }
         if aligned {
-            a.bytes(0x41, 0xF6, 0xC2, UInt8(size - 1))  // TEST R10B, size - 1
+            if place.disp & Int32(size - 1) == 0 {
+                a.rr(0xF6, 0, place.base, 1, byteRM: true)  // TEST base, size - 1
+                a.byte(UInt8(size - 1))
+            } else {
+                a.rm(0x8D, Host.rax, place, 4)
+                a.bytes(0xA8, UInt8(size - 1))  // TEST AL, size - 1
+            }
             code.from.2 = a.jump(Condition.notZero)
         }
-        code.fills.0 = prove(Assembler.Memory(base: Host.address), size, write: write, nextShortcut())
+        code.fills.0 = prove(place, size, write: write, nextShortcut(write: write))
         return code
     }
+
     /// R10 from an offset in the segment to a linear address; what its checks stop goes to `code`, through one jump for both operands of MOVS.
     mutating func addBase(_ segment: UInt8, _ size: Int, _ code: inout ColdCode) {
         guard hasBase(segment) else { return }

@@ -16,7 +16,7 @@ struct ColdCode {
     /// Index of the operation.
     var op: Int
     /// rel32 fields that lead here; -1: none.
-    var from: (Int, Int, Int) = (-1, -1, -1)
+    var from: (Int, Int, Int, Int) = (-1, -1, -1, -1)
     var resume = 0
     /// Where the flags from before the operation are.
     var flags = FlagState()
@@ -477,7 +477,7 @@ struct BlockLowering {
 
     /// The memory operand as an address of the host: a register with a displacement, or R10 with the whole address. The sum of the former may
     /// leave the guest's address space, where no page is; the slow way wraps it.
-    private mutating func operand() -> Assembler.Memory {
+    mutating func operand() -> Assembler.Memory {
         let o = op
         if o.base == 136 { return Assembler.Memory(base: Host.address) }
         if o.index == 128, o.base != 128, pinned(o.base) != Host.none, word == 8 || o.disp >= -0x10000 {
@@ -487,10 +487,10 @@ struct BlockLowering {
         return Assembler.Memory(base: Host.address)
     }
 
-    /// A shortcut that few other operands use.
-    mutating func nextShortcut() -> Int {
-        shortcut = shortcut + 1 < Shortcut.count ? shortcut + 1 : Shortcut.first
-        return shortcut
+    /// A shortcut that few other operands use: even for loads, odd for stores, since what a load has filled says nothing of stores.
+    mutating func nextShortcut(write: Bool) -> Int {
+        shortcut = shortcut + 3 < Shortcut.count ? shortcut + 2 : Shortcut.first
+        return shortcut + (write ? 1 : 0)
     }
 
     /// Lets `memory` be where `size` bytes at a linear address lie; the answer is for `ColdCode.fills`. RAX, R11 and flags are lost.
@@ -514,7 +514,7 @@ struct BlockLowering {
         let place = operand()
         clobber()
         var code = ColdCode(kind: .one, op: now, flags: flags, savesAddress: op.base == 136)
-        code.fills.0 = prove(place, size, write: write, nextShortcut())
+        code.fills.0 = prove(place, size, write: write, nextShortcut(write: write))
         return code
     }
 

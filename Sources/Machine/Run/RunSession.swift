@@ -183,7 +183,9 @@ public final class RunSession: Sendable {
         _ settings: RunSettings, bios: [UInt8], vgaBIOS: [UInt8], media: MediaShelf, kernel: Bool, clock: HostClock?
     ) -> BoardSettings {
         var board = BoardSettings(bios: bios, vgaBIOS: vgaBIOS)
-        if settings.engine != .interpreter { board.translation = TranslationSettings() }
+        if settings.engine != .interpreter {
+            board.translation = TranslationSettings(codeBytes: max(settings.codeCacheMiB << 20 / max(settings.cpus, 1), 1 << 20))
+        }
         board.ramMiB = settings.memoryMiB
         board.cpus = settings.cpus
         if let model = CPUModel.named(settings.cpuModel) { board.processor = model }

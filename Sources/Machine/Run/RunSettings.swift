@@ -100,6 +100,9 @@ public struct RunSettings: Equatable, Sendable {
     public var palette = Palette.theme
     public var codePage = CodePage.cp437
     public var engine = Engine.auto
+    /// Room for translated code, of all processors together.
+    public var codeCacheMiB = 64
+    public static let codeCacheRange = 1...1024
     public var clock = Clock.host
     /// Start of the guest's clock, seconds since 1970-01-01 00:00 UTC; nil: the host's time now (virtual clock: a fixed date).
     public var rtcSeconds: Int64?
@@ -179,6 +182,9 @@ public struct RunSettings: Equatable, Sendable {
         let missing = model.missingOnHost
         if !missing.isEmpty { throw .usage("--cpu-model '\(cpuModel)' needs \(missing.joined(separator: ", ")), which this computer does not have.") }
         guard ioapic || cpus == 1 else { throw .usage("--cpus \(cpus) needs the I/O APIC: leave --no-ioapic out.") }
+        guard RunSettings.codeCacheRange.contains(codeCacheMiB) else {
+            throw .usage("--code-cache takes 1 to \(RunSettings.codeCacheRange.upperBound) MiB, not \(codeCacheMiB).")
+        }
         if engine == .lockstep {
             guard clock == .virtual else { throw .usage("--engine lockstep needs --clock virtual: the engines see the same time.") }
             guard disposable else { throw .usage("--engine lockstep needs --disposable: each engine writes to its own copy.") }

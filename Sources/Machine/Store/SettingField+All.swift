@@ -118,6 +118,9 @@ extension SettingField {
                 option: "--engine",
                 \.run.engine,
                 help: "What carries out the guest's instructions."),
+            number(
+                "system.code-cache", "Room for code", RunSettings.codeCacheRange, unit: "MiB", option: "--code-cache", \.run.codeCacheMiB,
+                help: "For translated code, of all processors together; when it is full, code is dropped and made anew."),
             optional(
                 "system.firmware", "Firmware", .file(.firmware), option: "--bios", \.run.bios,
                 help: "An image of 64K, 128K or 256K in place of SeaBIOS."),

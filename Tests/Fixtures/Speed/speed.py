@@ -26,8 +26,12 @@ KERNELS = {
     "muldiv": "MUL, IMUL, DIV",
     "copy": "REP MOVSD, STOSD",
     "matmul": "x87 matrix product",
+    "ssemul": "SSE2 matrix product",
+    "jit": "code that rewrites code",
 }
-# x87 is reported, but is no integer kernel; REP MOVSD is kept apart too, as it measures memcpy more than the processor.
+# Compiled for more than the i686.
+FLAGS = {"ssemul": ["-msse2", "-mfpmath=sse", "-mincoming-stack-boundary=2"]}
+# Floating point is reported, but is no integer kernel; REP MOVSD is kept apart too, as it measures memcpy more than the processor.
 INTEGER = ["crc32", "sieve", "fib", "qsort", "interp", "muldiv"]
 
 
@@ -165,7 +169,7 @@ def run(*command, **options):
 
 def build_image(name, work):
     flags = ["-m32", "-O2", "-march=i686", "-mno-sse", "-mno-mmx", "-ffreestanding", "-nostdlib", "-fno-pic", "-fno-pie", "-fno-stack-protector",
-             "-fno-asynchronous-unwind-tables", "-fno-tree-loop-distribute-patterns", "-fcf-protection=none"]
+             "-fno-asynchronous-unwind-tables", "-fno-tree-loop-distribute-patterns", "-fcf-protection=none", *FLAGS.get(name, [])]
     elf, flat, image = (os.path.join(work, name + suffix) for suffix in (".elf", ".bin", ".img"))
     run("gcc", *flags, "-no-pie", "-Wl,-m,elf_i386,--build-id=none", "-T", f"{HERE}/kernel.ld", "-o", elf, f"{HERE}/start.c", f"{HERE}/{name}.c")
     run("objcopy", "-O", "binary", "-j", ".text", elf, flat)
