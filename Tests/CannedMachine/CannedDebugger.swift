@@ -133,7 +133,10 @@ extension CannedDebugger.Content {
                 ChipReport(name: "pic#1", fields: [.init(name: "imr", value: "FB"), .init(name: "isr", value: "00")], ports: [0x20...0x21]),
                 ChipReport(name: "pit", fields: [.init(name: "counter.0", value: "FFFF")], ports: [0x40...0x43]),
             ])
-        case .census: return .lines(["1000 instructions, 90.0 % of them directly as host code, 100 emulated", "SGDT           ring 0            1           0  0008:1000"])
+        case .census:
+            return .lines([
+                "1000 instructions, 90.0 % of them directly as host code, 100 emulated", "SGDT           ring 0            1           0  0008:1000",
+            ])
         case .activity: return .lines(["    0.000123 io   f000:e05b write port=0x20 size=1 value=0x11"])
         case .complete(let line): return .lines(["step", "stepi"].filter { $0.hasPrefix(line) })
         case .command("help"): return .lines(["step [N]  carry out N instructions", "continue  go on"])

@@ -62,6 +62,8 @@ enum Mode {
     static let user: UInt32 = 128
     /// 64-bit code: CS.L in long mode. `big` and the flat bits are set then.
     static let long: UInt32 = 256
+    /// CS has a base: code offsets are not linear addresses.
+    static let based: UInt32 = 512
 }
 
 extension JumpEntry {
@@ -85,8 +87,8 @@ final class BlockCache {
     /// For pages that hold decoded code, one bit for each byte of it: data beside code is written all the time.
     private let codeBytes: UnsafeMutablePointer<UnsafeMutablePointer<UInt64>?>
     /// How often decoded code of each arena page was written over, saturating.
-    private let writes: UnsafeMutablePointer<UInt8>
-    private static let restlessWrites: UInt8 = 32
+    let writes: UnsafeMutablePointer<UInt8>
+    static let restlessWrites: UInt8 = 32
     private let features: CPUFeatures
     private let memory: GuestMemory
     unowned(unsafe) var translator: Translator?
@@ -120,7 +122,7 @@ final class BlockCache {
         self.features = features
         self.memory = memory
         areaBytes = bytes
-        area = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
+        area = UnsafeMutableRawPointer.allocateLarge(byteCount: bytes)
         table = .allocate(capacity: BlockCache.tableEntries)
         table.initialize(repeating: nil, count: BlockCache.tableEntries)
         pageCount = memory.arenaBytes / 4096
@@ -160,8 +162,6 @@ final class BlockCache {
     /// Code of this page has been rewritten again and again.
     @inline(__always)
     func isRestless(_ storage: Int) -> Bool { writes[storage >> 12] >= BlockCache.restlessWrites }
-    /// Such code is translated later than other. Not where everything is to be translated at once, as in tests.
-    var defersRestless = true
 
     /// Room for one more block of the largest size.
     var isFull: Bool { areaBytes - used < BlockPointer.headerBytes + (BlockCache.maximumOperations + 8) * 32 }
@@ -427,5 +427,16 @@ final class BlockCache {
             memory.recountCode(page)
             codeBytes[page]?.update(repeating: 0, count: 64)
         }
+    }
+}
+
+extension UnsafeMutableRawPointer {
+    /// On large pages where the host has them: its own TLB is the bottleneck of whoever looks into a large table.
+    static func allocateLarge(byteCount: Int) -> UnsafeMutableRawPointer {
+        let large = 2 << 20
+        let bytes = (byteCount + large - 1) & ~(large - 1)
+        let pointer = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: large)
+        madvise(pointer, bytes, 14)  // MADV_HUGEPAGE
+        return pointer
     }
 }

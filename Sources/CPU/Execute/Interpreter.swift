@@ -991,9 +991,10 @@ private func takeSlow(_ c: Core, _ block: BlockPointer, _ o: OpPointer) -> Block
     let place = here.storage &+ delta
     if here.storage >= 0 && (place ^ here.storage) & ~0xFFF == 0 && abs(delta) < 4096 && !here.crossesPage {
         // Not linked: the dispatcher counts it, or enters its translation. What is soon rewritten again is left to the interpreter for longer.
-        let blocks = c.t.pointee.processor.blocks
-        if c.t.pointee.translating && !(blocks.defersRestless && blocks.isRestless(place)) { return nil }
-        guard let next = blocks.find(c, storage: place, rip: target, mode: here.mode) else { return nil }
+        if c.t.pointee.translating {
+            guard let writes = c.t.pointee.deferring, writes[place >> 12] >= BlockCache.restlessWrites else { return nil }
+        }
+        guard let next = c.t.pointee.processor.blocks.find(c, storage: place, rip: target, mode: here.mode) else { return nil }
         if next.pointee.code[c.isUserClass] != 0 { return nil }
         UnsafeMutablePointer(mutating: o).pointee.wide = UInt64(UInt(bitPattern: next))
         return c.t.pointee.budget >= next.pointee.cost ? next : nil

@@ -28,6 +28,8 @@ public final class Processor {
     public let apicID: UInt8
     let blocks: BlockCache
     private(set) var translator: Translator?
+    /// The same, for the path that every look-up takes: counting references costs as much as the rest of it.
+    private var hot: Unmanaged<Translator>?
     /// PAUSE makes `run` return.
     public var yieldsOnPause = false
     private var paused = false
@@ -42,9 +44,10 @@ public final class Processor {
     var filledOverflow = false
     static let filledCapacity = 1024
     let globalSlots: UnsafeMutablePointer<Bool>
-    /// One bit for each linear page modulo 4096 that the jump cache may lead to, since the last flush of everything.
-    private let jumpPages: UnsafeMutablePointer<UInt64>
-    private static let jumpPageMask = 4095
+    /// One bit for each linear page modulo 65,536 that the jump cache may lead to, since the last flush that made it forget them; global pages have
+    /// their own.
+    private let jumpPages: UnsafeMutablePointer<UInt64>, globalJumpPages: UnsafeMutablePointer<UInt64>
+    static let jumpPageMask = 65_535
 
     /// - Parameter translation: hot code is translated; nil: all is interpreted.
     public init(memory: GuestMemory, bus: any CPUBus, model: CPUModel, apicID: UInt8 = 0, translation: TranslationSettings? = nil) {
@@ -53,12 +56,14 @@ public final class Processor {
         self.model = model
         self.apicID = apicID
         blocks = BlockCache(features: model.features, memory: memory)
-        let block = UnsafeMutableRawPointer.allocate(byteCount: Core.blockBytes, alignment: 4096)
+        let block = UnsafeMutableRawPointer.allocateLarge(byteCount: Core.blockBytes)
         memset(block, 0, Core.blockBytes)
         core = Core(base: block)
         filled = .allocate(capacity: Processor.filledCapacity)
         jumpPages = .allocate(capacity: (Processor.jumpPageMask + 1) / 64)
         jumpPages.initialize(repeating: 0, count: (Processor.jumpPageMask + 1) / 64)
+        globalJumpPages = .allocate(capacity: (Processor.jumpPageMask + 1) / 64)
+        globalJumpPages.initialize(repeating: 0, count: (Processor.jumpPageMask + 1) / 64)
         globalSlots = .allocate(capacity: 2 * TLBEntry.entries)
         globalSlots.initialize(repeating: false, count: 2 * TLBEntry.entries)
         let tlb = (block + Core.tlbOffset).assumingMemoryBound(to: TLBEntry.self)
@@ -72,10 +77,14 @@ public final class Processor {
             to: Transient(
                 tlb: tlb, userTLB: tlb + TLBEntry.entries, systemTLB: tlb, jumpCache: jumps, missTLB: tlb + 2 * TLBEntry.entries, processor: self,
                 single: blocks.scratchBlock, census: census))
+        core.t.pointee.arena = UInt(bitPattern: memory.base)
+        core.t.pointee.jumpPages = UInt(bitPattern: jumpPages)
         if let translation {
             translator = Translator(core, blocks: blocks, threshold: translation.threshold, bytes: translation.codeBytes)
             blocks.translator = translator
-            blocks.defersRestless = translation.threshold > 1
+            // Not where everything is to be translated at once, as in tests.
+            if translation.threshold > 1 && translator != nil { core.t.pointee.deferring = UnsafePointer(blocks.writes) }
+            hot = translator.map { Unmanaged.passUnretained($0) }
         }
         memory.attach(self)
         reset()
@@ -88,6 +97,7 @@ public final class Processor {
         filled.deallocate()
         globalSlots.deallocate()
         jumpPages.deallocate()
+        globalJumpPages.deallocate()
     }
 
     /// Power-on or RESET#: F000:FFF0 with CS base 0xFFFF0000. SDM Vol. 3A, "Processor State After Reset".
@@ -325,12 +335,12 @@ public final class Processor {
     /// Runs the block's translation, or interprets it.
     @inline(__always)
     private func runHot(_ c: Core, _ block: BlockPointer) -> Fault? {
-        guard let translator, c.t.pointee.budget >= Int64(Translator.reserve), !c.t.pointee.alignmentChecked, !c.t.pointee.watching,
-            let code = translator.code(c, block, c.isUserClass)
+        guard let hot, c.t.pointee.budget >= Int64(Translator.reserve), !c.t.pointee.alignmentChecked, !c.t.pointee.watching,
+            let code = hot._withUnsafeGuaranteedRef({ $0.code(c, block, c.isUserClass) })
         else { return execute(c, block) }
         let entry = c.t.pointee.jumpCache + JumpEntry.index((c.v.pointee.seg[Seg.cs].base &+ c.rip) & c.t.pointee.addressMask)
         if entry.pointee.block == block { entry.pointee.code = code }
-        return countDirect(c) { translator.run(c, block) }
+        return countDirect(c) { hot._withUnsafeGuaranteedRef { $0.run(c, block) } }
     }
 
     /// The block at CS:RIP: translation, limit, cache, decoding. Throws #PF, #GP.
@@ -351,6 +361,7 @@ public final class Processor {
         let storage = try fetchOffset(c, linear)
         if blocks.isFull {
             blocks.flush()
+            for n in 0..<JumpEntry.entries { c.t.pointee.jumpCache[n].block = nil }
             translator?.blocksFlushed(c)
             // Not the translations: when this happens depends on how code was cut, and the guest must not notice.
             c.bumpGeneration(keepGlobal: false)
@@ -359,14 +370,18 @@ public final class Processor {
         if storage & 0xFFF > 0xFF0, storage >= 0, blocks.remembersCrossing(storage: storage, rip: rip, mode: mode) {
             return try assemble(c, linear, storage, rip, mode)
         }
-        if storage >= 0, let block = blocks.find(c, storage: storage, rip: rip, mode: mode) {
+        // Mostly the one of before the last flush of the TLB.
+        var known = entry.pointee.block
+        if let block = known, block.pointee.storage != storage || block.pointee.rip != rip || block.pointee.mode != mode || block.pointee.cost == .max {
+            known = nil
+        }
+        if storage >= 0, let block = known ?? blocks.find(c, storage: storage, rip: rip, mode: mode) {
             if mode & Mode.oddLimit != 0 && rip &+ UInt64(block.pointee.bytes) &- 1 > UInt64(cs.limit) { throw .generalProtection }
             if !single {
                 let key = isGlobal(c, linear) ? c.t.pointee.globalGeneration : c.t.pointee.modeGeneration
                 entry.pointee = JumpEntry(
                     linear: linear, key: key | (rip & 0xFFFF_FFFF), block: block, code: c.t.pointee.noCode)
-                let page = Int(truncatingIfNeeded: linear &>> 12) & Processor.jumpPageMask
-                jumpPages[page >> 6] |= 1 &<< UInt64(page & 63)
+                noteJump(to: linear, global: key == c.t.pointee.globalGeneration)
             }
             return block
         }
@@ -446,18 +461,26 @@ public final class Processor {
             core.v.pointee.cr2 = faultAddress
             return nil
         }
+        let global = isGlobal(core, linear)
+        noteJump(to: linear, global: global)
+        return (storage, global)
+    }
+
+    private func noteJump(to linear: UInt64, global: Bool) {
         let page = Int(truncatingIfNeeded: linear &>> 12) & Processor.jumpPageMask
-        jumpPages[page >> 6] |= 1 &<< UInt64(page & 63)
-        return (storage, isGlobal(core, linear))
+        (global ? globalJumpPages : jumpPages)[page >> 6] |= 1 &<< UInt64(page & 63)
     }
 
-    /// The jump cache may lead to this page.
-    func mayJump(to page: UInt64) -> Bool {
+    /// The jump cache, or a branch, may lead to this page: as one that is global, or as another.
+    func mayJump(to page: UInt64, global: Bool) -> Bool {
         let bit = Int(truncatingIfNeeded: page &>> 12) & Processor.jumpPageMask
-        return jumpPages[bit >> 6] & (1 &<< UInt64(bit & 63)) != 0
+        return (global ? globalJumpPages : jumpPages)[bit >> 6] & (1 &<< UInt64(bit & 63)) != 0
     }
 
-    func forgetJumpPages() { jumpPages.update(repeating: 0, count: (Processor.jumpPageMask + 1) / 64) }
+    func forgetJumpPages(global: Bool) {
+        jumpPages.update(repeating: 0, count: (Processor.jumpPageMask + 1) / 64)
+        if global { globalJumpPages.update(repeating: 0, count: (Processor.jumpPageMask + 1) / 64) }
+    }
 
     // MARK: Bus
 
@@ -479,7 +502,7 @@ public final class Processor {
     }
 
     func flushTLB(keepGlobal: Bool) {
-        core.dropShortcuts()
+        core.dropShortcuts(keepGlobal: keepGlobal, globalSlots)
         let tlb = core.t.pointee.systemTLB
         if filledOverflow || (!keepGlobal && filledCount > 512) {
             tlb.update(repeating: .none, count: 2 * TLBEntry.entries)

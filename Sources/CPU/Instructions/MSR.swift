@@ -17,6 +17,10 @@ private enum MSR {
     static let kernelGSBase: UInt32 = 0xC000_0102, tscAux: UInt32 = 0xC000_0103
     /// Eight variable ranges, fixed ranges, write combining.
     static let mtrrCapability: UInt64 = 0x508
+    /// Nothing is speculated here, so none of the leaks is that a kernel would pay for closing: RDCL, L1D, SSB, MDS, page size change, TAA, MMIO stale
+    /// data, BHI, PBRSB, GDS, RFDS. Source: Intel, *Speculative Execution Side Channel Mitigations*, "IA32_ARCH_CAPABILITIES".
+    static let archCapabilities: UInt32 = 0x10A
+    static let harmless: UInt64 = 0xD10_E179
     /// Numbers of the fixed-range registers, in the order of `VCPU.mtrrFixed`.
     static func fixedRange(_ index: UInt32) -> Int? {
         switch index {
@@ -55,6 +59,7 @@ extension Core {
         // No banks. Every 64-bit processor has this register, and Xen reads it without asking CPUID.
         // No banks: nothing is ever reported.
         case MSR.machineCheckCap where has(F.mca), MSR.machineCheckStatus where has(F.mca): return 0
+        case MSR.archCapabilities where has(F.archCapabilities): return MSR.harmless
         case MSR.updateSignature: return v.pointee.microcodeRevision
         case MSR.sysenterCS where has(F.sep): return v.pointee.sysenterCS
         case MSR.sysenterESP where has(F.sep): return v.pointee.sysenterESP

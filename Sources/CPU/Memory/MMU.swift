@@ -430,12 +430,12 @@ extension Core {
     /// INVLPG.
     func invalidatePage(_ linear: UInt64) {
         if tells(.translation) { tell(.invalidate, value: linear) }
-        dropShortcuts()
         let page = linear & ~0xFFF
         let index = Int(truncatingIfNeeded: (page &>> 12) & UInt64(TLBEntry.entries - 1))
         // A large page fills many entries, one for each 4 KiB it was touched in; INVLPG must drop them all.
         if page >= t.pointee.largeLow && page <= t.pointee.largeHigh {
             // Sizes are not kept: all of the gigabyte around it goes.
+            dropShortcuts()
             for slot in 0..<(2 * TLBEntry.entries) where t.pointee.systemTLB[slot].addend != 0 {
                 let entry = t.pointee.systemTLB[slot]
                 let tag = entry.read & TLBEntry.invalid == 0 ? entry.read : entry.write & TLBEntry.invalid == 0 ? entry.write : entry.execute
@@ -443,9 +443,15 @@ extension Core {
             }
             bumpGeneration(keepGlobal: false)
         } else {
+            forgetShortcut(index)
+            forgetShortcut(TLBEntry.entries + index)
             t.pointee.userTLB[index] = .none
             t.pointee.systemTLB[index] = .none
-            if t.pointee.processor.mayJump(to: page) { bumpGeneration(keepGlobal: false) }
+            if t.pointee.processor.mayJump(to: page, global: true) {
+                bumpGeneration(keepGlobal: false)
+            } else if t.pointee.processor.mayJump(to: page, global: false) {
+                bumpGeneration(keepGlobal: true)
+            }
         }
     }
 
@@ -457,8 +463,8 @@ extension Core {
         if !keepGlobal {
             if t.pointee.globalFlushCount < Core.unlinkable { t.pointee.globalFlushCount += 1 }
             t.pointee.globalFlushes &+= 1
-            t.pointee.processor.forgetJumpPages()
         }
+        t.pointee.processor.forgetJumpPages(global: !keepGlobal)
         if t.pointee.generation >= 1 &<< 19 || t.pointee.globalFlushes >= 1 &<< 19 {
             t.pointee.generation = 0
             t.pointee.globalFlushes = 0

@@ -22,9 +22,11 @@ public struct CPUFeatures: OptionSet, Hashable, Sendable {
     public static let lahf64 = bit(47), lzcnt = bit(48), prefetchw = bit(49)
     /// Long NOP (0F 1F): in every processor since the Pentium Pro; has no CPUID bit.
     public static let nopl = bit(50)
+    // Leaf 7 EDX
+    public static let archCapabilities = bit(51)
 
     /// Where CPUID shows each feature.
-    enum Register: Int { case edx1, ecx1, ebx7, edxExtended, ecxExtended }
+    enum Register: Int { case edx1, ecx1, ebx7, edx7, edxExtended, ecxExtended }
     private static let places: [(CPUFeatures, Register, Int)] = [
         (.fpu, .edx1, 0), (.vme, .edx1, 1), (.de, .edx1, 2), (.pse, .edx1, 3), (.tsc, .edx1, 4), (.msr, .edx1, 5), (.pae, .edx1, 6),
         (.mce, .edx1, 7), (.cx8, .edx1, 8), (.apic, .edx1, 9), (.sep, .edx1, 11), (.mtrr, .edx1, 12), (.pge, .edx1, 13), (.mca, .edx1, 14),
@@ -33,7 +35,7 @@ public struct CPUFeatures: OptionSet, Hashable, Sendable {
         (.sse3, .ecx1, 0), (.pclmulqdq, .ecx1, 1), (.ssse3, .ecx1, 9), (.fma, .ecx1, 12), (.cx16, .ecx1, 13), (.sse41, .ecx1, 19),
         (.sse42, .ecx1, 20), (.movbe, .ecx1, 22), (.popcnt, .ecx1, 23), (.aes, .ecx1, 25), (.xsave, .ecx1, 26), (.avx, .ecx1, 28),
         (.f16c, .ecx1, 29), (.rdrand, .ecx1, 30),
-        (.bmi1, .ebx7, 3), (.avx2, .ebx7, 5), (.bmi2, .ebx7, 8),
+        (.bmi1, .ebx7, 3), (.avx2, .ebx7, 5), (.bmi2, .ebx7, 8), (.archCapabilities, .edx7, 29),
         (.syscall, .edxExtended, 11), (.nx, .edxExtended, 20), (.gbpages, .edxExtended, 26), (.rdtscp, .edxExtended, 27), (.lm, .edxExtended, 29),
         (.lahf64, .ecxExtended, 0), (.lzcnt, .ecxExtended, 5), (.prefetchw, .ecxExtended, 8),
     ]
@@ -65,7 +67,7 @@ public struct CPUFeatures: OptionSet, Hashable, Sendable {
     static let pentium: CPUFeatures = [.fpu, .de, .pse, .tsc, .msr, .cx8, .apic]
     static let p6: CPUFeatures = [.fpu, .de, .pse, .tsc, .msr, .pae, .cx8, .apic, .sep, .mtrr, .pge, .cmov, .pat, .mmx, .nopl]
     static let pentium3: CPUFeatures = p6.union([.fxsr, .sse, .pse36])
-    static let level1: CPUFeatures = pentium3.union([.sse2, .mce, .mca, .clfsh, .syscall, .nx, .lm, .rdtscp, .prefetchw])
+    static let level1: CPUFeatures = pentium3.union([.sse2, .mce, .mca, .clfsh, .syscall, .nx, .lm, .rdtscp, .prefetchw, .archCapabilities])
     static let level2: CPUFeatures = level1.union([.sse3, .ssse3, .sse41, .sse42, .popcnt, .cx16, .lahf64])
     static let level3: CPUFeatures = level2.union([
         .gbpages, .pclmulqdq, .aes, .xsave, .avx, .f16c, .rdrand, .fma, .movbe, .bmi1, .avx2, .bmi2, .lzcnt,

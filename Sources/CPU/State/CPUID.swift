@@ -38,9 +38,9 @@ public struct CPUModel: Equatable, Sendable {
     public static let pentium3 = with(name: "pentium3", signature: 0x686, features: .pentium3, maximumLeaf: 2, brand: "")
     /// The levels of the System V ABI; the family is that of Intel's 64-bit processors.
     public static let level1 = with(
-        name: "x86-64-v1", signature: 0x6F6, features: .level1, maximumLeaf: 4, brand: "Vitrine x86-64-v1 processor", physicalBits: 40)
+        name: "x86-64-v1", signature: 0x6F6, features: .level1, maximumLeaf: 7, brand: "Vitrine x86-64-v1 processor", physicalBits: 40)
     public static let level2 = with(
-        name: "x86-64-v2", signature: 0x106A5, features: .level2, maximumLeaf: 4, brand: "Vitrine x86-64-v2 processor", physicalBits: 40)
+        name: "x86-64-v2", signature: 0x106A5, features: .level2, maximumLeaf: 7, brand: "Vitrine x86-64-v2 processor", physicalBits: 40)
     public static let level3 = with(
         name: "x86-64-v3", signature: 0x306C3, features: .level3, maximumLeaf: 13, brand: "Vitrine x86-64-v3 processor", physicalBits: 40)
 
@@ -105,7 +105,7 @@ public struct CPUModel: Equatable, Sendable {
             return (signature, c.apicID << 24 | (has(.clfsh) ? 8 << 8 : 0), ecx, edx)
         case 2 where maximumLeaf >= 2: return (caches[0], caches[1], caches[2], caches[3])
         case 4 where maximumLeaf >= 4: return cacheLeaf(subleaf)
-        case 7 where maximumLeaf >= 7: return subleaf == 0 ? (0, features.word(.ebx7), 0, 0) : (0, 0, 0, 0)
+        case 7 where maximumLeaf >= 7: return subleaf == 0 ? (0, features.word(.ebx7), 0, features.word(.edx7)) : (0, 0, 0, 0)
         case 13 where maximumLeaf >= 13: return extendedState(subleaf, c)
         case 3...13 where leaf <= maximumLeaf: return (0, 0, 0, 0)
         case 0x8000_0000: return (has(.lm) ? 0x8000_0008 : 0x8000_0004, 0, 0, 0)

@@ -68,6 +68,8 @@ struct Transient {
     /// A value between two accesses of one instruction.
     var translatedValue: UInt64 = 0
     var translatedFault = Fault(0)
+    /// Writes to code by page: where there were many, code is left to the interpreter for longer. nil: nowhere.
+    var deferring: UnsafePointer<UInt8>?
     /// Instructions done by handlers that translated code has called.
     var handled: UInt64 = 0
     /// What translated code calls: see `Translator`.
@@ -104,6 +106,14 @@ struct Transient {
     var census: UnsafeMutablePointer<CensusCell>
     /// Instructions of translated code that the interpreter carried out.
     var helped: UInt64 = 0
+    /// For code that looks again at a jump-cache entry of before a flush: the arena, and one bit for each page that jumps may lead to.
+    var arena: UInt = 0
+    var jumpPages: UInt = 0
+    /// Shortcuts that were filled, by privilege class: see `Shortcut`.
+    var systemShortcuts: UInt32 = UInt32(Shortcut.listed)
+    var userShortcuts: UInt32 = UInt32(Shortcut.listed)
+    /// Operands of the operation that made the flags, where they can be made again from them only.
+    var flagOperand: UInt64 = 0
 }
 
 /// One entry of the software TLB, 32 bytes, direct-mapped by linear page number.
@@ -126,7 +136,7 @@ struct Core {
     static let transientOffset = 0x2000
     static let tlbOffset = 0x3000
     static let jumpOffset = tlbOffset + 3 * TLBEntry.entries * 32
-    static let blockBytes = blankOffset + 2 * 4096
+    static let blockBytes = shortcutEnd
 
     /// The architectural state.
     @inline(__always) var v: UnsafeMutablePointer<VCPU> { base.assumingMemoryBound(to: VCPU.self) }

@@ -4,12 +4,15 @@
 struct Assembler {
     private let start: UnsafeMutablePointer<UInt8>
     private(set) var count = 0
-    let capacity: Int
+    private(set) var capacity: Int
 
     init(_ start: UnsafeMutableRawPointer, capacity: Int) {
         self.start = start.assumingMemoryBound(to: UInt8.self)
         self.capacity = capacity
     }
+
+    /// Goes on at another offset of the same memory. Offsets count from `start` as before.
+    mutating func move(to offset: Int, capacity: Int) { (count, self.capacity) = (offset, capacity) }
 
     /// The longest instruction still fits; else nothing is written and `overflowed` says so.
     private(set) var overflowed = false

@@ -26,7 +26,7 @@ extension BlockLowering {
                 a.rr(0xFF, 1, source(op.a, row.size, Host.rax), row.size)
                 writeBack(op.a, row.size)
             }
-            produced(again: again)
+            counted(again)
             taken(row.condition, n + 2)
         case .callNear:
             pushReturn()
@@ -232,15 +232,28 @@ extension BlockLowering {
             a.aluImmediate(Lowering.sub, Host.budget, Int32(count), 8)
             return out(a.jump(), area.lookUpAddress)
         }
-        // Linked for as long as the epoch is the same.
+        // Linked for as long as the epoch is the same, which for user code it seldom is: there the TLB is asked.
         var code = ColdCode(kind: .exit, op: now, flags: flags)
         (code.target, code.site) = (rip, newSite())
         a.aluImmediate(Lowering.sub, Host.budget, Int32(count), 8)
         code.from.0 = a.jump(Condition.sign)
-        a.rm(0x81, 7, user ? StateField.pageEpoch : StateField.globalEpoch, 4)
-        a.word32(Int32(bitPattern: Core.unlinkable))
-        sites[code.site].epochPlace = Int32(truncatingIfNeeded: place(a.count - 8))
-        code.from.2 = a.jump(Condition.notZero)
+        if user {
+            let slot = Int(truncatingIfNeeded: (rip &>> 12) & UInt64(TLBEntry.entries - 1))
+            let entry = Int32(Core.tlbOffset + (TLBEntry.entries + slot) * MemoryLayout<TLBEntry>.stride)
+            a.constant(Host.rax, rip & ~0xFFF)
+            a.rm(0x3B, Host.rax, Assembler.Memory(base: Host.state, disp: entry + 16), 8)
+            code.from.2 = a.jump(Condition.notZero)
+            a.bytes(0x48, 0xB8)  // MOV RAX, addend
+            a.word64(0)
+            sites[code.site].addendPlace = Int32(truncatingIfNeeded: place(a.count - 8))
+            a.rm(0x3B, Host.rax, Assembler.Memory(base: Host.state, disp: entry + 24), 8)
+            code.from.3 = a.jump(Condition.notZero)
+        } else {
+            a.rm(0x81, 7, StateField.globalEpoch, 4)
+            a.word32(Int32(bitPattern: Core.unlinkable))
+            sites[code.site].epochPlace = Int32(truncatingIfNeeded: place(a.count - 8))
+            code.from.2 = a.jump(Condition.notZero)
+        }
         code.from.1 = calls ? hostCall() : a.jump()
         sites[code.site].place = place(code.from.1)
         cold.append(code)
@@ -260,7 +273,7 @@ extension BlockLowering {
             a.rr(0x03, Host.rax, Host.address, 4)
         }
         let miss = area.lookUp - area.used
-        CodeArea.lookUpJump(&a, user: user, call: calls) { a in
+        CodeArea.lookUpJump(&a, user: user, call: calls, renew: area.renew - area.used) { a in
             let place = a.jump(Condition.notZero)
             a.patch(place, to: miss)
         }
@@ -294,20 +307,43 @@ extension BlockLowering {
         for fill in [code.fills.0, code.fills.1] where fill >= 0 { a.patch(cold[fill].from.1, to: a.count) }
         if code.savesAddress { a.store(StateField.scratchAddress, Host.address, 8) }
         if code.flags.place == .again {
-            redo(code.flags.producer)
-            saveFlags()
+            remake(code.flags.producer)
         }
         settleUnits(code.op)
         helper(code.kind, code.op)
         a.bytes(0x85, 0xC0)
         let failed = a.jump(Condition.notZero)
         a.patch(failed, to: area.exit - area.used)
+        if code.repeats { return repeatRead(code) }
         resumeUnits(code.op)
         if code.reloadsAddress { a.load(Host.address, StateField.scratchAddress, 8) }
         if code.kind == .target || code.kind == .ret { a.load(Host.address, StateField.rip, 8) }
         if code.restoresFlags { restoreFlags() }
         let back = a.jump()
         a.patch(back, to: code.resume)
+    }
+
+    /// The handler has done a comparison with memory, which left only its flags. It is done again when the TLB has the page now.
+    private mutating func repeatRead(_ code: ColdCode) {
+        resumeUnits(code.op)
+        let fill = cold[code.fills.0]
+        if op.base == 136 {
+            a.load(Host.address, StateField.scratchAddress, 8)
+        } else if fill.operand.base == Host.address {
+            effective(Host.address, word)
+        } else {
+            a.rm(0x8D, Host.address, fill.operand, 8)
+        }
+        a.rm(0x8D, Host.page, Assembler.Memory(base: Host.address, disp: Int32(fill.bytes - 1)), 8)
+        a.constant(Host.rax, UInt64(fill.shortcut))
+        out(a.call(), area.fill(write: false, user: user))
+        let back = a.jump(Condition.zero)
+        a.patch(back, to: fill.resume)
+        settleUnits(code.op)
+        a.constant(Host.rax, (block.pointee.rip &+ UInt64(op.ipOffset) &+ UInt64(op.length)) & block.pointee.nextMask)
+        a.store(StateField.rip, Host.rax, 8)
+        a.aluImmediate(Lowering.sub, Host.budget, Int32(op.n) + 1, 8)
+        out(a.jump(), area.lookUp)
     }
 
     /// See `prove`.
@@ -326,7 +362,7 @@ extension BlockLowering {
 
     private mutating func writeExit(_ code: ColdCode) {
         flags = code.flags
-        var ways = [code.from.0, code.from.1, code.from.2]
+        var ways = [code.from.0, code.from.1, code.from.2, code.from.3]
         if code.isTaken {
             a.patch(code.from.0, to: a.count)
             if code.site < 0 {
@@ -338,15 +374,14 @@ extension BlockLowering {
             if closesLoop(code) { return writeLoop(code) }
             settleUnits(code.op)
             a.aluImmediate(Lowering.sub, Host.budget, Int32(code.count), 8)
-            ways = [a.jump(Condition.sign), a.jump(), -1]
+            ways = [a.jump(Condition.sign), a.jump(), -1, -1]
             sites[code.site].place = place(ways[1])
         }
         for way in ways where way >= 0 { a.patch(way, to: a.count) }
         sites[code.site].stub = place(a.count)
         sites[code.site].dropsFlags = code.dropsFlags
         if code.dropsFlags {
-            redo(flags.producer)
-            saveFlags()
+            remake(flags.producer)
         }
         a.constant(Host.rax, code.target)
         a.store(StateField.rip, Host.rax, 8)

@@ -61,6 +61,7 @@ extension BlockLowering {
             a.load(Host.rbp, memory, word)
             finish(code)
         case .shiftRI, .shiftRC: shift(row)
+        case .rotateRI, .rotateRC, .shiftMI, .bitScan, .byteSwap, .compareExchange, .exchangeAdd, .bitChange, .doubleShift: lowerBits(row)
         case .multiplyRR, .multiplyRRI, .multiplyRM, .multiplyRMI: multiply(row)
         case .wideR, .wideM: wide(row)
         case .nop: break
@@ -191,7 +192,8 @@ extension BlockLowering {
         switch flags.place {
         case .again: redo(flags.producer)
         case .memory: restoreCarry()
-        case .host, .dead: break
+        case .host: if flags.missing == .carry { restoreCarry() }
+        case .dead: break
         }
     }
 
@@ -220,6 +222,16 @@ extension BlockLowering {
         if withCarry { flagsToMemory() }
         let result = row.operation != Lowering.cmp && row.operation != Lowering.test
         let code = access(row.size, write: result && row.form != .aluRM)
+        if !result && flagsNeeded && (row.form == .aluMI || isDirect(op.a)) && wantedAgain(now) && survives(now) {
+            // Its flags can be made again from what was read.
+            if row.size < 4 { a.rm(row.size == 1 ? 0x0FB6 : 0x0FB7, Host.rax, memory, 4) } else { a.load(Host.rax, memory, row.size) }
+            a.store(StateField.flagOperand, Host.rax, 8)
+            compareLoaded(row, op)
+            produced(again: true)
+            var repeating = code
+            repeating.repeats = true
+            return finish(repeating)
+        }
         switch row.form {
         case .aluRM:
             if isDirect(op.a) {
@@ -252,6 +264,15 @@ extension BlockLowering {
         finish(code)
     }
 
+    /// CMP or TEST with the memory operand's value in RAX.
+    mutating func compareLoaded(_ row: Lowering, _ o: Op) {
+        switch row.form {
+        case .aluRM: alu(row.operation, pinned(o.a), Host.rax, 0, row.size)
+        case .aluMR: alu(row.operation, Host.rax, pinned(o.a), 0, row.size)
+        default: alu(row.operation, Host.rax, Host.none, o.imm, row.size)
+        }
+    }
+
     private mutating func unary(_ row: Lowering) {
         let (opcode, digit): (Int, UInt8) =
             row.operation < 2 ? (row.size == 1 ? 0xFE : 0xFF, row.operation) : (row.size == 1 ? 0xF6 : 0xF7, row.operation == 2 ? 3 : 2)
@@ -264,19 +285,35 @@ extension BlockLowering {
             a.rr(opcode, digit, value, row.size, byteRM: row.size == 1)
             writeBack(op.a, row.size)
         }
-        if row.operation < 3 { produced(again: again) }
+        if row.operation < 2 { counted(again) } else if row.operation == 2 { produced(again: again) }
     }
 
-    /// CF survives in the host's flags. True: CF is also in memory, so that INC or DEC can be done again.
+    /// Behind INC or DEC.
+    mutating func counted(_ again: Bool) {
+        let missing = flags.missing
+        produced(again: again)
+        if flags.place == .host && missing == .carry { flags.missing = .carry }
+    }
+
+    /// CF survives in the host's flags, or stays in memory alone when the flags can be made again. True: CF is also in memory, so that INC or DEC
+    /// can be done again.
     mutating func keepCarry() -> Bool {
         switch flags.place {
-        case .host: return false
+        case .host:
+            if flags.missing != .carry {
+                flags.missing = .none
+                return false
+            }
+            flags.missing = .none
+            if survives(now) { flags.missing = .carry } else { restoreCarry() }
+            return true
         case .again:
             redo(flags.producer)
+            flags.missing = .none
             return false
         case .dead: return true
         case .memory:
-            restoreCarry()
+            if survives(now) { flags.missing = .carry } else { restoreCarry() }
             return true
         }
     }
@@ -440,48 +477,37 @@ extension BlockLowering {
     // MARK: Shifts, products
 
     private mutating func shift(_ row: Lowering) {
-        let byCL = row.form == .shiftRC
-        let needed = flagsNeeded
-        if byCL && needed { flagsToMemory() }
-        let register = isDirect(op.a) ? pinned(op.a) : source(op.a, row.size, Host.page)
-        var skip = -1
-        if byCL {
-            if needed {
-                if is64 && row.size == 4 { a.move(register, register, 4) }
-                a.bytes(0xF6, 0xC1, row.size == 8 ? 63 : 31)  // TEST CL, 31
-                skip = a.jump(Condition.zero)
-            } else {
-                clobber()
-            }
-            a.rr(0xD3, row.operation, register, row.size)
-        } else {
-            a.rr(0xC1, row.operation, register, row.size)
-            a.byte(UInt8(truncatingIfNeeded: op.imm))
-        }
-        guard needed else {
-            if register == Host.page { keep(Host.page, row.size) }
-            flags = FlagState(place: .dead)
+        let (byCL, needed, direct) = (row.form == .shiftRC, flagsNeeded, isDirect(op.a))
+        if byCL { if needed { flagsToMemory() } else { clobber() } }
+        let register = direct ? pinned(op.a) : source(op.a, row.size, Host.page)
+        guard byCL else {
+            // From its operand it can be done again, whatever becomes of the register.
+            if needed { a.store(StateField.flagOperand, register, 8) }
+            shiftImmediate(row, register, op.imm)
+            if !direct { keep(Host.page, row.size) }
+            flags = needed ? FlagState(place: .host, producer: now, missing: .overflow) : FlagState(place: .dead)
             return
         }
-        // AF is 0, OF as if the last step were a shift by 1: see `ShiftRotate`.
-        a.bytes(0x9F, 0x80, 0xE4, 0xEF)  // LAHF; AND AH, EF
-        switch row.operation {
-        case 4: a.bytes(0x88, 0xE0, 0xC0, 0xE8, 0x07, 0x30, 0xE0, 0x24, 0x01)  // MOV AL, AH; SHR AL, 7; XOR AL, AH; AND AL, 1
-        case 5:
-            a.rr(0x8B, Host.address, register, row.size)
-            a.rr(0xC1, 5, Host.address, row.size)
-            a.byte(UInt8(row.size * 8 - 2))  // the two top bits
-            a.rm(0x8D, Host.address, Assembler.Memory(base: Host.address, disp: 1), 4)
-            a.rr(0xC1, 5, Host.address, 4)
-            a.byte(1)
-            a.rr(0x88, Host.address, Host.rax, 1, byteReg: true, byteRM: true)
-            a.bytes(0x24, 0x01)
-        default: a.bytes(0xB0, 0x00)  // MOV AL, 0
+        var skip = -1
+        if needed {
+            if is64 && row.size == 4 { a.move(register, register, 4) }
+            a.bytes(0xF6, 0xC1, row.size == 8 ? 63 : 31)  // TEST CL, 31
+            skip = a.jump(Condition.zero)
         }
-        a.store(StateField.packedFlags, Host.rax, 2)
-        if skip >= 0 { a.patch(skip, to: a.count) }
-        if register == Host.page { keep(Host.page, row.size) }
-        flags = FlagState(place: .memory)
+        a.rr(0xD3, row.operation, register, row.size)
+        if needed {
+            shiftFlags(row.operation, register, row.size, Host.address)
+            a.patch(skip, to: a.count)
+            flags = FlagState(place: .memory)
+        } else {
+            flags = FlagState(place: .dead)
+        }
+        if !direct { keep(Host.page, row.size) }
+    }
+
+    mutating func shiftImmediate(_ row: Lowering, _ register: UInt8, _ count: Int32) {
+        a.rr(row.size == 1 ? 0xC0 : 0xC1, row.operation, register, row.size, byteRM: row.size == 1)
+        a.byte(UInt8(truncatingIfNeeded: count))
     }
 
     /// Writes a working register to the guest's.

@@ -76,7 +76,7 @@ extension BlockLowering {
         let plan = units.plans[now]
         if case .none = plan { return false }
         // Nothing is said of these operations in the table: their flags are not made again from registers that they may change.
-        if flags.place == .again { flagsToMemory() } else { flags.producer = -1 }
+        if flags.place == .again || flags.missing != .none { flagsToMemory() } else { flags.producer = -1 }
         switch plan {
         case .none: break
         case .x87(let first, let second, let bytes, let writes):

@@ -16,7 +16,7 @@ struct ColdCode {
     /// Index of the operation.
     var op: Int
     /// rel32 fields that lead here; -1: none.
-    var from: (Int, Int, Int) = (-1, -1, -1)
+    var from: (Int, Int, Int, Int) = (-1, -1, -1, -1)
     var resume = 0
     /// Where the flags from before the operation are.
     var flags = FlagState()
@@ -32,6 +32,8 @@ struct ColdCode {
     /// R10 holds the address that the handler finds in `scratchAddress`, and is loaded from there again.
     var savesAddress = false
     var reloadsAddress = false
+    /// What the operation reads is kept beside the flags: behind the handler it is done once more, or the block is left.
+    var repeats = false
     /// R10 holds RDX from before a division.
     var restoresRDX = false
     var target: UInt64 = 0
@@ -48,6 +50,9 @@ struct FlagState {
     var place = Place.memory
     /// The operation that made them, when it can be done again (`again`, and `host`); -1: none.
     var producer = -1
+    /// With `host`: what is not as the guest's. OF and AF behind a shift; CF, which is in memory still, behind INC and DEC.
+    enum Missing { case none, overflow, carry }
+    var missing = Missing.none
 }
 
 /// Translates one block.
@@ -75,7 +80,8 @@ struct BlockLowering {
     let flatCode: Bool
     /// Where the operand of the last `prove` lies.
     var memory = Assembler.Memory(base: Host.page)
-    private let base: Int
+    /// What the usual way and the rest have become.
+    private(set) var hotBytes = 0, coldBytes = 0
     /// Whether the block at an arena offset and CS offset sets all flags before anything can see them.
     private(set) var targetDropsFlags: (Int, UInt64) -> Bool = { _, _ in false }
     var now = 0
@@ -96,14 +102,13 @@ struct BlockLowering {
         count = Int(block.pointee.operations)
         is64 = block.pointee.mode & Mode.long != 0
         word = is64 ? 8 : 4
-        base = area.used
         a = area.assembler()
         self.flatCode = flatCode
         self.shortcut = shortcut
         shortcuts = Core.shortcutOffset + (user ? Shortcut.count * MemoryLayout<Shortcut>.stride : 0)
     }
 
-    func row(_ n: Int) -> Lowering { Lowering.table[Int(ops[n].kind.rawValue)] }
+    func row(_ n: Int) -> Lowering { Lowering.of(ops[n]) }
     var op: Op { ops[now] }
     private func neededAfter(_ n: Int) -> Bool { needs[n] & 1 != 0 }
     private func neededBefore(_ n: Int) -> Bool { needs[n] & 2 != 0 }
@@ -121,12 +126,16 @@ struct BlockLowering {
             endUnit()
             now += 1
         }
+        hotBytes = a.count
+        let start = area.coldUsed - area.used
+        a.move(to: start, capacity: area.bytes - area.used)
         var n = 0
         while n < cold.count {
             writeCold(n)
             n += 1
         }
         writeRefusal()
+        coldBytes = a.count - start
         return !a.overflowed
     }
 
@@ -186,10 +195,8 @@ struct BlockLowering {
     /// Flags as the word in memory, for whoever reads or changes them there.
     mutating func flagsToMemory() {
         switch flags.place {
-        case .host: saveFlags()
-        case .again:
-            redo(flags.producer)
-            saveFlags()
+        case .host: if flags.missing == .none { saveFlags() } else { remake(flags.producer) }
+        case .again: remake(flags.producer)
         case .memory, .dead: break
         }
         flags = FlagState(place: .memory)
@@ -216,11 +223,18 @@ struct BlockLowering {
     /// Prepares a condition of the guest's flags; returns the condition to test on the host's.
     mutating func condition(_ code: UInt8) -> UInt8 {
         switch flags.place {
-        case .host: return code
+        case .host:
+            switch (flags.missing, code >> 1) {
+            case (.overflow, 0), (.overflow, 6), (.overflow, 7), (.carry, 1), (.carry, 3):
+                flagsToMemory()
+                return condition(code)
+            default: return code
+            }
         case .again:
             redo(flags.producer)
             flags.place = .host
-            return code
+            flags.missing = row(flags.producer).form == .shiftRI ? .overflow : .none
+            return condition(code)
         case .memory, .dead:
             let mask: UInt8
             switch code >> 1 {
@@ -253,6 +267,8 @@ struct BlockLowering {
         case .popR: return own | 1 << 4
         case .leave: return 1 << 4 | 1 << 5
         case .wideR, .wideM: return 1 | 1 << 2
+        case .compareExchange: return 1
+        case .doubleShift, .bitChange: return 1 << UInt32(ops[n].b >> 3)
         case .widenAL: return 1
         case .widenAX: return 1 << 2
         case .loop, .loopCondition: return 1 << 1
@@ -262,10 +278,11 @@ struct BlockLowering {
     }
 
     /// The registers that would be needed to make the flags of operation `n` again keep their values as long as somebody may want them.
-    private func survives(_ n: Int) -> Bool {
+    func survives(_ n: Int) -> Bool {
         var inputs: UInt32 = 1 << UInt32(ops[n].a >> 3)
         switch row(n).form {
         case .aluRR, .fusedRR: inputs |= 1 << UInt32(ops[n].b >> 3)
+        case .aluMI: inputs = 0
         default: break
         }
         var lost = false
@@ -287,11 +304,45 @@ struct BlockLowering {
         return !lost
     }
 
-    /// Does operation `n` again for its flags, in RAX.
+    /// Between an operation that makes flags and the next that does, branches aside, memory is used.
+    func wantedAgain(_ n: Int) -> Bool {
+        var j = n + 1
+        while j < count {
+            let row = row(j)
+            switch row.form {
+            case .branch, .setR, .conditionalRR: break
+            default:
+                if row.mayFault { return true }
+                if row.killsFlags || row.readsFlags { return false }
+            }
+            j += 1
+        }
+        return false
+    }
+
+    /// Does operation `n` again for its flags, and saves them. RAX and R11 are lost.
+    mutating func remake(_ n: Int) {
+        let row = row(n)
+        guard row.form == .shiftRI else {
+            redo(n)
+            return saveFlags()
+        }
+        a.load(Host.page, StateField.flagOperand, 8)
+        shiftImmediate(row, Host.page, ops[n].imm)
+        shiftFlags(row.operation, Host.page, row.size, Host.page)
+    }
+
+    /// Does operation `n` again for its flags, in RAX; of a shift OF and AF are the host's.
     mutating func redo(_ n: Int) {
         let (row, o) = (row(n), ops[n])
         let size = row.size
         switch (row.form, row.operation) {
+        case (.shiftRI, _):
+            a.load(Host.rax, StateField.flagOperand, 8)
+            shiftImmediate(row, Host.rax, o.imm)
+        case (.aluRM, _), (.aluMR, _), (.aluMI, _):
+            a.load(Host.rax, StateField.flagOperand, 8)
+            compareLoaded(row, o)
         case (.unaryR, _), (.fusedDec, _):
             // CF from before is in memory; LEA leaves it alone.
             a.load(Host.rax, StateField.packedFlags, 2)

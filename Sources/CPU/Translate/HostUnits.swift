@@ -352,8 +352,7 @@ extension BlockLowering {
         a.patch(over, to: a.count)
         if units.usesAVX { a.bytes(0xC5, 0xF8, 0x77) }
         if code.dropsFlags {
-            redo(flags.producer)
-            saveFlags()
+            remake(flags.producer)
         }
         a.constant(Host.rax, code.target)
         a.store(StateField.rip, Host.rax, 8)

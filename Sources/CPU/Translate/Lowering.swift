@@ -29,6 +29,8 @@ struct Lowering {
         /// CALL and RET through a stack that is not flat.
         case callStack, retStack
         case loop, loopCondition, jcxz
+        /// Not by kind alone: see `Lowering.of`. `operation` as in ModR/M.
+        case rotateRI, rotateRC, shiftMI, bitScan, byteSwap, compareExchange, exchangeAdd, bitChange, doubleShift
     }
 
     var form = Form.call

@@ -47,7 +47,7 @@ extension Translator {
         var now = counts
         now.handled = c.t.pointee.handled
         now.direct = translated &- min(translated, now.handled)
-        (now.codeBytes, now.codeRoom) = (UInt64(area.used), UInt64(area.bytes))
+        (now.codeBytes, now.codeRoom) = (UInt64(area.usedBytes), UInt64(area.bytes))
         return now
     }
 }

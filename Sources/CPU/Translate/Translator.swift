@@ -41,6 +41,8 @@ final class Translator {
         var target: BlockPointer?
         /// A branch to another page: where it compares the epoch, -1: none. The displacement of the field, then the number.
         var epochPlace: Int32 = -1
+        /// The same in user mode: where it compares what the TLB adds to addresses of the page.
+        var addendPlace: Int32 = -1
         /// The next branch to the same target, -1: none.
         var next: Int32 = -1
     }
@@ -118,17 +120,23 @@ final class Translator {
         guard source.cost != .max, c.t.pointee.budget > 0, target <= source.ripMask else { return nil }
         var place = source.storage &+ Int(truncatingIfNeeded: Int64(bitPattern: target &- source.rip))
         var epoch: (value: UInt32, isGlobal: Bool)?
-        if sites[number].epochPlace >= 0 {
+        if sites[number].epochPlace >= 0 || sites[number].addendPlace >= 0 {
             guard c.t.pointee.codeBase == 0, let found = c.t.pointee.processor.linkable(target) else { return nil }
             (place, epoch) = (found.storage, found.isGlobal ? (c.t.pointee.globalEpoch, true) : (c.t.pointee.pageEpoch, false))
         }
-        guard let block = blocks.find(c, storage: place, rip: target, mode: source.mode) else { return nil }
+        // Mostly the one of before: only the epoch is another.
+        var known = sites[number].target
+        if let block = known, block.pointee.storage != place || block.pointee.mode != source.mode || block.pointee.rip != target { known = nil }
+        guard let block = known ?? blocks.find(c, storage: place, rip: target, mode: source.mode) else { return nil }
         let user = c.isUserClass
         guard let code = self.code(c, block, user) else { return nil }
         // A translation may have made room by dropping all others.
         if sites.indices.contains(number), sites[number].source.pointee.code[user] != 0, !sites[number].dropsFlags || dropsFlags(block) {
             connect(number, block, code, user)
-            if let epoch {
+            if sites[number].addendPlace >= 0 {
+                let host = UInt(bitPattern: c.t.pointee.processor.memory.base) &+ UInt(bitPattern: place)
+                area.store(Int(sites[number].addendPlace), host &- UInt(truncatingIfNeeded: target))
+            } else if let epoch {
                 let field = epoch.isGlobal ? StateField.globalEpoch : StateField.pageEpoch
                 area.store(Int(sites[number].epochPlace), field.disp)
                 area.store(Int(sites[number].epochPlace) + 4, Int32(bitPattern: epoch.value))
@@ -174,7 +182,7 @@ final class Translator {
         if present != 0 { return present }
         if block.pointee.barred || block.pointee.isSingle || block.pointee.crossesPage { return nil }
         block.pointee.heat &+= 1
-        let late = blocks.defersRestless && blocks.isRestless(block.pointee.storage)
+        let late = threshold > 1 && blocks.isRestless(block.pointee.storage)
         return block.pointee.heat >= (late ? threshold &<< 2 : threshold) ? translate(c, block, user) : nil
     }
 
@@ -183,7 +191,7 @@ final class Translator {
     private func translate(_ c: Core, _ block: BlockPointer, _ user: Bool) -> UInt? {
         if area.left < 64 << 10 || sites.count > 1 << 20 { flush(c) }
         var work = BlockLowering(
-            area: area, block: block, user: user, flatCode: c.t.pointee.codeBase == 0, needs: needs, firstSite: sites.count, shortcut: shortcut,
+            area: area, block: block, user: user, flatCode: block.pointee.mode & Mode.based == 0, needs: needs, firstSite: sites.count, shortcut: shortcut,
             cold: cold)
         work.planUnits(c)
         let usable = work.run { place, rip in
@@ -198,7 +206,7 @@ final class Translator {
         }
         sites.append(contentsOf: work.sites)
         let entry = area.executable + UInt(area.used)
-        area.commit(work.a.count)
+        area.commit(work.hotBytes, cold: work.coldBytes)
         block.pointee.code[user] = entry
         counts.blocks &+= 1
         return entry
@@ -235,12 +243,12 @@ final class Translator {
     /// Drops all code. Only between blocks.
     func flush(_ c: Core) {
         blocks.forgetCode()
-        counts.flushes &+= 1
         blocksFlushed(c)
     }
 
     /// The decoded blocks are gone.
     func blocksFlushed(_ c: Core) {
+        counts.flushes &+= 1
         area.clear()
         sites.removeAll(keepingCapacity: true)
         c.forgetReturns()
@@ -424,17 +432,17 @@ extension Core {
 
     // MARK: Flags as LAHF and SETO leave them in AX
 
+    @inline(__always)
     func packFlags() {
-        var value: UInt16 = 2 << 8
-        if cf { value |= 0x100 }
-        if pf { value |= 0x400 }
-        if af { value |= 0x1000 }
-        if zf { value |= 0x4000 }
-        if sf { value |= 0x8000 }
-        if of { value |= 1 }
-        t.pointee.packedFlags = value
+        let result = v.pointee.lazyResult, aux = v.pointee.lazyAux
+        let odd = UInt64(truncatingIfNeeded: ((result ^ (aux &>> 8)) & 0xFF).nonzeroBitCount) & 1
+        let zero: UInt64 = result == 0 ? 0x4000 : 0
+        let sign = (result ^ (aux &<< 63)) &>> 63
+        let value = (aux &>> 63) &<< 8 | (odd ^ 1) &<< 10 | (aux & 8) &<< 9 | sign &<< 15 | (aux ^ (aux &<< 1)) &>> 63 | zero | 0x200
+        t.pointee.packedFlags = UInt16(truncatingIfNeeded: value)
     }
 
+    @inline(__always)
     func unpackFlags() {
         let value = UInt64(t.pointee.packedFlags)
         let (carry, overflow) = ((value &>> 8) & 1, value & 1)

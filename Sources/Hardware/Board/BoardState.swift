@@ -84,7 +84,7 @@ extension PC {
         let sizes = [wiring.driven.count, wiring.deadlines.count].allSatisfy { $0 == devices.count }
         guard sizes, wiring.dreqOwner.count == 8, wiring.dreqOwner.allSatisfy({ (-1..<devices.count).contains($0) }),
             engines.indices.contains(wiring.current), (Int64.min / 2...PC.turn).contains(wiring.turnLeft),
-            wiring.mediaGeneration.count == Bay.allCases.count
+            wiring.mediaGeneration.count == Bay.allCases.count, wiring.time < 1 << 62, wiring.skipped < 1 << 62
         else { throw BoardStateError("its wiring is not that of a board") }
         let old = engines.compactMap(\.saved)
         for (number, (engine, saved)) in zip(engines, state.processors).enumerated() {

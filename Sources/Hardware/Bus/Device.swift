@@ -8,6 +8,8 @@ import Primitives
 public protocol Device: Codable, Equatable, Sendable {
     /// Key in snapshots, traces and the debugger.
     static var name: String { get }
+    /// What numbers in its state may be, by field name wherever it stands: saved state with others is refused.
+    static var stateLimits: [String: ClosedRange<Int64>] { get }
     /// Ports that the chip decodes; the bus rejects overlaps at power-on.
     var ports: [ClosedRange<Port>] { get }
     /// Guest-physical windows of registers (MMIO) that the chip decodes now. RAM-like windows are the board's business.
@@ -53,6 +55,7 @@ public protocol Device: Codable, Equatable, Sendable {
 }
 
 extension Device {
+    public static var stateLimits: [String: ClosedRange<Int64>] { [:] }
     public var windows: [ClosedRange<Physical>] { [] }
     public mutating func readWide(_ port: Port, size: Int, _ wires: inout Wires) -> UInt32 {
         var value: UInt32 = 0

@@ -18,6 +18,7 @@ import Primitives
 /// those of the chip: every year whose last two digits divide by 4.
 public struct CMOSClock: Device {
     public static let name = "rtc"
+    public static let stateLimits: [String: ClosedRange<Int64>] = ["index": 0...127, "extendedIndex": 0...127]
 
     static let crystal = ClockRate(hertz: 32_768)
     private static let second: Nanoseconds = 1_000_000_000

@@ -22,6 +22,9 @@ import Primitives
 /// sizes other than 512 bytes, registers 0x3F0 and 0x3F1 (PS/2 only; they float).
 public struct FDC: Device {
     public static let name = "fdc"
+    public static let stateLimits: [String: ClosedRange<Int64>] = [
+        "resetSenses": 0...4, "unit": 0...3, "head": 0...1, "left": 0...1 << 20, "position": 0...1 << 20,
+    ]
 
     /// Digital output register.
     public internal(set) var dor: UInt8 = Bit.reset | Bit.gate

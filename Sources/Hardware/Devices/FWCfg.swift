@@ -27,6 +27,7 @@ public struct FWCfg: Device {
     public private(set) var selector: UInt16 = 0
     /// Next byte of the selected item.
     public private(set) var offset: Int = 0
+    public static let stateLimits: [String: ClosedRange<Int64>] = ["offset": 0...1 << 40]
     /// The DMA address latch.
     public private(set) var dmaAddress: UInt64 = 0
 

@@ -15,6 +15,10 @@ import Primitives
 /// drives answer always); native PCI mode.
 public struct IDE: PCIFunction {
     public static let name = "ide"
+    public static let stateLimits: [String: ClosedRange<Int64>] = [
+        "selected": 0...1, "position": 0...1 << 20, "blockEnd": 0...1 << 20, "remaining": 0...1 << 20, "blockSectors": 0...256, "multiple": 0...256,
+        "heads": 1...16, "sectorsPerTrack": 1...255, "lba": 0...1 << 48,
+    ]
     public static let address = (device: 1, function: 1)
 
     public var config: PCIConfig

@@ -220,7 +220,7 @@ struct IDEDrive: Codable, Equatable, Sendable {
 
     mutating func writeData(_ value: UInt32, size: Int, _ now: Nanoseconds) {
         guard phase == .dataOut || phase == .packet else { return }
-        for i in 0..<size where position + i < blockEnd { buffer[position + i] = UInt8(truncatingIfNeeded: value >> UInt32(8 * i)) }
+        for i in 0..<size where position + i < min(blockEnd, buffer.count) { buffer[position + i] = UInt8(truncatingIfNeeded: value >> UInt32(8 * i)) }
         position += size
         if position >= blockEnd { blockWritten(now) }
     }
@@ -239,7 +239,7 @@ struct IDEDrive: Codable, Equatable, Sendable {
 
     mutating func writeString(size: Int, from source: UnsafeRawBufferPointer, _ now: Nanoseconds) -> Int {
         guard phase == .dataOut || phase == .packet else { return 0 }
-        let room = min(source.count, blockEnd - position)
+        let room = min(source.count, min(blockEnd, buffer.count) - position)
         guard room >= size else { return 0 }
         let bytes = room - room % size
         buffer.withUnsafeMutableBytes { target in

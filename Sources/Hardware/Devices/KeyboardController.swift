@@ -218,7 +218,7 @@ public struct KeyboardController: Device {
     private mutating func fill(_ now: Nanoseconds) {
         if !answers.isEmpty {
             guard answerTime <= now else { return }
-            load(answers.removeFirst(), mouse: answerIsMouse.removeFirst())
+            load(answers.removeFirst(), mouse: answerIsMouse.isEmpty ? false : answerIsMouse.removeFirst())
             return
         }
         while keyboardReady(now), let byte = keyboard.link.take() {

@@ -386,7 +386,8 @@ public struct LAPIC: Device {
 
     private func currentCount(_ now: Nanoseconds) -> UInt32 {
         guard let end = deadline, end > now else { return 0 }
-        return UInt32(truncatingIfNeeded: min((end - now + tick - 1) / tick, UInt64(UInt32.max)))
+        let left = end - now
+        return UInt32(truncatingIfNeeded: min(left / tick + (left % tick == 0 ? 0 : 1), UInt64(UInt32.max)))
     }
 
     public mutating func fire(_ wires: inout Wires) {

@@ -26,6 +26,7 @@ import Primitives
 /// (always "colour"), diagnostic bits of status 1 inside the picture, DISPI DDC register.
 public struct VGA: PCIFunction {
     public static let name = "vga"
+    public static let stateLimits: [String: ClosedRange<Int64>] = ["dacPlace": 0...2]
     public static var address: (device: Int, function: Int) { (2, 0) }
     /// How much video memory there may be: powers of two, as the framebuffer's base address decodes them.
     public static let memorySizesMiB = [1, 2, 4, 8, 16]

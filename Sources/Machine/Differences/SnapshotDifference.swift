@@ -93,8 +93,13 @@ private final class HeldMachine {
 
     init(_ name: String, _ folder: String) throws(MachineError) {
         client = try ControlClient(path: RunRecord.read(folder)?.socket ?? "", name: name)
-        path = folder + "/" + MachineLog.folderName + "/present-\(getpid()).state"
-        FolderWork.removeTemporaries(of: path)
+        let logs = folder + "/" + MachineLog.folderName
+        path = logs + "/present-\(getpid()).state"
+        // Of those who were killed while they compared.
+        for name in FolderWork.names(logs) where name.hasPrefix("present-") && name.contains(".state") {
+            guard let pid = Int32(name.dropFirst(8).prefix { $0 != "." }), kill(pid, 0) != 0, errno == ESRCH else { continue }
+            unlink(logs + "/" + name)
+        }
         try client.ask("x-vitrine-hold", ["file": .string(path)], within: nil)
     }
 

@@ -77,6 +77,12 @@ public enum WholeFile {
         if failure == 0, !special, fsync(descriptor) != 0 { failure = errno }
         if close(descriptor) != 0, failure == 0 { failure = errno }
         if failure == 0, !special, rename(target, path) != 0 { failure = errno }
+        if failure == 0, !special, let recorder = FileRecorder.current {
+            recorder.note(.create(path: target))
+            recorder.note(.write(path: target, offset: 0, bytes: bytes))
+            recorder.note(.sync(path: target))
+            recorder.note(.rename(from: target, to: path))
+        }
         guard failure == 0 else {
             if !special { unlink(target) }
             throw .failed("The \(what) '\(path)' cannot be written: \(reason(failure)).")

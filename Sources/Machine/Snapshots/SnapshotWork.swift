@@ -51,7 +51,7 @@ struct SnapshotWork {
         for file in FolderWork.names(SnapshotTree.folder(folder)) {
             let path = SnapshotTree.folderName + "/" + file
             if !kept.contains(path), !file.hasSuffix(".toml") {
-                unlink(folder + "/" + path)
+                HostFile.unlink(folder + "/" + path)
                 notes.append("'\(path)', left by interrupted work, has been removed.")
             }
         }
@@ -75,13 +75,13 @@ struct SnapshotWork {
         if let id = pending.memoryOf, !id.isEmpty {
             let state = SavedState(folder: folder, disks: try settings(MachineFileText.read(folder)).run.disks)
             try state.note()
-            guard link(folder + "/" + SnapshotTree.memoryPath(id), state.path) == 0 else {
+            guard HostFile.link(folder + "/" + SnapshotTree.memoryPath(id), state.path) else {
                 throw .failed("The memory of the snapshot cannot be put in place: \(WholeFile.reason()).")
             }
         } else if pending.memoryOf == nil, SavedState.exists(in: folder) {
             try SavedState(folder: folder, disks: try settings(MachineFileText.read(folder)).run.disks).note()
         }
-        for path in pending.removes { unlink(folder + "/" + path) }
+        for path in pending.removes { HostFile.unlink(folder + "/" + path) }
         FolderWork.sync(folder)
         FolderWork.sync(SnapshotTree.folder(folder))
         tree.pending = nil
@@ -103,7 +103,7 @@ struct SnapshotWork {
                 result[index] = path
             }
         } catch {
-            for (new, old) in zip(result, disks) where new != old { unlink(folder + "/" + new) }
+            for (new, old) in zip(result, disks) where new != old { HostFile.unlink(folder + "/" + new) }
             throw error
         }
         return result
@@ -132,7 +132,7 @@ struct SnapshotWork {
         var screen: [String] = [], bytes: UInt64 = 0
         if isSaved {
             screen = (try? StateInfo.read(folder + "/" + SavedState.fileName))?.screen ?? []
-            guard link(folder + "/" + SavedState.fileName, folder + "/" + SnapshotTree.memoryPath(id)) == 0 else {
+            guard HostFile.link(folder + "/" + SavedState.fileName, folder + "/" + SnapshotTree.memoryPath(id)) else {
                 throw .failed("The saved state cannot be kept: \(WholeFile.reason()).")
             }
             var facts = stat()

@@ -45,6 +45,8 @@ enum BoardCodec {
         fresh.reset()
         guard let own = try? StateEncoder.encode(fresh) else { throw StateDecoder.Mismatch(reason: "it cannot be compared") }
         if let path = misshapen(saved, own, "") { throw StateDecoder.Mismatch(reason: "\(path) has another size") }
+        if let path = rewired(saved, own, D.name, "") { throw StateDecoder.Mismatch(reason: "\(path) is not that of this machine") }
+        if let path = beyond(saved, D.stateLimits, "") { throw StateDecoder.Mismatch(reason: "\(path) has a value that it cannot have") }
         do throws(StateDecoder.Mismatch) {
             return try StateDecoder.decode(D.self, from: saved)
         } catch {
@@ -70,6 +72,55 @@ enum BoardCodec {
         case (.list(let values), .list(let fields)) where values.count == fields.count:
             return .list(zip(values, fields).map { completed($0, $1) })
         default: return saved
+        }
+    }
+
+    /// - Returns: the path of the first number that is out of its limits; nil: none is.
+    private static func beyond(_ saved: StateValue, _ limits: [String: ClosedRange<Int64>], _ path: String) -> String? {
+        guard !limits.isEmpty else { return nil }
+        switch saved {
+        case .map(let pairs):
+            for pair in pairs {
+                let inner = path.isEmpty ? pair.key : "\(path).\(pair.key)"
+                switch (pair.value, limits[pair.key]) {
+                case (.unsigned(let number), let limit?): if number > UInt64(max(0, limit.upperBound)) || Int64(number) < limit.lowerBound { return inner }
+                case (.negative(let number), let limit?): if !limit.contains(number) { return inner }
+                default: if let found = beyond(pair.value, limits, inner) { return found }
+                }
+            }
+            return nil
+        case .list(let values):
+            for (index, value) in values.enumerated() { if let found = beyond(value, limits, path.isEmpty ? "\(index)" : "\(path).\(index)") { return found } }
+            return nil
+        default: return nil
+        }
+    }
+
+    /// What the board gives a chip when it is built, and no guest changes.
+    private static let wired: Set<String> = ["port", "consoles", "number", "bay", "irq", "vramOffset", "vramBytes", "slot", "maximum"]
+    /// The same, where the name means something else in other chips.
+    private static let wiredThere: [String: Set<String>] = [
+        "uart": ["index", "base"], "lpt": ["base"], "lapic": ["index"], "ide": ["kind", "slave"],
+    ]
+
+    /// - Returns: the path of the first of these that is another than in this machine; nil: none is.
+    private static func rewired(_ saved: StateValue, _ own: StateValue, _ chip: String, _ path: String) -> String? {
+        func inner(_ key: some CustomStringConvertible) -> String { path.isEmpty ? key.description : "\(path).\(key)" }
+        switch (saved, own) {
+        case (.map(let a), .map(let b)):
+            for field in b {
+                guard let match = a.first(where: { $0.key == field.key }) else { continue }
+                if wired.contains(field.key) || wiredThere[chip]?.contains(field.key) == true {
+                    if match.value != field.value { return inner(field.key) }
+                } else if let found = rewired(match.value, field.value, chip, inner(field.key)) {
+                    return found
+                }
+            }
+            return nil
+        case (.list(let a), .list(let b)) where a.count == b.count:
+            for (index, pair) in zip(a, b).enumerated() { if let found = rewired(pair.0, pair.1, chip, inner(index)) { return found } }
+            return nil
+        default: return nil
         }
     }
 

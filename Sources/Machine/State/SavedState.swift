@@ -42,8 +42,8 @@ public final class SavedState: Sendable {
 
     /// Removes it; nothing happens when there is none.
     public static func remove(from folder: String) {
-        unlink(folder + "/" + fileName)
-        unlink(folder + "/" + recordName)
+        HostFile.unlink(folder + "/" + fileName)
+        HostFile.unlink(folder + "/" + recordName)
         FolderWork.removeTemporaries(of: folder + "/" + fileName)
         FolderWork.sync(folder)
     }
@@ -51,6 +51,7 @@ public final class SavedState: Sendable {
     /// Notes what the disks are like.
     func note() throws(MachineError) {
         let record = Record(saved: Date().timeIntervalSince1970, disks: disks.compactMap { look(HostPath.inside($0, folder: folder)) })
+        FolderWork.removeTemporaries(of: folder + "/" + SavedState.recordName)
         guard let data = try? JSONEncoder().encode(record) else { throw .failed("The saved state of '\(folder)' cannot be noted.") }
         try WholeFile.write([UInt8](data) + [0x0A], to: folder + "/" + SavedState.recordName, what: "note on the saved state")
     }

@@ -68,6 +68,7 @@ enum StateFormat {
 final class StateWriter {
     let path: String
     private let temporary: String
+    private let recorder = FileRecorder.current
     private var descriptor: Int32
     private let zstd: Zstd
     private var chunk: [UInt8] = []
@@ -88,6 +89,7 @@ final class StateWriter {
         zstd = Zstd(level: StateWriter.level)
         descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else { throw .failed("The state file '\(path)' cannot be written: \(WholeFile.reason()).") }
+        recorder?.note(.create(path: temporary))
         try put(StateFormat.header(magic))
     }
 
@@ -98,7 +100,7 @@ final class StateWriter {
         guard descriptor >= 0 else { return }
         close(descriptor)
         descriptor = -1
-        unlink(temporary)
+        HostFile.unlink(temporary)
     }
 
     func section(_ kind: String, _ value: StateValue) throws(MachineError) { try section(kind, bytes: value.encoded) }
@@ -160,7 +162,8 @@ final class StateWriter {
         if fsync(descriptor) != 0 { failure = errno }
         if close(descriptor) != 0, failure == 0 { failure = errno }
         descriptor = -1
-        if failure == 0, rename(temporary, path) != 0 { failure = errno }
+        recorder?.note(.sync(path: temporary))
+        if failure == 0, !HostFile.rename(temporary, path) { failure = errno }
         guard failure == 0 else {
             unlink(temporary)
             throw .failed("The state file '\(path)' cannot be written: \(WholeFile.reason(failure)).")
@@ -174,6 +177,7 @@ final class StateWriter {
             cancel()
             throw .failed("The state file '\(path)' cannot be written: \(reason).")
         }
+        recorder?.note(.write(path: temporary, offset: bytes, bytes: data))
         bytes += UInt64(data.count)
     }
 }

@@ -13,6 +13,8 @@ public final class FileRecorder: Sendable {
         /// Everything before, of this file, is on the medium.
         case sync(path: String)
         case rename(from: String, to: String)
+        /// One more name for the file.
+        case link(from: String, to: String)
         case unlink(path: String)
         /// Names made and removed before, in this folder, are on the medium.
         case syncFolder(path: String)

@@ -210,7 +210,7 @@ final class HostFile {
     /// Never replaces what is there.
     static func move(_ old: String, toFree new: String) -> Bool {
         // Where the file system has no links, rename does it if nothing is there.
-        if link(old, new) != 0 {
+        if Glibc.link(old, new) != 0 {
             let code = errno
             guard code == EPERM || code == ENOTSUP || code == EMLINK, Glibc.access(new, F_OK) != 0 else {
                 errno = code
@@ -230,10 +230,16 @@ final class HostFile {
         return true
     }
 
+    /// One more name for a file; what is there is not replaced.
+    static func link(_ old: String, _ new: String) -> Bool {
+        guard Glibc.link(old, new) == 0 else { return false }
+        FileRecorder.current?.note(.link(from: old, to: new))
+        return true
+    }
+
     static func syncFolder(of path: String) {
         let folder = WholeFile.directory(of: path)
         FolderWork.sync(folder)
-        FileRecorder.current?.note(.syncFolder(path: folder))
     }
 
     /// Up to `count` bytes from `offset`, for looking at a file's signature; fewer at its end.

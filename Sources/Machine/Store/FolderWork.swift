@@ -29,6 +29,7 @@ enum FolderWork {
         guard descriptor >= 0 else { return }
         fsync(descriptor)
         close(descriptor)
+        FileRecorder.current?.note(.syncFolder(path: folder))
     }
 
     /// Names in a folder, without `.` and `..`.
@@ -102,6 +103,6 @@ enum FolderWork {
     /// Temporary files that a killed process left beside `path` (`WholeFile.write`). The caller has the lock on it.
     static func removeTemporaries(of path: String) {
         let folder = WholeFile.directory(of: path), file = path.split(separator: "/").last.map(String.init) ?? path
-        for name in names(folder) where name.hasPrefix(file + ".") && name.hasSuffix(".tmp") { unlink(folder + "/" + name) }
+        for name in names(folder) where name.hasPrefix(file + ".") && name.hasSuffix(".tmp") { HostFile.unlink(folder + "/" + name) }
     }
 }

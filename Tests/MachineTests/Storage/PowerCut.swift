@@ -84,6 +84,7 @@ struct PowerCut {
             case .truncate(let path, let bytes): names[path]?.pending.append(.truncate(bytes))
             case .sync(let path): names[path]?.settle()
             case .rename(let from, let to): names[to] = names.removeValue(forKey: from)
+            case .link(let from, let to): names[to] = names[from]
             case .unlink(let path): names[path] = nil
             case .syncFolder: durable = names
             case .mark: break
