@@ -93,6 +93,9 @@ struct Transient {
     var globalFlushCount: UInt32 = 0
     var flushCount: UInt32 = 0
     var codeBase: UInt64 = 0
+    /// For code that looks again at a jump-cache entry of before a flush: the arena, and one bit for each page that jumps may lead to.
+    var arena: UInt = 0
+    var jumpPages: UInt = 0
     /// Shortcuts that were filled, by privilege class: see `Shortcut`.
     var systemShortcuts: UInt32 = UInt32(Shortcut.listed)
     var userShortcuts: UInt32 = UInt32(Shortcut.listed)
