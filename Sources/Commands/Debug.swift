@@ -3,17 +3,19 @@ import Foundation
 import Machine
 import Synchronization
 
-/// `vitrine debug NAME`: the debugger's command line on a machine that runs.
+/// `vitrine debug NAME`: the debugger's command line on a machine that runs. `--report FILE`: what one was like, from a file.
 struct Debug: Verb {
     static let configuration = CommandConfiguration(
-        abstract: "Debug a running machine.",
+        abstract: "Debug a running machine, or look at a report of one.",
         discussion: """
             Without -c and --script: a prompt; 'help' lists the commands, an empty line repeats a step, Ctrl-C stops the machine, Ctrl-D leaves it as \
             it is. With them: their commands, then the end. A command that lets the machine go ends when it stands again. Ends with 1 when a \
             command fails, with 4 when the machine did not stop in time.
             """)
 
-    @Argument(help: "The machine.") var name: String
+    @Argument(help: "The machine; none with --report.") var name: String?
+    @Option(help: ArgumentHelp("Show a report that was saved after a Guru Meditation.", valueName: "file")) var report: String?
+    @Option(help: ArgumentHelp("One of the report's files, such as log.txt.", valueName: "name")) var part: String?
     @Option(
         name: [.customShort("c"), .customLong("command")], parsing: .unconditionalSingleValue,
         help: ArgumentHelp("A command; repeatable.", valueName: "command"))
@@ -22,6 +24,13 @@ struct Debug: Verb {
     @Option(help: ArgumentHelp("How long a command may take before the machine stands again.", valueName: "seconds")) var timeout: Double?
 
     func run(in host: Host) throws(MachineError) -> Int32 {
+        if let report {
+            guard name == nil, commands.isEmpty, script == nil else { throw .usage("--report shows a file; it takes neither a machine nor commands.") }
+            try ReportView(host: host).show(report, part: part)
+            return 0
+        }
+        guard part == nil else { throw .usage("--part needs --report.") }
+        guard let name else { throw .usage("Which machine? 'vitrine list --running' lists them; --report FILE looks at a report.") }
         if let timeout { guard (0...1e6).contains(timeout) else { throw .usage("The time to wait is a number of seconds from 0 on.") } }
         let session = DebugSession(
             client: try host.client(name), socket: try host.live(name).socket, name: name, milliseconds: timeout.map { Int32($0 * 1000) }, host: host)

@@ -21,6 +21,7 @@ struct ReportView {
             throw .badInput("'\(part)' is nothing to read; 'tar -xf \(path) \(part)' takes it out.")
         }
         // What a file says must not steer the terminal.
-        host.standardOutput(String(String.UnicodeScalarView(text.unicodeScalars.map { $0 == "\n" || $0 == "\t" || $0.properties.generalCategory != .control ? $0 : "?" })))
+        let plain = text.unicodeScalars.map { $0 == "\n" || $0 == "\t" || $0.properties.generalCategory != .control ? $0 : "?" }
+        host.standardOutput(String(String.UnicodeScalarView(plain)))
     }
 }

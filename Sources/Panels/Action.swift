@@ -44,7 +44,9 @@ public struct Action: Sendable {
     }
 
     private static let commands: [Action] = [
-        add(.capture, [.console, .debugger], "Give the keyboard to the guest", "Capture", "All keys go to the guest until the host key takes them back."),
+        add(
+            .capture, [.console, .debugger], "Give the keyboard to the guest", "Capture",
+            "All keys go to the guest until the host key takes them back."),
         add(.release, .console, "Take the keyboard back", "Release", "Keys work the console; the guest gets none."),
         add(.sendHostKey, .console, "Send the host key", "Host key", "The guest gets the key that is our prefix.", verb: "keys"),
         add(.sendKeys, .console, "Send keys…", "Send keys", "Chords that this terminal cannot pass on, from a list.", verb: "keys"),
@@ -72,14 +74,18 @@ public struct Action: Sendable {
         add(
             .takeSnapshot, [.machines, .managed, .snapshots], "Take snapshot…", "Take",
             "Keeps settings, disks and, of a running machine, memory; it goes on at once.", verb: "snapshot take"),
-        add(.newMachine, .machines, "New machine…", "New", "Makes a machine in a few steps, with defaults that fit its system.", verb: "create"),
+        add(
+            .newMachine, .machines, "New machine…", "New",
+            "Makes a machine in a few steps, with defaults that fit its system.", verb: "create"),
         add(
             .settings, [.machines, .managed], "Settings…", "Settings", "Everything that a machine can be told, checked as you type.",
             verb: "set"),
         add(.clone, .machines, "Clone…", "Clone", "Copies a machine with its disks under another name.", verb: "clone"),
         add(.rename, .machines, "Rename…", "Rename", "Gives a machine another name.", verb: "rename"),
         add(.group, .machines, "Group…", "Group", "Puts machines into a group, or takes them out of it.", verb: "set"),
-        add(.delete, .machines, "Delete…", "Delete", "Removes a machine and its disks for ever, after the name has been typed.", verb: "delete"),
+        add(
+            .delete, .machines, "Delete…", "Delete",
+            "Removes a machine and its disks for ever, after the name has been typed.", verb: "delete"),
         add(.log, [.machines, .managed], "Log", "Log", "What the machine has noted in its runs.", verb: "log"),
         add(
             .showCommand, [.machines, .wizard, .form], "Show as command", "As command", "The command line that does the same.", verb: "show"),
@@ -95,7 +101,9 @@ public struct Action: Sendable {
         add(.panLeft, .console, "Pan left", "Left", "Shows what is to the left."),
         add(.panRight, .console, "Pan right", "Right", "Shows what is to the right."),
         add(.panFollow, .console, "Follow the cursor", "Follow", "The view goes with the guest's cursor again."),
-        add(.machines, [.managed, .log, .forms, .scrollback, .snapshots], "Machines", "Machines", "Goes to the list of machines; those that run go on."),
+        add(
+            .machines, [.managed, .log, .forms, .scrollback, .snapshots], "Machines", "Machines",
+            "Goes to the list of machines; those that run go on."),
         add(.nextConsole, [.managed, .machines], "Next console", "Next", "The screen of the next running machine."),
         add(.split, [.managed, .machines], "Split view", "Split", "The console beside the list of machines; the same key undoes it."),
         add(.mark, [.machines, .snapshots], "Mark", "Mark", "Marks a machine, or a snapshot; commands then act on all marked ones."),
@@ -126,8 +134,12 @@ public struct Action: Sendable {
     }
 
     private static let debugging: [Action] = [
-        add(.debugger, [.console, .debugger], "Debugger", "Debugger", "Registers, code and memory beside the screen; the same key puts them away.", verb: "debug"),
-        add(.saveReport, [.console, .debugger], "Save a report", "Report", "All that is known of the machine, its state too, into one file where vitrine was started."),
+        add(
+            .debugger, [.console, .debugger], "Debugger", "Debugger", "Registers, code and memory beside the screen; the same key puts them away.",
+            verb: "debug"),
+        add(
+            .saveReport, [.console, .debugger], "Save a report", "Report",
+            "All that is known of the machine, its state too, into one file where vitrine was started."),
         add(.debugStep, .debugger, "Trace into", "Into", "Carries out one instruction."),
         add(.debugOver, .debugger, "Step over", "Over", "Calls, interrupts and repeated instructions as one."),
         add(.debugOut, .debugger, "Until return", "Return", "Goes on until the present function, or handler, has returned."),
@@ -135,7 +147,9 @@ public struct Action: Sendable {
         add(.debugBackRun, .debugger, "Run backwards", "Run back", "Goes back to the last breakpoint, where the run is recorded."),
         add(.debugToCursor, .debugger, "Go to cursor", "To cursor", "Goes on until the line that the keyboard is at."),
         add(.debugRun, .debugger, "Run or stop", "Run", "Lets the machine go on, or stops it where it is."),
-        add(.debugBreakpoint, .debugger, "Toggle breakpoint", "Break", "Sets a breakpoint at the line, or takes it away; in their list, switches one on or off."),
+        add(
+            .debugBreakpoint, .debugger, "Toggle breakpoint", "Break",
+            "Sets a breakpoint at the line, or takes it away; in their list, switches one on or off."),
         add(.debugDelete, .debugger, "Delete breakpoint", "Delete", "Takes the selected breakpoint of the list away."),
         add(.debugWatch, .debugger, "Watch the byte", "Watch", "Stops when the byte that the keyboard is at in memory is written."),
         add(.debugGoto, .debugger, "Go to address…", "Go to", "Shows code or memory at a place: an address, a register, a symbol."),
@@ -156,14 +170,18 @@ public struct Action: Sendable {
         add(.previousSection, .form, "Previous section", "Section", "The first setting of the section before."),
         add(.moveUp, .forms, "Move up", "Move up", "Moves an entry of an ordered list up."),
         add(.moveDown, .forms, "Move down", "Move down", "Moves an entry of an ordered list down."),
-        add(.complete, [.form, .wizard, .debugger], "Complete the name", "Complete", "The rest of a file's name, as far as it is clear; else the next field."),
+        add(
+            .complete, [.form, .wizard, .debugger], "Complete the name", "Complete",
+            "The rest of a file's name, as far as it is clear; else the next field."),
         add(.browse, .forms, "Browse…", "Browse", "Folders and files to choose from, for a field that names a file."),
         add(.nextStep, .wizard, "Next step", "Next", "Goes on when everything here is right; the last step creates the machine."),
         add(.previousStep, .wizard, "Step back", "Step back", "Goes back a step; nothing that was filled in is lost."),
         add(.follow, .log, "Follow", "Follow", "Shows new lines as they come."),
         add(.level, .log, "Level", "Level", "Hides lines below a level: error, warning, info, trace."),
         add(.component, .log, "Component…", "Component", "Shows the lines of one part of the machine only."),
-        add(.trace, .log, "Trace…", "Trace", "Events of parts of the running machine into its log, switched on and off at once.", verb: "log"),
+        add(
+            .trace, .log, "Trace…", "Trace",
+            "Events of parts of the running machine into its log, switched on and off at once.", verb: "log"),
         add(.run, .log, "Run…", "Run", "The log of this run or of an earlier one."),
         add(
             .restoreSnapshot, .snapshots, "Restore…", "Restore", "Brings the machine back to the snapshot; asks what becomes of its present state.",
@@ -181,7 +199,9 @@ public struct Action: Sendable {
         add(
             .undoSnapshot, .snapshots, "Undo the last restore or deletion", "Undo", "Brings back what it took away, until it is committed.",
             verb: "snapshot undo"),
-        add(.commitSnapshot, .snapshots, "Commit", "Commit", "Gives up what could be undone; its room is free then.", verb: "snapshot commit"),
+        add(
+            .commitSnapshot, .snapshots, "Commit", "Commit",
+            "Gives up what could be undone; its room is free then.", verb: "snapshot commit"),
         add(.stopSnapshot, .snapshots, "Stop the work", "Stop", "Stops what is under way; everything stays as it was."),
         add(.search, .texts, "Search", "Search", "Goes to the next line that has a text."),
         add(.searchNext, .texts, "Search on", "Next", "The next line that has it."),

@@ -365,7 +365,12 @@ extension ConsoleModel {
         return [
             .init("Machine", items([.pause, .reset, .saveState, .acpiOff, .powerOff, nil, .drives, nil] + managed + [.detach, .suspend, .quit])),
             .init("Input", items([isCaptured ? .release : .capture, .sendKeys, .sendHostKey, .typeText, .guestMouse])),
-            .init("View", items([.debugger, .scrollback, .copyScreen, .savePicture, .saveReport, .chooseTheme, .redraw, nil, .panUp, .panDown, .panLeft, .panRight, .panFollow])),
+            .init(
+                "View",
+                items([
+                    .debugger, .scrollback, .copyScreen, .savePicture, .saveReport, .chooseTheme, .redraw, nil, .panUp, .panDown, .panLeft, .panRight,
+                    .panFollow,
+                ])),
         ] + debugMenu + [.init("Help", items([.help, .palette]))]
     }
 
@@ -384,7 +389,10 @@ extension ConsoleModel {
             if !items.isEmpty { items.append(.init("", .nothing)) }
             items.append(.init(heading, .nothing))
             for binding in keymap.bindings(context) where binding.target != .nothing && isOffered(binding) {
-                if context == "debugger", case .action(let name) = binding.target, ActionID(rawValue: name).map({ !Action[$0].isCommand }) ?? true { continue }
+                // What only steers is no command.
+                if context == "debugger", case .action(let name) = binding.target, ActionID(rawValue: name).map({ !Action[$0].isCommand }) ?? true {
+                    continue
+                }
                 let (title, request) = describe(binding)
                 items.append(.init("  " + title, key: prefix + binding.label, request))
             }

@@ -42,7 +42,7 @@ public struct GuruPanel: Equatable, Sendable {
         return lines
     }
 
-    mutating func setPage(_ area: Rect) { page = max(1, room(area).body.height - 1) }
+    mutating func setPage(_ area: Rect) { page = max(1, room(area).body.height - 3) }
 
     public mutating func command(_ id: ActionID) -> OverlayAnswer {
         switch id {

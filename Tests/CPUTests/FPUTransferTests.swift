@@ -418,13 +418,20 @@ private func power(_ n: Int) -> F80 { F80(1 << 63, UInt16(16383 + n)) }
             try rig.fpu(0xD9, modrm)
             return rig
         }
+        // The rig outlives the look at it.
+        func top(_ modrm: UInt8, _ values: F80...) throws -> F80 {
+            let rig = try FPURig()
+            for value in values { try rig.push(value) }
+            try rig.fpu(0xD9, modrm)
+            return withExtendedLifetime(rig) { rig.c.st(0) }
+        }
         let one = power(0)
-        #expect(try apply(0xFE, .zero).c.st(0) == .zero)
-        #expect(try apply(0xFF, .zero).c.st(0) == one)
-        #expect(try apply(0xF0, one).c.st(0) == one)  // 2^1 - 1
-        #expect(try apply(0xF1, one, F80(integer: 8)).c.st(0) == F80(integer: 3))  // 1 · log2 8
-        #expect(try apply(0xF3, one, one).c.st(0) == F80(0xC90F_DAA2_2168_C235, 0x3FFE))  // π/4
-        #expect(try apply(0xF9, one, .zero).c.st(0) == .zero)
+        #expect(try top(0xFE, .zero) == .zero)
+        #expect(try top(0xFF, .zero) == one)
+        #expect(try top(0xF0, one) == one)  // 2^1 - 1
+        #expect(try top(0xF1, one, F80(integer: 8)) == F80(integer: 3))  // 1 · log2 8
+        #expect(try top(0xF3, one, one) == F80(0xC90F_DAA2_2168_C235, 0x3FFE))  // π/4
+        #expect(try top(0xF9, one, .zero) == .zero)
         let tangent = try apply(0xF2, .zero)
         #expect(tangent.c.st(0) == one && tangent.c.st(1) == .zero)
         let both = try apply(0xFB, .zero)

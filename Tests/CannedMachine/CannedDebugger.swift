@@ -133,7 +133,10 @@ extension CannedDebugger.Content {
                 ChipReport(name: "pic#1", fields: [.init(name: "imr", value: "FB"), .init(name: "isr", value: "00")], ports: [0x20...0x21]),
                 ChipReport(name: "pit", fields: [.init(name: "counter.0", value: "FFFF")], ports: [0x40...0x43]),
             ])
-        case .census: return .lines(["1000 instructions, 90.0 % of them directly as host code, 100 emulated", "SGDT           ring 0            1           0  0008:1000"])
+        case .census:
+            return .lines([
+                "1000 instructions, 90.0 % of them directly as host code, 100 emulated", "SGDT           ring 0            1           0  0008:1000",
+            ])
         case .activity: return .lines(["    0.000123 io   f000:e05b write port=0x20 size=1 value=0x11"])
         case .complete(let line): return .lines(["step", "stepi"].filter { $0.hasPrefix(line) })
         case .command("help"): return .lines(["step [N]  carry out N instructions", "continue  go on"])
@@ -210,8 +213,8 @@ extension CannedDebugger.Content {
         var general = [UInt64](repeating: 0, count: 16)
         (general[0], general[4], general[5]) = (0x1234 + steps, 0x7000, 0x7008)
         let names = ["ES", "CS", "SS", "DS", "FS", "GS", "LDTR", "TR"]
-        let empty = DebugRegisters.FPU.Register(significand: 0, signExponent: 0, isEmpty: true)
-        let one = DebugRegisters.FPU.Register(significand: 1 << 63, signExponent: 0x3FFF, isEmpty: false)
+        let empty = DebugRegisters.FPU.Register(0, 0, isEmpty: true)
+        let one = DebugRegisters.FPU.Register(1 << 63, 0x3FFF, isEmpty: false)
         return DebugRegisters(
             .real, general: general, rip: CannedDebugger.code[here].offset, eflags: steps % 2 == 0 ? 0x202 : 0x246,
             segments: names.map { segment($0, $0 == "ES" ? 0xB800 : 0) }, gdtr: segment("GDTR", 0), idtr: segment("IDTR", 0),

@@ -69,7 +69,9 @@ public final class CannedMachine: MachineControl {
     public static let facts = MachineFacts(
         sentence: "triple fault",
         sections: [
-            .init("Registers", ["EAX 00001234  ECX 00000000  EDX 00000000  EBX 00000000", "EIP 00007C0A  EFL 00000246 PF ZF IF", "real mode, CPL 0, no paging"]),
+            .init(
+                "Registers",
+                ["EAX 00001234  ECX 00000000  EDX 00000000  EBX 00000000", "EIP 00007C0A  EFL 00000246 PF ZF IF", "real mode, CPL 0, no paging"]),
             .init("Code", ["00007c0a  cd 10 e8 03 00 75 f4 f4 50 58 c3"]), .init("GDT", ["08 base 00000000 limit ffffffff code 32-bit"]),
             .init("Screen", ["Welcome to the canned guest."]), .init("Device pit", ["counter.0 FFFF", "counter.1 0012"]),
         ])

@@ -60,6 +60,23 @@ struct CensusTests {
         #expect(one[.jump, .real].selector == 0 || one[.jump, .real].selector == 0xF000)
     }
 
+    @Test("a debugger stops at each of them, whether it ran or faulted, and the counts stay what they are", arguments: [false, true])
+    func stops(translated: Bool) throws {
+        var stops = StopPoints()
+        stops.sensitive = [.str, .popf]
+        let image = try MetalBench.assemble("../Guests/sensitive", defines: ["METAL"])
+        var census = Census()
+        let report = try MetalBench.run(image, translated: translated, stops: stops) { census = $0.census }
+        #expect(report.stop == .debugExit(1), "\(report.stop)")
+        let met = report.hits.map { hit -> String in
+            guard case .sensitive(let what, let place, let selector, _) = hit else { return "\(hit)" }
+            return "\(what.word) \(place.name) \(selector)"
+        }
+        #expect(met == ["popf ring 0 8", "popf ring 3 27", "popf V86 0", "str ring 0 8", "str ring 3 27", "str V86 0"])
+        let plain = try CensusTests.run(translated)
+        #expect(SensitiveInstruction.allCases.allSatisfy { plain.executed($0) == census.executed($0) && plain.faulted($0) == census.faulted($0) })
+    }
+
     private static func run(_ translated: Bool) throws -> Census {
         let image = try MetalBench.assemble("../Guests/sensitive", defines: ["METAL"])
         var census = Census()

@@ -8,6 +8,8 @@ struct MetalReport {
     var lines: [String] = []
     var stop: PCStop = .sliceDone
     var digest = ""
+    /// What the stop points met.
+    var hits: [DebugHit] = []
 
     var passed: [String] { lines.filter { $0.hasPrefix("ok ") } }
     /// Everything that is neither a passed check nor the end marker.
@@ -55,7 +57,7 @@ enum MetalBench {
     /// Runs until the image writes to the exit port or the machine stops.
     static func run(
         _ image: [UInt8], cpus: Int = 1, slice: Int64 = 1_000_000, instructions limit: UInt64 = 50_000_000, translated: Bool = false,
-        model: String? = nil, look: (PC) -> Void = { _ in }
+        model: String? = nil, stops: StopPoints = StopPoints(), look: (PC) -> Void = { _ in }
     ) throws -> MetalReport {
         var settings = BoardSettings(bios: image)
         settings.ramMiB = 64
@@ -65,6 +67,7 @@ enum MetalBench {
         settings.debugConsolePorts = [0xE9]
         settings.debugExitPort = 0xF4
         let pc = try PC(settings)
+        pc.setStopPoints(stops)
         var report = MetalReport()
         var text: [UInt8] = []
         while pc.retired < limit {
@@ -72,6 +75,9 @@ enum MetalBench {
             for case (.debugConsole, let bytes) in pc.drainOutput() { text += bytes }
             switch report.stop {
             case .sliceDone: continue
+            case .debug:
+                report.hits += pc.takeHits().map(\.hit)
+                continue
             case .halted(let until) where until != nil && pc.now() < 20_000_000_000: continue
             default: break
             }

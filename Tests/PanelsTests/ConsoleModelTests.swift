@@ -32,6 +32,7 @@ private struct Bench {
             case .finish(let outcome): self.outcome = outcome
             case .mouse(let mode): mouse = mode
             case .suspend, .redraw, .loadTheme, .manager, .detach, .saveText: break
+            case .ask(let question): take(model.take(machine.answer(question), at: now))
             case .readScrollback: model.showScrollback((1...100).map { "line \($0)" }, at: now)
             }
         }

@@ -29,7 +29,9 @@ struct DebuggerBench {
     /// Requests since it was last looked at.
     var asked = 0
 
-    init(_ size: Size = Size(width: 80, height: 24), theme: String = "dark", keymap name: String = "default", readOnly: Bool = false, opens: Bool = true) throws {
+    init(
+        _ size: Size = Size(width: 80, height: 24), theme: String = "dark", keymap name: String = "default", readOnly: Bool = false, opens: Bool = true
+    ) throws {
         let keymap = try Shipped.keymap(name)
         var settings = ConsoleModel.Settings(theme: try Shipped.theme(theme), keymap: keymap, layout: try Shipped.layout(keymap.guestLayout))
         settings.readOnly = readOnly

@@ -111,8 +111,8 @@ import Testing
         bench.library.machine("DOS games").change { ($0.state, $0.problem) = (.stuck, "triple fault at 0:7c0a") }
         bench.settle()
         #expect(bench.screen.contains("Guru Meditation") && bench.screen.contains("triple fault at 0:7c0a"))
-        // Enter looks; keys are explained and reach nobody.
-        try bench.press("ret")
+        // Esc looks at the screen; keys are explained and reach nobody.
+        try bench.press("esc")
         bench.posted = []
         try bench.press("a")
         #expect(bench.screen.contains("Ctrl-] r resets it, Ctrl-] o switches it off") && bench.posted.isEmpty)

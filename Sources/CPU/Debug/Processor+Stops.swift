@@ -181,6 +181,11 @@ extension Processor {
         (debug.mode, debug.ring) = (mode, ring)
     }
 
+    func noteSensitive(_ what: SensitiveInstruction, _ place: Int, _ cell: CensusCell) {
+        guard debug.points.sensitive.contains(what), let place = CensusPlace(rawValue: UInt8(truncatingIfNeeded: place)) else { return }
+        note(.sensitive(what, place, selector: cell.selector, offset: cell.offset))
+    }
+
     func noteEvent(_ vector: UInt8, _ kind: EventKind, _ errorCode: UInt16?) {
         let (set, shown): (Set<UInt8>, DebugHit.EventKind)
         switch kind {

@@ -41,6 +41,8 @@ public struct StopPoints: Equatable, Sendable {
     public var taskSwitches = false
     public var modes = false
     public var rings = false
+    /// Those of the seventeen that do not trap.
+    public var sensitive: Set<SensitiveInstruction> = []
 
     public init() {}
 
@@ -53,6 +55,7 @@ public struct StopPoints: Equatable, Sendable {
         if !software.isEmpty || !external.isEmpty || !exceptions.isEmpty { result.insert(.events) }
         if taskSwitches { result.insert(.tasks) }
         if modes || rings { result.insert(.modes) }
+        if !sensitive.isEmpty { result.insert(.sensitive) }
         return result
     }
 }
@@ -61,7 +64,7 @@ public struct StopPoints: Equatable, Sendable {
 struct DebugInterests: OptionSet, Sendable {
     let rawValue: UInt8
     static let watches = DebugInterests(rawValue: 1), ports = DebugInterests(rawValue: 2), events = DebugInterests(rawValue: 4)
-    static let tasks = DebugInterests(rawValue: 8), modes = DebugInterests(rawValue: 16)
+    static let tasks = DebugInterests(rawValue: 8), modes = DebugInterests(rawValue: 16), sensitive = DebugInterests(rawValue: 128)
 }
 
 /// Which of its stop points a processor has come to.
@@ -80,6 +83,8 @@ public enum DebugHit: Equatable, Sendable {
     case task(selector: UInt16)
     case mode(from: ExecutionMode, to: ExecutionMode)
     case ring(from: UInt8, to: UInt8)
+    /// After it, or before the handler of its fault. The place of the instruction.
+    case sensitive(SensitiveInstruction, CensusPlace, selector: UInt16, offset: UInt64)
 }
 
 /// How the processor reads code and addresses.

@@ -62,6 +62,8 @@ enum Mode {
     static let user: UInt32 = 128
     /// 64-bit code: CS.L in long mode. `big` and the flat bits are set then.
     static let long: UInt32 = 256
+    /// CS has a base: code offsets are not linear addresses.
+    static let based: UInt32 = 512
 }
 
 extension JumpEntry {

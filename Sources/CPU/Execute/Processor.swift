@@ -47,7 +47,7 @@ public final class Processor {
     /// One bit for each linear page modulo 65,536 that the jump cache may lead to, since the last flush that made it forget them; global pages have
     /// their own.
     private let jumpPages: UnsafeMutablePointer<UInt64>, globalJumpPages: UnsafeMutablePointer<UInt64>
-    private static let jumpPageMask = 65_535
+    static let jumpPageMask = 65_535
 
     /// - Parameter translation: hot code is translated; nil: all is interpreted.
     public init(memory: GuestMemory, bus: any CPUBus, model: CPUModel, apicID: UInt8 = 0, translation: TranslationSettings? = nil) {
@@ -77,6 +77,8 @@ public final class Processor {
             to: Transient(
                 tlb: tlb, userTLB: tlb + TLBEntry.entries, systemTLB: tlb, jumpCache: jumps, missTLB: tlb + 2 * TLBEntry.entries, processor: self,
                 single: blocks.scratchBlock, census: census))
+        core.t.pointee.arena = UInt(bitPattern: memory.base)
+        core.t.pointee.jumpPages = UInt(bitPattern: jumpPages)
         if let translation {
             translator = Translator(core, blocks: blocks, threshold: translation.threshold, bytes: translation.codeBytes)
             blocks.translator = translator

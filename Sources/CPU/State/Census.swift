@@ -25,6 +25,11 @@ public enum SensitiveInstruction: UInt8, CaseIterable, Sendable {
         }
     }
 
+    public init?(word: String) {
+        guard let found = SensitiveInstruction.allCases.first(where: { $0.word == word }) else { return nil }
+        self = found
+    }
+
     /// Key in JSON and on command lines.
     public var word: String {
         switch self {
@@ -159,10 +164,14 @@ extension Core {
         do throws(Fault) {
             try handler(self, o)
         } catch {
-            if error != .repeatExactly { cell.pointee.faulted &+= 1 }
+            if error != .repeatExactly {
+                cell.pointee.faulted &+= 1
+                if t.pointee.debugs.contains(.sensitive) { t.pointee.processor.noteSensitive(what, place, cell.pointee) }
+            }
             throw error
         }
         cell.pointee.executed &+= 1
+        if t.pointee.debugs.contains(.sensitive) { t.pointee.processor.noteSensitive(what, place, cell.pointee) }
     }
 
     /// An operation of translated code that the interpreter carried out.

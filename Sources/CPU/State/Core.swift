@@ -106,6 +106,9 @@ struct Transient {
     var census: UnsafeMutablePointer<CensusCell>
     /// Instructions of translated code that the interpreter carried out.
     var helped: UInt64 = 0
+    /// For code that looks again at a jump-cache entry of before a flush: the arena, and one bit for each page that jumps may lead to.
+    var arena: UInt = 0
+    var jumpPages: UInt = 0
     /// Shortcuts that were filled, by privilege class: see `Shortcut`.
     var systemShortcuts: UInt32 = UInt32(Shortcut.listed)
     var userShortcuts: UInt32 = UInt32(Shortcut.listed)

@@ -8,6 +8,7 @@ extension Core {
         t.pointee.addressMask = long ? .max : 0xFFFF_FFFF
         if long { mode = Mode.long | Mode.big | Mode.bigStack | Mode.flatDS | Mode.flatES | Mode.flatSS }
         if cs.isBig { mode |= Mode.big }
+        if !long && cs.base != 0 { mode |= Mode.based }
         if v.pointee.seg[Seg.ss].isBig { mode |= Mode.bigStack }
         if isFlat(Seg.ds) { mode |= Mode.flatDS }
         if isFlat(Seg.es) { mode |= Mode.flatES }

@@ -232,15 +232,28 @@ extension BlockLowering {
             a.aluImmediate(Lowering.sub, Host.budget, Int32(count), 8)
             return out(a.jump(), area.lookUpAddress)
         }
-        // Linked for as long as the epoch is the same.
+        // Linked for as long as the epoch is the same, which for user code it seldom is: there the TLB is asked.
         var code = ColdCode(kind: .exit, op: now, flags: flags)
         (code.target, code.site) = (rip, newSite())
         a.aluImmediate(Lowering.sub, Host.budget, Int32(count), 8)
         code.from.0 = a.jump(Condition.sign)
-        a.rm(0x81, 7, user ? StateField.pageEpoch : StateField.globalEpoch, 4)
-        a.word32(Int32(bitPattern: Core.unlinkable))
-        sites[code.site].epochPlace = Int32(truncatingIfNeeded: place(a.count - 8))
-        code.from.2 = a.jump(Condition.notZero)
+        if user {
+            let slot = Int(truncatingIfNeeded: (rip &>> 12) & UInt64(TLBEntry.entries - 1))
+            let entry = Int32(Core.tlbOffset + (TLBEntry.entries + slot) * MemoryLayout<TLBEntry>.stride)
+            a.constant(Host.rax, rip & ~0xFFF)
+            a.rm(0x3B, Host.rax, Assembler.Memory(base: Host.state, disp: entry + 16), 8)
+            code.from.2 = a.jump(Condition.notZero)
+            a.bytes(0x48, 0xB8)  // MOV RAX, addend
+            a.word64(0)
+            sites[code.site].addendPlace = Int32(truncatingIfNeeded: place(a.count - 8))
+            a.rm(0x3B, Host.rax, Assembler.Memory(base: Host.state, disp: entry + 24), 8)
+            code.from.3 = a.jump(Condition.notZero)
+        } else {
+            a.rm(0x81, 7, StateField.globalEpoch, 4)
+            a.word32(Int32(bitPattern: Core.unlinkable))
+            sites[code.site].epochPlace = Int32(truncatingIfNeeded: place(a.count - 8))
+            code.from.2 = a.jump(Condition.notZero)
+        }
         code.from.1 = calls ? hostCall() : a.jump()
         sites[code.site].place = place(code.from.1)
         cold.append(code)
@@ -260,7 +273,7 @@ extension BlockLowering {
             a.rr(0x03, Host.rax, Host.address, 4)
         }
         let miss = area.lookUp - area.used
-        CodeArea.lookUpJump(&a, user: user, call: calls) { a in
+        CodeArea.lookUpJump(&a, user: user, call: calls, renew: area.renew - area.used) { a in
             let place = a.jump(Condition.notZero)
             a.patch(place, to: miss)
         }
@@ -349,7 +362,7 @@ extension BlockLowering {
 
     private mutating func writeExit(_ code: ColdCode) {
         flags = code.flags
-        var ways = [code.from.0, code.from.1, code.from.2]
+        var ways = [code.from.0, code.from.1, code.from.2, code.from.3]
         if code.isTaken {
             a.patch(code.from.0, to: a.count)
             if code.site < 0 {
@@ -361,7 +374,7 @@ extension BlockLowering {
             if closesLoop(code) { return writeLoop(code) }
             settleUnits(code.op)
             a.aluImmediate(Lowering.sub, Host.budget, Int32(code.count), 8)
-            ways = [a.jump(Condition.sign), a.jump(), -1]
+            ways = [a.jump(Condition.sign), a.jump(), -1, -1]
             sites[code.site].place = place(ways[1])
         }
         for way in ways where way >= 0 { a.patch(way, to: a.count) }

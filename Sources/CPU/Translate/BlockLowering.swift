@@ -16,7 +16,7 @@ struct ColdCode {
     /// Index of the operation.
     var op: Int
     /// rel32 fields that lead here; -1: none.
-    var from: (Int, Int, Int) = (-1, -1, -1)
+    var from: (Int, Int, Int, Int) = (-1, -1, -1, -1)
     var resume = 0
     /// Where the flags from before the operation are.
     var flags = FlagState()

@@ -14,7 +14,7 @@ final class CodeArea {
     /// Offsets of the thunks.
     private(set) var enter = 0, exit = 0, lookUp = 0
     /// R10 is a branch target: out to look it up; or through the jump cache.
-    private(set) var lookUpAddress = 0, jump = 0
+    private(set) var lookUpAddress = 0, jump = 0, renew = 0
     private(set) var calls = InlineArray<5, Int>(repeating: 0)
     /// Fill a shortcut: for loads and stores, supervisor and user.
     private var fills = InlineArray<4, Int>(repeating: 0)
@@ -72,6 +72,11 @@ final class CodeArea {
         (writable + place).storeBytes(of: Int32(truncatingIfNeeded: target - place - 4), as: Int32.self)
     }
 
+    func store(_ place: Int, _ value: UInt) {
+        guard place >= 0, place <= bytes - 8 else { return }
+        (writable + place).storeBytes(of: value, as: UInt.self)
+    }
+
     func store(_ place: Int, _ value: Int32) {
         guard place >= 0, place <= bytes - 4 else { return }
         (writable + place).storeBytes(of: value, as: Int32.self)
@@ -107,7 +112,7 @@ final class CodeArea {
 
     /// Jumps to the code for the linear address in RAX and the offset in R10; `miss` writes a jump for the case that ZF is 0. RAX, R11 and flags
     /// are lost. `user`: which kind of page is more likely.
-    static func lookUpJump(_ a: inout Assembler, user: Bool, call: Bool, _ miss: (inout Assembler) -> Void) {
+    static func lookUpJump(_ a: inout Assembler, user: Bool, call: Bool, renew: Int, _ miss: (inout Assembler) -> Void) {
         a.move(Host.page, Host.rax, 8)
         a.rr(0xC1, 5, Host.page, 8)
         a.byte(12)
@@ -124,8 +129,12 @@ final class CodeArea {
         a.rm(0x3B, Host.rax, user ? StateField.modeGeneration : StateField.globalGeneration, 8)
         let hit = a.jump(Condition.zero)
         a.rm(0x3B, Host.rax, user ? StateField.globalGeneration : StateField.modeGeneration, 8)
+        let other = a.jump(Condition.zero)
+        let place = a.call()
+        a.patch(place, to: renew)
         miss(&a)
         a.patch(hit, to: a.count)
+        a.patch(other, to: a.count)
         entry.disp += 16
         a.rm(0xFF, call ? 2 : 4, entry, 4)  // CALL, JMP [entry]
     }
@@ -207,6 +216,60 @@ final class CodeArea {
             a.patch(miss, to: a.count)
             a.bytes(0x59, 0xC3)  // POP RCX; RET
         }
+        // A jump-cache entry of before a flush of the TLB: RAX its generation, R11 32 times its number, R10 the target. It is as good as new when the
+        // page is executable now and still leads to the block. ZF: it is.
+        renew = first + a.count
+        a.bytes(0x51, 0x52)  // PUSH RCX, RDX
+        var fails: [Int] = []
+        let base = Assembler.Memory(base: Host.state, index: Host.page, disp: Int32(Core.jumpOffset))
+        func field(_ offset: Int) -> Assembler.Memory {
+            var m = base
+            m.disp += Int32(offset)
+            return m
+        }
+        a.bytes(0x85, 0xC0)  // TEST EAX, EAX: another offset in CS
+        fails.append(a.jump(Condition.notZero))
+        a.move(Host.rcx, Host.rax, 8)
+        a.rm(0x33, Host.rcx, StateField.modeGeneration, 8)
+        a.rr(0xC1, 5, Host.rcx, 8)
+        a.byte(52)
+        fails.append(a.jump(Condition.notZero))
+        a.load(Host.rdx, field(0), 8)
+        a.move(Host.rcx, Host.rdx, 4)
+        a.rr(0xC1, 5, Host.rcx, 4)
+        a.byte(12)
+        a.aluImmediate(Lowering.and, Host.rcx, Int32(TLBEntry.entries - 1), 4)
+        a.rr(0xC1, 4, Host.rcx, 4)
+        a.byte(5)
+        a.rm(0x03, Host.rcx, StateField.tlb, 8)
+        a.move(Host.rax, Host.rdx, 8)
+        a.aluImmediate(Lowering.and, Host.rax, -4096, 8)
+        a.rm(0x3B, Host.rax, Assembler.Memory(base: Host.rcx, disp: 16), 8)
+        fails.append(a.jump(Condition.notZero))
+        a.move(Host.rax, Host.rdx, 8)
+        a.rm(0x03, Host.rax, Assembler.Memory(base: Host.rcx, disp: 24), 8)
+        a.rm(0x2B, Host.rax, StateField.arena, 8)
+        a.load(Host.rcx, field(16), 8)
+        a.rr(0x85, Host.rcx, Host.rcx, 8)
+        fails.append(a.jump(Condition.zero))
+        a.rm(0x3B, Host.rax, Assembler.Memory(base: Host.rcx, disp: Int32(MemoryLayout<Block>.offset(of: \.storage) ?? 0)), 8)
+        fails.append(a.jump(Condition.notZero))
+        // INVLPG has to know; see `Processor.noteJump`.
+        a.rr(0xC1, 5, Host.rdx, 4)
+        a.byte(12)
+        a.aluImmediate(Lowering.and, Host.rdx, Int32(Processor.jumpPageMask), 4)
+        a.load(Host.rcx, StateField.jumpPages, 8)
+        a.rm(0x0FAB, Host.rdx, Assembler.Memory(base: Host.rcx), 4)  // BTS
+        a.load(Host.rax, StateField.modeGeneration, 8)
+        a.move(Host.rcx, Host.address, 4)
+        a.rr(0x0B, Host.rax, Host.rcx, 8)
+        a.store(field(8), Host.rax, 8)
+        a.rr(0x3B, Host.rax, Host.rax, 8)
+        let good = a.jump()
+        for place in fails { a.patch(place, to: a.count) }
+        a.aluImmediate(Lowering.or, Host.rax, 1, 4)
+        a.patch(good, to: a.count)
+        a.bytes(0x5A, 0x59, 0xC3)  // POP RDX, RCX; RET
         // A RET for which the stack of return addresses has nothing: what lies at its top leads here. The target is in R10.
         let unknown = first + a.count
         a.rm(0x8D, Host.rsp, Assembler.Memory(base: Host.rsp, disp: -8), 8)
@@ -215,7 +278,7 @@ final class CodeArea {
         a.load(Host.rax, StateField.codeBase, 8)
         a.rr(0x03, Host.rax, Host.address, 8)
         a.rm(0x23, Host.rax, StateField.addressMask, 8)
-        CodeArea.lookUpJump(&a, user: true, call: false) { a in
+        CodeArea.lookUpJump(&a, user: true, call: false, renew: renew - first) { a in
             let place = a.jump(Condition.notZero)
             a.patch(place, to: self.lookUp - first)
         }
@@ -261,6 +324,7 @@ enum StateField {
     static let returnTop = transient(\.returnTop)
     static let thunkReturn = transient(\.thunkReturn)
     static let codeBase = transient(\.codeBase)
+    static let tlb = transient(\.tlb), arena = transient(\.arena), jumpPages = transient(\.jumpPages)
     static let addressMask = transient(\.addressMask)
     static let systemShortcuts = transient(\.systemShortcuts), userShortcuts = transient(\.userShortcuts)
     static let flagOperand = transient(\.flagOperand)

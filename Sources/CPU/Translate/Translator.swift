@@ -41,6 +41,8 @@ final class Translator {
         var target: BlockPointer?
         /// A branch to another page: where it compares the epoch, -1: none. The displacement of the field, then the number.
         var epochPlace: Int32 = -1
+        /// The same in user mode: where it compares what the TLB adds to addresses of the page.
+        var addendPlace: Int32 = -1
         /// The next branch to the same target, -1: none.
         var next: Int32 = -1
     }
@@ -118,7 +120,7 @@ final class Translator {
         guard source.cost != .max, c.t.pointee.budget > 0, target <= source.ripMask else { return nil }
         var place = source.storage &+ Int(truncatingIfNeeded: Int64(bitPattern: target &- source.rip))
         var epoch: (value: UInt32, isGlobal: Bool)?
-        if sites[number].epochPlace >= 0 {
+        if sites[number].epochPlace >= 0 || sites[number].addendPlace >= 0 {
             guard c.t.pointee.codeBase == 0, let found = c.t.pointee.processor.linkable(target) else { return nil }
             (place, epoch) = (found.storage, found.isGlobal ? (c.t.pointee.globalEpoch, true) : (c.t.pointee.pageEpoch, false))
         }
@@ -131,7 +133,10 @@ final class Translator {
         // A translation may have made room by dropping all others.
         if sites.indices.contains(number), sites[number].source.pointee.code[user] != 0, !sites[number].dropsFlags || dropsFlags(block) {
             connect(number, block, code, user)
-            if let epoch {
+            if sites[number].addendPlace >= 0 {
+                let host = UInt(bitPattern: c.t.pointee.processor.memory.base) &+ UInt(bitPattern: place)
+                area.store(Int(sites[number].addendPlace), host &- UInt(truncatingIfNeeded: target))
+            } else if let epoch {
                 let field = epoch.isGlobal ? StateField.globalEpoch : StateField.pageEpoch
                 area.store(Int(sites[number].epochPlace), field.disp)
                 area.store(Int(sites[number].epochPlace) + 4, Int32(bitPattern: epoch.value))
@@ -186,7 +191,7 @@ final class Translator {
     private func translate(_ c: Core, _ block: BlockPointer, _ user: Bool) -> UInt? {
         if area.left < 64 << 10 || sites.count > 1 << 20 { flush(c) }
         var work = BlockLowering(
-            area: area, block: block, user: user, flatCode: c.t.pointee.codeBase == 0, needs: needs, firstSite: sites.count, shortcut: shortcut,
+            area: area, block: block, user: user, flatCode: block.pointee.mode & Mode.based == 0, needs: needs, firstSite: sites.count, shortcut: shortcut,
             cold: cold)
         work.planUnits(c)
         let usable = work.run { place, rip in
@@ -238,12 +243,12 @@ final class Translator {
     /// Drops all code. Only between blocks.
     func flush(_ c: Core) {
         blocks.forgetCode()
-        counts.flushes &+= 1
         blocksFlushed(c)
     }
 
     /// The decoded blocks are gone.
     func blocksFlushed(_ c: Core) {
+        counts.flushes &+= 1
         area.clear()
         sites.removeAll(keepingCapacity: true)
         c.forgetReturns()

@@ -12,6 +12,8 @@ public struct Breakpoint: Codable, Equatable, Sendable {
         case taskSwitch
         case modeSwitch
         case ringSwitch
+        /// One of the seventeen, by `SensitiveInstruction.word`; nil: any.
+        case sensitive(String?)
         /// `xchg bx, bx`.
         case magic
     }

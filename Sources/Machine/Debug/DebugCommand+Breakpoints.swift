@@ -1,3 +1,5 @@
+import CPU
+
 extension DebugCommand {
     static let breakpoints: [DebugCommand] = [
         DebugCommand(
@@ -99,6 +101,17 @@ extension DebugCommand {
             let how = parts.count > 1 ? parts[1] : "rw"
             return try debugger.add(
                 .port(first: UInt16(first), last: UInt16(last), reads: how.contains("r"), writes: how.contains("w")), words.rest)
+        },
+        DebugCommand(
+            "bpsens", ["sensbp"], .breakpoints, "[NAME] [if EXPRESSION]",
+            "Stop after an instruction of the census, such as sgdt, popf, mov-sreg; after any of them without a name"
+        ) { debugger, words throws(ExpressionError) in
+            let word = debugger.beforeIf(words.rest).trimmingBlanks.lowercased()
+            guard word.isEmpty || SensitiveInstruction(word: word) != nil else {
+                let known = SensitiveInstruction.allCases.map(\.word).joined(separator: ", ")
+                throw ExpressionError(sentence: "'\(word)' is none of the sensitive instructions; there are \(known).")
+            }
+            return try debugger.add(.sensitive(word.isEmpty ? nil : word), words.rest)
         },
         DebugCommand(
             "bptask", [], .breakpoints, "[if EXPRESSION]", "Stop after a task switch"
@@ -337,6 +350,7 @@ extension Debugger {
         case .taskSwitch: return "task switch"
         case .modeSwitch: return "mode switch"
         case .ringSwitch: return "ring switch"
+        case .sensitive(let word): return word.map { "sensitive instruction \($0)" } ?? "any sensitive instruction"
         case .magic: return "xchg bx, bx"
         }
     }

@@ -29,6 +29,12 @@ extension DebugRegisters.FPU {
     }
 }
 
+extension DebugRegisters.FPU.Register {
+    public init(_ significand: UInt64, _ signExponent: UInt16, isEmpty: Bool) {
+        self.init(significand: significand, signExponent: signExponent, isEmpty: isEmpty)
+    }
+}
+
 extension DebugInstruction {
     public init(_ text: String, linear: UInt64, offset: UInt64, bytes: [UInt8], isCurrent: Bool) {
         self.init(linear: linear, offset: offset, bytes: bytes, text: text, isCurrent: isCurrent)

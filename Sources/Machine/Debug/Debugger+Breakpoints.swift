@@ -22,6 +22,8 @@ extension Debugger {
             guard length > 0, reads || writes else { throw ExpressionError(sentence: "A watch needs a length, and reads or writes to watch for.") }
         case .port(let first, let last, let reads, let writes):
             guard first <= last, reads || writes else { throw ExpressionError(sentence: "The ports of a breakpoint are FIRST to LAST.") }
+        case .sensitive(let word?):
+            guard SensitiveInstruction(word: word) != nil else { throw ExpressionError(sentence: "'\(word)' is none of the sensitive instructions.") }
         default: break
         }
         if let index = breakpoints.firstIndex(where: { $0.number == new.number }) {
@@ -103,6 +105,8 @@ extension Debugger {
         case .taskSwitch: points.taskSwitches = true
         case .modeSwitch: points.modes = true
         case .ringSwitch: points.rings = true
+        case .sensitive(let word):
+            points.sensitive.formUnion(word.map { SensitiveInstruction(word: $0).map { [$0] } ?? [] } ?? SensitiveInstruction.allCases)
         case .magic: points.magic = true
         }
     }
@@ -128,6 +132,7 @@ extension Debugger {
             return vector == met && ah.map { UInt8(truncatingIfNeeded: rax >> 8) == $0 } ?? true && al.map { UInt8(truncatingIfNeeded: rax) == $0 } ?? true
         case (.external(let vector), .event(.external, let met, _, _, _, _)): return vector == met
         case (.exception(let vector), .event(.exception, let met, _, _, _, _)): return vector == met
+        case (.sensitive(let word), .sensitive(let what, _, _, _)): return word == nil || word == what.word
         case (.taskSwitch, .task), (.modeSwitch, .mode), (.ringSwitch, .ring), (.magic, .magic): return true
         default: return false
         }
@@ -181,6 +186,9 @@ extension Debugger {
         case .task(let selector): return "task switch to \(selector.hex)"
         case .mode(let from, let to): return "mode \(from.rawValue) to \(to.rawValue)"
         case .ring(let from, let to): return "ring \(from) to \(to)"
+        case .sensitive(let what, let place, let selector, let offset):
+            let digits = offset <= 0xFFFF ? UInt16(offset).hex : UInt32(truncatingIfNeeded: offset).hex
+            return "\(what.name) in \(place == .real ? "real mode" : place.name) at \(selector.hex):\(digits)"
         }
     }
 

@@ -128,7 +128,7 @@ public final class RunSession: Sendable {
         parts.wantsDigest = settings.stats != nil
         parts.engineName = (settings.engine == .auto ? .translator : settings.engine).rawValue
         parts.memoryMiB = settings.memoryMiB
-        (parts.codePage, parts.palette, parts.keepsStuck) = (settings.codePage, settings.palette, keepsStuck)
+        (parts.codePage, parts.palette, parts.keepsStuck) = (settings.codePage, settings.palette, keepsStuck || settings.gdb != nil)
         var described = MachineSettings()
         described.run = settings
         parts.configuration = (try? MachineFile(described, path: MachineFile.name))?.text ?? ""

@@ -21,7 +21,7 @@ struct CodePanel {
         var line = DebugLine([])
         let mark = instruction.breakpoint.map { $0 >= 0 ? "●" : "○" } ?? " "
         line.add(mark, .debugBreakpoint)
-        line.add(instruction.isCurrent ? "▶" : " ", .debugPC)
+        line.add(instruction.isCurrent ? "▸" : " ", .debugPC)
         line.add(place(instruction) + " ", .listKey)
         if width >= 64 {
             let shown = instruction.bytes.prefix(CodePanel.byteColumns).map { DebugText.hex(UInt64($0), 2) }.joined()

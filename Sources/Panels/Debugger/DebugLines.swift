@@ -94,7 +94,10 @@ enum DebugLines {
             lines.append(line)
         }
         if let physical = walk.physical {
-            let rights = [walk.writable ? "writable" : "read-only", walk.user ? "user" : "supervisor", walk.executable ? "" : "no-execute", walk.global ? "global" : ""]
+            let rights = [
+                walk.writable ? "writable" : "read-only", walk.user ? "user" : "supervisor", walk.executable ? "" : "no-execute",
+                walk.global ? "global" : "",
+            ]
             lines.append(DebugLine("physical \(DebugText.address(physical))"))
             lines.append(DebugLine("page of \(Amount.bytes(Int(clamping: walk.pageBytes))), \(rights.filter { !$0.isEmpty }.joined(separator: ", "))"))
         }

@@ -51,7 +51,9 @@ extension DebugModel {
             (codeCursor, codeTop, codeAbove) = (nil, nil, 0)
             show(.code)
             refresh(at: time)
-        case .debugGoto: return prompt(.debugGoto(focused == .code || focused == .memory ? focused : .memory, ""), "Go to", "An address: 7c00, cs:ip, b800:0, phys:9fc00, a symbol:", "")
+        case .debugGoto:
+            let kind = focused == .code ? DebugPanelKind.code : .memory
+            return prompt(.debugGoto(kind, ""), "Go to", "An address: 7c00, cs:ip, b800:0, phys:9fc00, a symbol:", "")
         case .debugSearch: return prompt(.debugSearch(""), "Search memory", "Bytes as 55 AA, or a text in \"quotes\":", "")
         case .debugEdit:
             guard let memoryCursor, memory != nil else { return .beep }
@@ -193,7 +195,7 @@ extension DebugModel {
         } else {
             let step = there - (instructions.count - 1)
             (codeTop, codeAbove) = (.linear(instructions[min(step, instructions.count - 1)].linear), 0)
-            codeCursor = instructions.last?.linear
+            pendingEnd = true
         }
         refresh(at: time)
     }
@@ -282,5 +284,8 @@ extension DebugModel {
 
 extension ActionID {
     /// The panel that a command shows.
-    var debugPanel: DebugPanelKind? { ActionID.debugPanelKeys.firstIndex(of: self).flatMap { DebugPanelKind.numbered.indices.contains($0) ? DebugPanelKind.numbered[$0] : nil } }
+    var debugPanel: DebugPanelKind? {
+        guard let n = ActionID.debugPanelKeys.firstIndex(of: self), DebugPanelKind.numbered.indices.contains(n) else { return nil }
+        return DebugPanelKind.numbered[n]
+    }
 }

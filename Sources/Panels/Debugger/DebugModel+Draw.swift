@@ -199,7 +199,8 @@ extension DebugModel {
             content[first + y].draw(column: place.x, row: place.y + y, width: place.width, over: isHere ? .listSelected : nil, on: &surface)
         }
         if content.count > place.height, kind != .code {
-            look.note(" \(first + 1)-\(min(first + place.height, content.count))/\(content.count) ", Rect(x: place.x - 1, y: place.y - 1, width: place.width + 2, height: place.height + 2), on: &surface)
+            let frame = Rect(x: place.x - 1, y: place.y - 1, width: place.width + 2, height: place.height + 2)
+            look.note(" \(first + 1)-\(min(first + place.height, content.count))/\(content.count) ", frame, on: &surface)
         }
     }
 }
@@ -246,6 +247,7 @@ enum BreakpointText {
         case .taskSwitch: "task switch"
         case .modeSwitch: "mode switch"
         case .ringSwitch: "ring switch"
+        case .sensitive(let word): "sensitive instruction \(word ?? "of any kind")"
         case .magic: "xchg bx, bx"
         }
     }

@@ -28,6 +28,8 @@ public struct DebugModel: Sendable {
     public internal(set) var stop: DebugStop?
     var state = MachineState.running
     var registers: DebugRegisters?
+    /// The stop that they are of.
+    private var shownStop: UInt64?
     /// At the stop before: what differs is marked.
     var before: DebugRegisters?
     var instructions: [DebugInstruction] = []
@@ -44,8 +46,8 @@ public struct DebugModel: Sendable {
     var codeTop: DebugPlace?
     /// Lines above `codeTop` that are wanted too.
     var codeAbove = 0
-    /// The keyboard goes to the first line when it is there.
-    var pendingTop = false
+    /// The keyboard goes to the first line, or to the last, when it is there.
+    var pendingTop = false, pendingEnd = false
     /// Linear address of the line that the keyboard is at; nil: the next instruction.
     var codeCursor: UInt64?
     var memoryPlace = DebugPlace.text("ds:0")
@@ -102,7 +104,6 @@ public struct DebugModel: Sendable {
         let wasStopped = isStopped, old = stop?.serial
         (state, stop) = (view.state, view.debugStop)
         if isStopped, stop?.serial != old || !wasStopped {
-            (before, memoryBefore) = (registers, memory)
             // The code in view follows to where the machine stands.
             (codeCursor, codeTop, codeAbove) = (nil, nil, 0)
             if let stop, stop.reason != .step { tell([stop.text]) }
@@ -159,7 +160,12 @@ public struct DebugModel: Sendable {
     @discardableResult
     mutating func take(_ tag: Int, _ reply: DebugReply, at time: UInt64) -> Bool {
         guard let sinks = sinks.removeValue(forKey: tag) else { return false }
+        if refreshing == tag, let serial = reply.stop?.serial, serial != shownStop {
+            (before, memoryBefore, shownStop) = (registers, memory, serial)
+        }
         for (answer, sink) in zip(reply.answers, sinks) { take(answer, sink, at: time) }
+        // What scripts have said when the machine stopped.
+        for case .lines(let words) in reply.answers.dropFirst(sinks.count) where !words.isEmpty { tell(words) }
         if refreshing == tag {
             refreshing = nil
             if isStale { refresh(at: time) }
@@ -216,8 +222,8 @@ public struct DebugModel: Sendable {
         // Above the first line there may be less than was asked for.
         instructions = Array(new.prefix(max(rows, 1)))
         if codeTop != nil, let first = instructions.first { (codeTop, codeAbove) = (.linear(first.linear), 0) }
-        if pendingTop { codeCursor = instructions.first?.linear }
-        pendingTop = false
+        if pendingTop { codeCursor = instructions.first?.linear } else if pendingEnd { codeCursor = instructions.last?.linear }
+        (pendingTop, pendingEnd) = (false, false)
         if let cursor = codeCursor, !instructions.contains(where: { $0.linear == cursor }) { codeCursor = instructions.first?.linear }
     }
 

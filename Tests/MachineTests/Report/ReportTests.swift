@@ -40,7 +40,7 @@ import Testing
         }
     }
 
-    @Test("tar opens it", .enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/tar") || FileManager.default.isExecutableFile(atPath: "/bin/tar")))
+    @Test("tar opens it", .enabled(if: ["/usr/bin/tar", "/bin/tar"].contains { FileManager.default.isExecutableFile(atPath: $0) }, "tar is not installed"))
     func tar() throws {
         try withTemporaryFolder { folder in
             try ReportFile.write(ReportTests.contents(), to: folder + "/r.tar")
@@ -59,7 +59,10 @@ import Testing
             let path = folder + "/r.tar"
             try ReportFile.write(ReportTests.contents(), to: path)
             let whole = try WholeFile.read(path, what: "file")
-            for (bytes, words) in [([], "is not a report"), (Array("hello".utf8), "is not a report"), (Array(whole[..<600]), "cut short"), (Array(whole[..<1024]), "cut short")] {
+            let cases = [
+                ([], "is not a report"), (Array("hello".utf8), "is not a report"), (Array(whole[..<600]), "cut short"), (Array(whole[..<1024]), "cut short"),
+            ]
+            for (bytes, words) in cases {
                 try WholeFile.write(bytes, to: folder + "/bad", what: "file")
                 let error = #expect(throws: MachineError.self) { try OpenedReport(folder + "/bad") }
                 #expect(error?.kind == .badInput && error?.description.contains(words) == true, "\(error?.description ?? "")")
@@ -92,7 +95,8 @@ import Testing
                         guard block + 512 <= bytes.count else { break }
                         for n in 124..<135 { bytes[block + n] = UInt8(0x30 + Int.random(in: 0...7, using: &random)) }
                         let sum = String(TarFormat.checksum(Array(bytes[block..<block + 512])), radix: 8)
-                        for (n, byte) in (String(repeating: "0", count: max(0, 6 - sum.count)) + sum).utf8.prefix(6).enumerated() { bytes[block + 148 + n] = byte }
+                        let digits = String(repeating: "0", count: max(0, 6 - sum.count)) + sum
+                        for (n, byte) in digits.utf8.prefix(6).enumerated() { bytes[block + 148 + n] = byte }
                     }
                     if bytes.isEmpty { bytes = [0] }
                 }
