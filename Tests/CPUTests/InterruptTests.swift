@@ -242,7 +242,7 @@ struct VectorCase: CustomTestStringConvertible, Sendable {
         b.enterReal()
         b.c.v.pointee.idtrLimit = 0
         guard case .shutdown(let sentence) = b.c.handle(.divideError) else { return #expect(Bool(false)) }
-        #expect(sentence.contains("triple fault") && sentence.contains("#DE") && sentence.hasSuffix("IDT limit is 0"))
+        #expect(sentence.contains("triple fault") && sentence.contains("IDT limit is 0") && sentence.contains("#DE"))
     }
 
     // MARK: Fault chains
@@ -295,7 +295,7 @@ struct VectorCase: CustomTestStringConvertible, Sendable {
         b.c.v.pointee.idtrLimit = 0
         let outcome = b.c.handle(.page(2))
         guard case .shutdown(let sentence) = outcome else { return #expect(Bool(false)) }
-        #expect(sentence == "triple fault at 8:10000: #GP(0x43) while delivering #DF(0x0) after #GP(0x73) after #PF(0x2); IDT limit is 0")
+        #expect(sentence == "triple fault: #GP while delivering #DF, because the IDT limit is 0; it began with #PF writing 0 (not mapped) at 0008:00010000")
     }
 
     @Test("an external interrupt whose gate is broken raises the nested fault alone")

@@ -225,7 +225,7 @@ import Testing
         let b = Self.bench([0x0F, 0x0B])
         b.c.v.pointee.idtrLimit = 0
         guard case .shutdown(let sentence) = b.execute() else { return #expect(Bool(false)) }
-        #expect(sentence.hasPrefix("triple fault at 8:10000: #GP(0x43)") && sentence.contains("#UD"))
+        #expect(sentence.hasPrefix("triple fault: #GP while delivering #DF, because the IDT limit is 0") && sentence.contains("#UD"))
     }
 
     @Test("#AC that strikes in its own delivery ends the run instead of the host")

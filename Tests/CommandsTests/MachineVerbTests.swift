@@ -100,6 +100,7 @@ final class VerbBench {
                     case .serialEnd: "socket:/s"
                     case .port: "0x00F4"
                     case .file: "/file \(field.key)"
+                    case .number where field.key.hasSuffix("record-memory"): "77"
                     case .number: "7"
                     }
                 // These contradict others.

@@ -48,11 +48,14 @@ import Testing
             image.replaceSubrange(0..<DebugVerbTests.code.count, with: DebugVerbTests.code)
             (image[510], image[511]) = (0x55, 0xAA)
             try Data(image).write(to: URL(fileURLWithPath: folder + "/a.img"))
-            let script = "debug bpint 10\ndebug bpgo 1 on\ndebug b f000:e05b\ndebug c\ndebug step 100\ndebug delete 2\ndebug until 0:7c00\ndebug calc ip\ndebug c\n"
+            let script =
+                "debug bpint 10\ndebug bpgo 1 on\ndebug b f000:e05b\ndebug c\ndebug step 100\ndebug delete 2\n"
+                + "debug until 0:7c00\ndebug calc ip\ndebug c\n"
             try Data(script.utf8).write(to: URL(fileURLWithPath: folder + "/script"))
             func run(_ more: [String]) throws -> (Program.Result, Program.Stats) {
                 let result = try Program.run(
-                    ["run", "--headless", "--clock", "virtual", "--memory", "8", "--floppy", folder + "/a.img", "--disposable", "--max-instructions", "40000000"]
+                    ["run", "--headless", "--clock", "virtual", "--memory", "8", "--floppy", folder + "/a.img", "--disposable",
+                        "--max-instructions", "40000000"]
                         + ["--stats", folder + "/stats", "--timeout", "120"] + more)
                 return (result, try JSONDecoder().decode(Program.Stats.self, from: Data(contentsOf: URL(fileURLWithPath: folder + "/stats"))))
             }

@@ -10,7 +10,7 @@ private let arrows: [String: Set<String>] = [
     "CPU": ["Primitives", "Glibc"],
     "Hardware": ["CPU", "Primitives"],
     "DataFiles": ["TOMLKit"],
-    "Machine": ["CZlib", "CZstd", "CZydis", "DataFiles", "Hardware", "CPU", "Primitives", "Foundation", "Glibc", "Synchronization", "TOMLKit"],
+    "Machine": ["CZlib", "CZstd", "CZydis", "DataFiles", "Hardware", "CPU", "Primitives", "Foundation", "Glibc", "Dispatch", "Synchronization", "TOMLKit"],
     "Terminal": ["DataFiles", "Primitives", "Foundation", "TOMLKit"],
     "Panels": ["Terminal", "DataFiles", "Machine", "Hardware", "CPU", "Primitives"],
     "Console": [

@@ -100,14 +100,25 @@ extension Processor {
         }
     }
 
-    /// Bytes at a linear address and which of them are memory. No side effects: register windows are not read.
+    /// Bytes at a linear address and which of them are memory or a display's. No side effects: other register windows are not read.
     public func peek(_ linear: Linear, count: Int) -> PeekedBytes {
         var result = PeekedBytes()
         let mask: UInt64 = core.isLong ? .max : 0xFFFF_FFFF
         while result.bytes.count < count {
             let at = (linear &+ UInt64(result.bytes.count)) & mask
             let chunk = min(count - result.bytes.count, 4096 - Int(at & 0xFFF))
-            result.append(peekPhysical(at).flatMap { memory.peekPage($0, count: chunk) }, count: chunk)
+            result.append(peekPhysical(at).flatMap { memory.peekPage($0, count: chunk) ?? bus.peekDisplay($0, count: chunk) }, count: chunk)
+        }
+        return result
+    }
+
+    /// As `peek`, at a physical address.
+    public func peek(physical address: Physical, count: Int) -> PeekedBytes {
+        var result = PeekedBytes()
+        while result.bytes.count < count {
+            let at = address &+ UInt64(result.bytes.count)
+            let chunk = min(count - result.bytes.count, 4096 - Int(at & 0xFFF))
+            result.append(memory.peekPage(at, count: chunk) ?? bus.peekDisplay(at, count: chunk), count: chunk)
         }
         return result
     }
@@ -184,17 +195,6 @@ extension GuestMemory {
     func peekPage(_ address: Physical, count: Int) -> [UInt8]? {
         guard page(address).read >= 0 else { return nil }
         return read(address, count: count)
-    }
-
-    /// As `Processor.peek`, at a physical address.
-    public func peek(_ address: Physical, count: Int) -> PeekedBytes {
-        var result = PeekedBytes()
-        while result.bytes.count < count {
-            let at = address &+ UInt64(result.bytes.count)
-            let chunk = min(count - result.bytes.count, 4096 - Int(at & 0xFFF))
-            result.append(peekPage(at, count: chunk), count: chunk)
-        }
-        return result
     }
 }
 

@@ -78,12 +78,11 @@ extension Processor {
         let linear = (c.segment(Seg.cs).base &+ c.rip) & c.t.pointee.addressMask
         if let map = blocks.stops, !map.magic, StopMap.isFree(map.bits, linear: linear, offset: c.rip) { return false }
         let points = debug.points
-        if let passed = debug.passed {
-            if passed.retired == retired && passed.linear == linear { return false }
-            debug.passed = nil
-        }
-        if points.linear.contains(linear) || blocks.stops?.storage.contains(storage) == true
-            || points.far.contains(.init(selector: c.segment(Seg.cs).selector, offset: c.rip))
+        let isPassed = debug.passed.map { $0.retired == retired && $0.linear == linear } ?? false
+        if !isPassed { debug.passed = nil }
+        if !isPassed,
+            points.linear.contains(linear) || blocks.stops?.storage.contains(storage) == true
+                || points.far.contains(.init(selector: c.segment(Seg.cs).selector, offset: c.rip))
         {
             note(.place(linear: linear))
             return true
@@ -114,6 +113,7 @@ extension Processor {
 
     /// In place: the guest must not notice that its translations are looked at.
     func markWatches() {
+        core.dropShortcuts()
         debug.arenaWatches = []
         for watch in debug.points.watches where watch.isPhysical {
             var page = watch.first & ~0xFFF

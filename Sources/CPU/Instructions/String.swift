@@ -91,7 +91,8 @@ extension Core {
         if mask == 0xFFFF { setReg(register, UInt16(truncatingIfNeeded: value)) } else { setReg(register, value) }
     }
 
-    /// Many iterations of MOVS or STOS between plain memory at once: within one page on each side, no decoded code, no watch; STOS only forward. Returns how many iterations were done (0: do one the long way).
+    /// Many iterations of MOVS or STOS between plain memory at once: within one page on each side, no decoded code, no watch; STOS only
+    /// forward. Returns how many iterations were done (0: do one the long way).
     @inline(__always)
     fileprivate func bulk<T: FixedWidthInteger & UnsignedInteger>(_ o: OpPointer, _ mnemonic: Mnemonic, _ mask: UInt64, _ wanted: UInt64, _: T.Type) -> UInt64 {
         guard mnemonic == .movs || mnemonic == .stos, !t.pointee.watching, !t.pointee.alignmentChecked else { return 0 }

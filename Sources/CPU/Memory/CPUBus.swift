@@ -9,6 +9,8 @@ public protocol CPUBus: AnyObject {
     /// A read of guest-physical memory that is neither RAM nor ROM. Nobody there: all ones.
     func readMMIO(_ address: Physical, size: Int) -> UInt64
     func writeMMIO(_ address: Physical, size: Int, _ value: UInt64)
+    /// What a display's window shows within one page, without effects of reading; nil: there is none.
+    func peekDisplay(_ address: Physical, count: Int) -> [UInt8]?
     /// The interrupt controller's vector for the asserted INTR line; nil when it went away meanwhile.
     func acknowledgeInterrupt() -> UInt8?
     /// FERR#: an unmasked x87 exception is pending and CR0.NE is clear; the board raises IRQ13.
@@ -20,4 +22,8 @@ public protocol CPUBus: AnyObject {
     func writeMSR(_ index: UInt32, _ value: UInt64) -> Bool
     /// What the processor tells of itself, of the kinds in `Processor.told`.
     func note(_ event: ProcessorEvent)
+}
+
+extension CPUBus {
+    public func peekDisplay(_ address: Physical, count: Int) -> [UInt8]? { nil }
 }

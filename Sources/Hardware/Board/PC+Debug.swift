@@ -30,6 +30,10 @@ extension PC {
         }.sorted { ($0.device, $0.function) < ($1.device, $1.function) }
     }
 
+    public func peekDisplay(_ address: Physical, count: Int) -> [UInt8]? {
+        chip(place.vga, VGA.self) { $0.peekWindow(address, count: count, memory) }
+    }
+
     /// What a port would read, without reading it; nil: no chip decodes it.
     public func peekPort(_ port: Port) -> UInt8? { bus.owner(of: port, size: 1).map { devices[$0].peek(port) } }
 }

@@ -113,6 +113,15 @@ extension VGA {
         return value
     }
 
+    /// What reading would give, without loading the latches; nil: nothing is decoded there.
+    func peekWindow(_ address: Physical, count: Int, _ memory: GuestMemory) -> [UInt8]? {
+        let window = decodedWindow
+        guard misc & 2 != 0, subsystemEnabled, address >= window.base, count <= window.bytes, Int(address) - window.base <= window.bytes - count
+        else { return nil }
+        var copy = self
+        return (0..<count).map { UInt8(truncatingIfNeeded: copy.readWindow(Int(address) + $0, 1, memory)) }
+    }
+
     private mutating func readBytewise(_ address: Int, _ size: Int, _ memory: GuestMemory) -> UInt64 {
         var value: UInt64 = 0
         for i in 0..<size { value |= (readWindow(address + i, 1, memory) & 0xFF) << UInt64(8 * i) }

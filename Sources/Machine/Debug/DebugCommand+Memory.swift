@@ -20,20 +20,20 @@ extension DebugCommand {
                 _ = debugger.delete(number)
                 return ["Breakpoint \(number) is deleted."]
             }
-            return try debugger.dump(words, unit: 1)
+            return try debugger.bytesShown(words, unit: 1)
         },
         DebugCommand(
             "dw", [], .memory, "[PLACE [LENGTH]]", "The same as words", completion: .symbol, repeats: true
-        ) { debugger, words throws(ExpressionError) in try debugger.dump(words, unit: 2) },
+        ) { debugger, words throws(ExpressionError) in try debugger.bytesShown(words, unit: 2) },
         DebugCommand(
             "dd", [], .memory, "[PLACE [LENGTH]]", "The same as doublewords", completion: .symbol, repeats: true
-        ) { debugger, words throws(ExpressionError) in try debugger.dump(words, unit: 4) },
+        ) { debugger, words throws(ExpressionError) in try debugger.bytesShown(words, unit: 4) },
         DebugCommand(
             "dq", [], .memory, "[PLACE [LENGTH]]", "The same as quadwords", completion: .symbol, repeats: true
-        ) { debugger, words throws(ExpressionError) in try debugger.dump(words, unit: 8) },
+        ) { debugger, words throws(ExpressionError) in try debugger.bytesShown(words, unit: 8) },
         DebugCommand(
             "memdump", [], .memory, "PLACE LENGTH", "Bytes at a place, both hexadecimal", completion: .symbol
-        ) { debugger, words throws(ExpressionError) in try debugger.dump(words, unit: 1) },
+        ) { debugger, words throws(ExpressionError) in try debugger.bytesShown(words, unit: 1) },
         DebugCommand(
             "sm", ["eb"], .memory, "PLACE BYTE…", "Set bytes, hexadecimal; \"text\" too", completion: .symbol
         ) { debugger, words throws(ExpressionError) in try debugger.enter(words, unit: 1) },
@@ -82,7 +82,7 @@ extension DebugCommand {
             guard last >= first, last - first < 64 << 20 else {
                 throw ExpressionError(sentence: "At most 64 MiB are summed, from the first to the last address.")
             }
-            return ["CRC-32 of \(first.hex)-\(last.hex): \(Debugger.crc32(processor.memory.peek(first, count: Int(last - first) + 1).bytes).hex)"]
+            return ["CRC-32 of \(first.hex)-\(last.hex): \(Debugger.crc32(processor.peek(physical: first, count: Int(last - first) + 1).bytes).hex)"]
         },
         DebugCommand(
             "print-stack", ["stack", "ps"], .memory, "[N]", "The top N words of the stack"
@@ -121,7 +121,7 @@ extension Debugger {
     // MARK: Looking
 
     /// `[PLACE [LENGTH]]`; goes on where the last one ended.
-    func dump(_ words: DebugWords, unit: Int) throws(ExpressionError) -> [String] {
+    func bytesShown(_ words: DebugWords, unit: Int) throws(ExpressionError) -> [String] {
         var place = dumpNext ?? .text("ds:0")
         var count = 128
         if let first = words[0] { place = self.place(first) }

@@ -170,8 +170,8 @@ extension Debugger {
         switch hit {
         case .place(let linear): return "at \(here)" + (symbols.text(linear).map { " (\($0))" } ?? "")
         case .magic: return "xchg bx, bx before \(here)"
-        case .memory(let linear, let physical, let bytes, let write):
-            let value = physical == nil ? processor.peek(linear, count: bytes) : PeekedBytes()
+        case .memory(let linear, _, let bytes, let write):
+            let value = processor.peek(linear, count: bytes)
             let shown = value.isWhole && !value.bytes.isEmpty ? " = " + value.bytes.reversed().map(\.hex).joined() : ""
             return "\(write ? "write" : "read") of \(bytes) at \(address(linear, processor))\(shown), before \(here)"
         case .port(let port, let bytes, let write, let value):
@@ -289,7 +289,7 @@ struct DebugContext: ExpressionContext {
     }
 
     func load(_ address: UInt64, bytes: Int, physical: Bool) -> UInt64? {
-        let found = physical ? processor.memory.peek(address, count: bytes) : processor.peek(address, count: bytes)
+        let found = physical ? processor.peek(physical: address, count: bytes) : processor.peek(address, count: bytes)
         guard found.isWhole else { return nil }
         return found.bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
     }

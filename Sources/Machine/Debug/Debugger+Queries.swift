@@ -89,7 +89,7 @@ extension Debugger {
     }
 
     private func physical(_ address: Physical, _ count: Int, _ processor: Processor) -> DebugMemory {
-        let found = processor.memory.peek(address, count: count)
+        let found = processor.peek(physical: address, count: count)
         return DebugMemory(address: address, isPhysical: true, bytes: found.bytes, missing: found.missing)
     }
 

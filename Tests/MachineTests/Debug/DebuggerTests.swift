@@ -204,8 +204,10 @@ import Testing
         #expect(try DebugWire.value(DebugWire.text(request)) == request)
         let debugger = Debugger(pc: try board())
         let all: [DebugQuery] = [
-            .registers(vcpu: nil), .memory(.linear(0xF_0000), count: 300, vcpu: nil), .disassembly(nil, before: 3, count: 5, bits: nil, vcpu: nil), .breakpoints,
-            .branches, .history(count: 10), .table(.ivt, vcpu: nil), .table(.gdt, vcpu: nil), .walk(linear: 1, vcpu: nil), .translations(vcpu: nil), .pci, .devices,
+            .registers(vcpu: nil), .memory(.linear(0xF_0000), count: 300, vcpu: nil), .disassembly(nil, before: 3, count: 5, bits: nil, vcpu: nil),
+            .breakpoints,
+            .branches, .history(count: 10), .table(.ivt, vcpu: nil), .table(.gdt, vcpu: nil), .walk(linear: 1, vcpu: nil), .translations(vcpu: nil), .pci,
+            .devices,
             .complete("b"), .command("help"),
         ]
         let reply = debugger.answer(DebugRequest(all))

@@ -16,7 +16,8 @@ import Testing
         let kernel = try load(Array("c1000000 T _text\nc1000010 t start_kernel\nffffffff81000000 D jiffies [mod]\n00000000 T hidden\nnoise\n".utf8))
         #expect(kernel == ["_text": 0xC100_0000, "start_kernel": 0xC100_0010, "jiffies": 0xFFFF_FFFF_8100_0000])
         #expect(try load(Array("7c00 start\r\n0x7c10 add\n".utf8)) == ["start": 0x7C00, "add": 0x7C10])
-        let nasm = "-- Symbols ----\n\nReal              Virtual           Name\n            7C00              7C00  start\n             10              8010  msg\n"
+        let nasm =
+            "-- Symbols ----\n\nReal              Virtual           Name\n            7C00              7C00  start\n             10              8010  msg\n"
         #expect(try load(Array(nasm.utf8)) == ["start": 0x7C00, "msg": 0x8010])
     }
 

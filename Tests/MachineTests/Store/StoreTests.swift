@@ -195,7 +195,7 @@ private func expectError(_ kind: MachineError.Kind, _ part: String, _ body: () t
             #expect(
                 error.description.hasSuffix(
                     "machine.toml:2:1 'memry' is not known (did you mean 'memory'?); [system] has memory, cpus, cpu-model, boot, "
-                        + "acpi, ioapic, rtc-local, rtc, clock, engine, firmware, no-reboot"))
+                        + "acpi, ioapic, rtc-local, rtc-catch-up, rtc, clock, engine, code-cache, firmware, no-reboot"))
             expectError(.badInput, "machine.toml:2:1") { try store.edit("a") { $0.run.cpus = 2 } }
             try store.rename("a", to: "b")
             try store.delete("b")
