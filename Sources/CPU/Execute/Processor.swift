@@ -35,9 +35,8 @@ public final class Processor {
     private var paused = false
     var debug = DebugState()
 
-    /// For `census`: instructions of all calls of `run`, and those of translated code alone.
+    /// For `census`: instructions of all calls of `run`.
     var ran: UInt64 = 0
-    var directRetired: UInt64 = 0
 
     let filled: UnsafeMutablePointer<UInt16>
     var filledCount = 0
@@ -340,7 +339,7 @@ public final class Processor {
         else { return execute(c, block) }
         let entry = c.t.pointee.jumpCache + JumpEntry.index((c.v.pointee.seg[Seg.cs].base &+ c.rip) & c.t.pointee.addressMask)
         if entry.pointee.block == block { entry.pointee.code = code }
-        return countDirect(c) { hot._withUnsafeGuaranteedRef { $0.run(c, block) } }
+        return hot._withUnsafeGuaranteedRef { $0.run(c, block) }
     }
 
     /// The block at CS:RIP: translation, limit, cache, decoding. Throws #PF, #GP.

@@ -122,30 +122,12 @@ public struct Census: Equatable, Sendable {
 }
 
 extension Processor {
-    /// Since this object was made, or since it was last set. Between two calls of `run`.
+    /// Since this object was made. Between two calls of `run`.
     public var census: Census {
-        get {
-            var census = Census(cells: core.t.pointee.census)
-            census.instructions = ran
-            census.direct = directRetired
-            return census
-        }
-        set {
-            for (n, what) in SensitiveInstruction.allCases.enumerated() {
-                for (m, place) in CensusPlace.allCases.enumerated() { core.t.pointee.census[n * Census.places + m] = newValue[what, place] }
-            }
-            ran = newValue.instructions
-            directRetired = newValue.direct
-        }
-    }
-
-    /// Counts what a stretch of translated code has retired, less what its helpers did.
-    @inline(__always)
-    func countDirect(_ c: Core, _ body: () -> Fault?) -> Fault? {
-        let (budget, helped) = (c.t.pointee.budget, c.t.pointee.helped)
-        let fault = body()
-        directRetired &+= UInt64(bitPattern: budget &- c.t.pointee.budget) &- (c.t.pointee.helped &- helped)
-        return fault
+        var census = Census(cells: core.t.pointee.census)
+        census.instructions = ran
+        census.direct = translationStatistics?.direct ?? 0
+        return census
     }
 }
 
@@ -172,15 +154,5 @@ extension Core {
         }
         cell.pointee.executed &+= 1
         if t.pointee.debugs.contains(.sensitive) { t.pointee.processor.noteSensitive(what, place, cell.pointee) }
-    }
-
-    /// An operation of translated code that the interpreter carried out.
-    /// - Parameter before: the budget before it.
-    @inline(__always)
-    func countHelp(_ before: Int64, _ result: Int32, _ op: OpPointer) {
-        guard op.pointee.kind.rawValue >= Kind.slow.rawValue, result != TranslatedExit.fault else { return }
-        let taken = before &- t.pointee.budget
-        // The way out has settled the instructions before this one.
-        t.pointee.helped &+= UInt64(bitPattern: result == TranslatedExit.lookUp ? taken &- Int64(op.pointee.n) : taken &+ 1)
     }
 }

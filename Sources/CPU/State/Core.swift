@@ -104,8 +104,6 @@ struct Transient {
     // MARK: Census
     /// By instruction and place.
     var census: UnsafeMutablePointer<CensusCell>
-    /// Instructions of translated code that the interpreter carried out.
-    var helped: UInt64 = 0
     /// For code that looks again at a jump-cache entry of before a flush: the arena, and one bit for each page that jumps may lead to.
     var arena: UInt = 0
     var jumpPages: UInt = 0

@@ -280,10 +280,7 @@ private func address(of helper: Helper) -> UInt { UInt(bitPattern: unsafeBitCast
 
 /// One operation by the interpreter. 0: go on behind it; else a `TranslatedExit`.
 private let translatedOne: Helper = { state, op, block in
-    let c = Core(base: state), op = op.assumingMemoryBound(to: Op.self), budget = c.t.pointee.budget
-    let result = c.translatedOne(op, block.assumingMemoryBound(to: Block.self))
-    c.countHelp(budget, result, op)
-    return result
+    Core(base: state).translatedOne(op.assumingMemoryBound(to: Op.self), block.assumingMemoryBound(to: Block.self))
 }
 
 /// The guest's x87 registers into the host's. 0: they are there.
