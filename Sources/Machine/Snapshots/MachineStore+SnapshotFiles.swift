@@ -45,9 +45,7 @@ extension MachineStore {
         let id = SnapshotTree.freshID()
         let disks = file.meta.disks.indices.map { "\(SnapshotTree.folderName)/\(id)-\($0 + 1).\(file.format(ofDisk: $0).fileExtension)" }
         let settings = try MachineStore.imported(file, disks: disks, folder)
-        guard mkdir(SnapshotTree.folder(folder), 0o700) == 0 || errno == EEXIST else {
-            throw .failed("The folder of the snapshots cannot be made: \(WholeFile.reason()).")
-        }
+        try SnapshotTree.makeFolder(folder)
         do throws(MachineError) {
             try file.unpack(disks: disks.map { folder + "/" + $0 }, memory: folder + "/" + SnapshotTree.memoryPath(id), progress: progress)
             try SnapshotTree.write(.init(settings: settings, screen: file.meta.screen), of: id, folder)

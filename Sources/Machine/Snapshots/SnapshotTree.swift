@@ -109,9 +109,15 @@ public struct SnapshotTree: Codable, Equatable, Sendable {
         return false
     }
 
+    /// Nothing is in it before it is on the host's medium.
+    static func makeFolder(_ machine: String) throws(MachineError) {
+        if mkdir(folder(machine), 0o700) == 0 { return FolderWork.sync(machine) }
+        guard errno == EEXIST else { throw .failed("The folder '\(folder(machine))' cannot be made: \(WholeFile.reason()).") }
+    }
+
     func write(_ machine: String) throws(MachineError) {
         let folder = SnapshotTree.folder(machine)
-        guard mkdir(folder, 0o700) == 0 || errno == EEXIST else { throw .failed("The folder '\(folder)' cannot be made: \(WholeFile.reason()).") }
+        try SnapshotTree.makeFolder(machine)
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         guard let data = try? encoder.encode(self) else { throw .failed("The tree of snapshots cannot be written.") }

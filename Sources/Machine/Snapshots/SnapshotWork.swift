@@ -47,8 +47,13 @@ struct SnapshotWork {
 
     /// Files that nobody names are what an interrupted work has left.
     private mutating func sweep() {
-        let kept = tree.files.union((try? settings(MachineFileText.read(folder)))?.run.disks ?? [])
-        for file in FolderWork.names(SnapshotTree.folder(folder)) {
+        // Which disks the machine has nobody knows while its file cannot be read.
+        guard let present = try? settings(MachineFileText.read(folder)).run.disks else { return }
+        let kept = tree.files.union(present), names = FolderWork.names(SnapshotTree.folder(folder))
+        // A merge that could not be ended needs its files.
+        let targets = names.filter { $0.hasSuffix(MergeJournal.suffix) }.map { String($0.dropLast(MergeJournal.suffix.count)) }
+        let merging = Set(targets.flatMap { [$0 + MergeJournal.suffix, $0 + ".undo"] })
+        for file in names where !merging.contains(file) {
             let path = SnapshotTree.folderName + "/" + file
             if !kept.contains(path), !file.hasSuffix(".toml") {
                 HostFile.unlink(folder + "/" + path)
@@ -96,9 +101,7 @@ struct SnapshotWork {
             for (index, disk) in disks.enumerated() where settings.run.access(ofDisk: index) == .writable {
                 let parent = disk.hasPrefix("/") ? disk : folder + "/" + disk
                 let path = "\(SnapshotTree.folderName)/\(id)-\(index + 1)." + overlayExtension(parent)
-                guard mkdir(SnapshotTree.folder(folder), 0o700) == 0 || errno == EEXIST else {
-                    throw .failed("The folder of the snapshots cannot be made: \(WholeFile.reason()).")
-                }
+                try SnapshotTree.makeFolder(folder)
                 try NewImage.differencing(path: folder + "/" + path, parent: parent)
                 result[index] = path
             }
@@ -124,9 +127,7 @@ struct SnapshotWork {
         let before = file.settings, id = SnapshotTree.freshID()
         var after = before
         let isSaved = SavedState.exists(in: folder)
-        guard mkdir(SnapshotTree.folder(folder), 0o700) == 0 || errno == EEXIST else {
-            throw .failed("The folder of the snapshots cannot be made: \(WholeFile.reason()).")
-        }
+        try SnapshotTree.makeFolder(folder)
         after.run.disks = try SnapshotWork.overlays(before, over: before.run.disks, folder: folder, id: id)
         try MachineFileText.change(&file, after)
         var screen: [String] = [], bytes: UInt64 = 0
@@ -273,8 +274,9 @@ struct SnapshotWork {
     /// - Parameter progress: false cancels, as long as no disk has been merged.
     mutating func delete(_ id: String, progress: @escaping MachineStore.Progress) throws(MachineError) {
         guard let node = tree.node(id) else { throw MachineError(.wrongPlace, "There is no such snapshot.") }
+        guard tree.pending == nil else { throw MachineError(.wrongPlace, "Other work on the snapshots is not over; try again.") }
         try checkNoClone(node)
-        let present = (try? MachineFileText.parse(MachineFileText.read(folder), folder).settings.run.disks) ?? []
+        let present = try settings(MachineFileText.read(folder)).run.disks
         guard try dependents(node, present) != nil else {
             // A leaf.
             tree.nodes.removeAll { $0.id == id }
@@ -327,7 +329,8 @@ struct SnapshotWork {
                     progress(done, total) || !isFirst
                 }
             } catch {
-                if isFirst {
+                // What has been decided is finished by the next one who comes.
+                if isFirst, access(absolute(pair.0) + MergeJournal.suffix, F_OK) != 0 {
                     tree.pending = nil
                     try tree.write(folder)
                 }
@@ -357,8 +360,17 @@ struct SnapshotWork {
     /// A merge was interrupted: when one of the disks was done all of them are, else none.
     private mutating func recoverMerge(_ id: String) throws(MachineError) {
         guard let node = tree.node(id) else { return }
-        let present = (try? MachineFileText.parse(MachineFileText.read(folder), folder).settings.run.disks) ?? []
-        let over = try dependents(node, present)
+        let over = try dependents(node, settings(MachineFileText.read(folder)).run.disks)
+        // Their merges were ended by now, but those into images that lie elsewhere.
+        for (disk, above) in zip(node.disks, over?.disks ?? []) where disk != above {
+            let said = DiskMerge.recover(target: absolute(disk))
+            if let said { notes.append(said) }
+            guard access(absolute(disk) + MergeJournal.suffix, F_OK) != 0 else {
+                throw .failed(
+                    "The interrupted deletion of the snapshot '\(node.name)' cannot be ended: "
+                        + (said ?? "somebody has '\(absolute(disk))' open; try again when it is free."))
+            }
+        }
         let begun = zip(node.disks, over?.disks ?? []).contains { $0.0 != $0.1 && access(absolute($0.1), F_OK) != 0 }
         if begun {
             try finishMerge(id) { _, _ in true }

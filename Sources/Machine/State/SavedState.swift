@@ -54,6 +54,7 @@ public final class SavedState: Sendable {
         FolderWork.removeTemporaries(of: folder + "/" + SavedState.recordName)
         guard let data = try? JSONEncoder().encode(record) else { throw .failed("The saved state of '\(folder)' cannot be noted.") }
         try WholeFile.write([UInt8](data) + [0x0A], to: folder + "/" + SavedState.recordName, what: "note on the saved state")
+        FolderWork.sync(folder)
     }
 
     /// - Throws: `.wrongPlace` when a disk is not as it was when the state was saved.

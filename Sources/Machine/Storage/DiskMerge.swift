@@ -98,6 +98,8 @@ public struct DiskMerge {
         // The child by itself: what it has, and nothing of what shows through. It is locked meanwhile.
         let top = try MergeJournal.layer(child, alone: true, locks: locks)
         let bottom = try MergeJournal.layer(parent, alone: false, locks: locks)
+        // Of a merge that was over: with the new journal it would be taken for this one's.
+        if HostFile.unlink(journal.undoPath) { HostFile.syncFolder(of: journal.undoPath) }
         try journal.save()
         let undo = try MergeUndo(creating: journal.undoPath)
         do throws(MachineError) {

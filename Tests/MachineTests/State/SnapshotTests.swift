@@ -87,6 +87,47 @@ import Testing
         }
     }
 
+    @Test("nothing is removed that may still be needed: disks of a machine whose file is broken, files of a merge that is not over")
+    func kept() throws {
+        try withTemporaryFolder { folder in
+            let store = try machine(folder, .dynamic)
+            try write(store, 0, 1)
+            try store.takeSnapshot("m", "one", description: "")
+            try write(store, 0, 2)
+            let home = store.folder(of: "m"), toml = home + "/machine.toml"
+            let before = try String(contentsOfFile: toml, encoding: .utf8), names = FolderWork.names(home + "/snapshots").sorted()
+            try "disks = [".write(toFile: toml, atomically: true, encoding: .utf8)
+            #expect(try SnapshotWork(home, name: "m").notes.isEmpty)
+            #expect(throws: MachineError.self) { try store.deleteSnapshot("m", "one") { _, _ in true } }
+            #expect(FolderWork.names(home + "/snapshots").sorted() == names)
+            try before.write(toFile: toml, atomically: true, encoding: .utf8)
+            #expect(try read(store, [0]) == [2])
+            for name in ["x.vdi.merge", "x.vdi.undo", "y.vdi.undo"] { try Data([1]).write(to: URL(fileURLWithPath: home + "/snapshots/" + name)) }
+            #expect(try SnapshotWork(home, name: "m").notes.count == 2)
+            #expect(FolderWork.names(home + "/snapshots").sorted() == (names + ["x.vdi.merge", "x.vdi.undo"]).sorted())
+        }
+    }
+
+    @Test("a deletion is not given up while a merge of it is not over") func unfinished() throws {
+        try withTemporaryFolder { folder in
+            let store = try machine(folder, .dynamic)
+            try write(store, 0, 1)
+            try store.takeSnapshot("m", "one", description: "")
+            try write(store, 0, 2)
+            let home = store.folder(of: "m"), node = try store.snapshots("m").nodes[0]
+            var tree = try store.snapshots("m")
+            tree.pending = .init(work: "delete", merging: node.id)
+            try tree.write(home)
+            let journal = home + "/" + node.disks[0] + MergeJournal.suffix
+            try Data([1]).write(to: URL(fileURLWithPath: journal))
+            #expect(throws: MachineError.self) { try SnapshotWork(home, name: "m") }
+            #expect(try store.snapshots("m").pending?.merging == node.id)
+            unlink(journal)
+            #expect(try SnapshotWork(home, name: "m").notes.count == 1)
+            #expect(try read(store, [0]) == [2])
+        }
+    }
+
     @Test("cancelling a deletion leaves everything as it was") func cancelled() throws {
         try withTemporaryFolder { folder in
             let store = try machine(folder, .dynamic)

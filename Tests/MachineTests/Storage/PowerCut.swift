@@ -22,6 +22,35 @@ struct PowerCut {
     var before: [String: [UInt8]]
     var steps: [FileRecorder.Step]
 
+    init(before: [String: [UInt8]], steps: [FileRecorder.Step]) {
+        (self.before, self.steps) = (before, steps.map(PowerCut.plain))
+    }
+
+    /// One file, one name: what an image says of the one below it leads to `snapshots/../disk.qcow2`.
+    private static func plain(_ path: String) -> String {
+        guard path.contains("/..") else { return path }
+        var parts: [Substring] = []
+        for part in path.split(separator: "/", omittingEmptySubsequences: false) {
+            if part == ".." { _ = parts.popLast() } else { parts.append(part) }
+        }
+        return parts.joined(separator: "/")
+    }
+
+    private static func plain(_ step: FileRecorder.Step) -> FileRecorder.Step {
+        switch step {
+        case .create(let path): .create(path: plain(path))
+        case .write(let path, let offset, let bytes): .write(path: plain(path), offset: offset, bytes: bytes)
+        case .zero(let path, let offset, let count): .zero(path: plain(path), offset: offset, count: count)
+        case .truncate(let path, let bytes): .truncate(path: plain(path), bytes: bytes)
+        case .sync(let path): .sync(path: plain(path))
+        case .rename(let from, let to): .rename(from: plain(from), to: plain(to))
+        case .link(let from, let to): .link(from: plain(from), to: plain(to))
+        case .unlink(let path): .unlink(path: plain(path))
+        case .syncFolder(let path): .syncFolder(path: plain(path))
+        case .mark: step
+        }
+    }
+
     private enum Change {
         case write(UInt64, [UInt8])
         case zero(UInt64, UInt64)
@@ -72,28 +101,52 @@ struct PowerCut {
         }
     }
 
+    /// A change of a folder's names, which is there as a whole or not at all.
+    private struct Naming {
+        var folder: String
+        var changes: [(String, Node?)]
+    }
+
     /// The folder after a cut behind the first `count` steps.
     func after(_ count: Int, _ dice: inout Dice) -> [String: [UInt8]] {
         var names: [String: Node] = before.mapValues { Node($0) }
         var durable = names
+        var waiting: [Naming] = []
+        func name(_ changes: (String, Node?)...) {
+            for (path, node) in changes { names[path] = node }
+            waiting.append(Naming(folder: WholeFile.directory(of: changes[0].0), changes: changes))
+        }
+        func settle(_ naming: Naming) {
+            for (path, node) in naming.changes { durable[path] = node }
+        }
         for step in steps.prefix(count) {
             switch step {
-            case .create(let path): names[path] = Node([])
+            case .create(let path): name((path, Node([])))
             case .write(let path, let offset, let bytes): names[path]?.pending.append(.write(offset, bytes))
             case .zero(let path, let offset, let count): names[path]?.pending.append(.zero(offset, count))
             case .truncate(let path, let bytes): names[path]?.pending.append(.truncate(bytes))
             case .sync(let path): names[path]?.settle()
-            case .rename(let from, let to): names[to] = names.removeValue(forKey: from)
-            case .link(let from, let to): names[to] = names[from]
-            case .unlink(let path): names[path] = nil
-            case .syncFolder: durable = names
+            case .rename(let from, let to): name((to, names[from]), (from, nil))
+            case .link(let from, let to): name((to, names[from]))
+            case .unlink(let path): name((path, nil))
+            case .syncFolder(let folder):
+                waiting.filter { $0.folder == folder }.forEach(settle)
+                waiting.removeAll { $0.folder == folder }
             case .mark: break
             }
         }
-        // Names that were not waited for: all of them or none.
-        let kept = dice.below(2) == 0 ? names : durable
+        // Names that were not waited for: all of them, none, or of each folder those until some moment.
+        switch dice.below(3) {
+        case 0: waiting.forEach(settle)
+        case 1: break
+        default:
+            for folder in Set(waiting.map(\.folder)).sorted() {
+                let namings = waiting.filter { $0.folder == folder }
+                namings.prefix(dice.below(namings.count + 1)).forEach(settle)
+            }
+        }
         var files: [String: [UInt8]] = [:]
-        for (path, node) in kept {
+        for (path, node) in durable.sorted(by: { $0.key < $1.key }) {
             node.cut(&dice)
             files[path] = node.stored
         }

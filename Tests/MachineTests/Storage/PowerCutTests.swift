@@ -7,7 +7,7 @@ import Testing
 /// What was waited for is there after a power cut at any moment, and the image opens and can be written.
 @Suite("storage · power cuts") struct PowerCutTests {
     /// Cuts behind each step, so many times each; all steps with `VITRINE_CUTS`, some in CI.
-    static let cuts = ProcessInfo.processInfo.environment["VITRINE_CUTS"].flatMap { Int($0) }
+    static let cuts = ProcessInfo.processInfo.environment["VITRINE_CUTS"].flatMap { Int($0) }.flatMap { $0 > 0 ? $0 : nil }
 
     private static func moments(_ steps: Int, _ dice: inout Dice) -> [Int] {
         if let cuts { return (0...steps).flatMap { [Int](repeating: $0, count: cuts) } }
@@ -112,12 +112,20 @@ import Testing
         }
     }
 
+    /// A file of an earlier merge with other contents, as a power cut may leave it.
+    private static func leaveUndo(_ chain: MergeRig) throws {
+        let undo = try MergeUndo(creating: chain.path(0) + ".undo"), layer = try DiskChain.quietly(chain.path(2))
+        let kept = withUnsafeTemporaryAllocation(byteCount: 1 << 20, alignment: 4096) { undo.keep(0, layer.sectorCount, of: layer, $0) }
+        #expect(kept != nil && undo.flush())
+    }
+
     @Test("merges", arguments: [ImageFormat.vdi, .qcow2, .vmdk, .vhd], [DiskMerge.Direction.intoParent, .intoChild])
     func merges(format: ImageFormat, direction: DiskMerge.Direction) throws {
         try withTemporaryFolder { folder in
             let folder = String(cString: realpath(folder, nil))
             var dice = Dice(UInt64(format.rawValue.count) + 40)
             let chain = try MergeRig(folder, format, &dice)
+            if direction == .intoParent { try PowerCutTests.leaveUndo(chain) }
             let before = PowerCut.contents(folder)
             let recorder = FileRecorder()
             try FileRecorder.$current.withValue(recorder) {
@@ -137,7 +145,8 @@ import Testing
                     #expect(try ImageRig.contents(chain.path(0)) == chain.models[0])
                     #expect(try ImageRig.contents(chain.path(1)) == chain.models[1])
                 }
-                #expect(!FolderWork.names(folder).contains { $0.hasSuffix(".merge") || $0.hasSuffix(".undo") })
+                // What an earlier merge has left means nothing without a journal.
+                #expect(!FolderWork.names(folder).contains { $0.hasSuffix(".merge") || (!said.isEmpty && $0.hasSuffix(".undo")) })
             }
             if PowerCutTests.cuts != nil { #expect(outcomes.count == 2, "\(outcomes)") }
         }
