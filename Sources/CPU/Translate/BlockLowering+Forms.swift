@@ -61,7 +61,7 @@ extension BlockLowering {
             a.load(Host.rbp, memory, word)
             finish(code)
         case .shiftRI, .shiftRC: shift(row)
-        case .rotateRI, .rotateRC, .shiftMI, .bitScan, .byteSwap, .compareExchange, .exchangeAdd, .bitChange, .doubleShift: lowerBits(row)
+        case .rotateRI, .rotateRC, .shiftMI, .bitScan, .byteSwap, .bitChange, .doubleShift: lowerBits(row)
         case .multiplyRR, .multiplyRRI, .multiplyRM, .multiplyRMI: multiply(row)
         case .wideR, .wideM: wide(row)
         case .nop: break

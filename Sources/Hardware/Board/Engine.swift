@@ -31,7 +31,7 @@ public protocol Engine: AnyObject {
     /// Where it is, as in `ProcessorEvent.position`.
     var tracePosition: UInt64 { get }
     /// What it ran, sensitive instructions by place.
-    var census: Census { get set }
+    var census: Census { get }
 }
 
 extension Engine {
@@ -42,10 +42,7 @@ extension Engine {
         set {}
     }
     public var tracePosition: UInt64 { 0 }
-    public var census: Census {
-        get { Census() }
-        set {}
-    }
+    public var census: Census { Census() }
 }
 
 extension Processor: Engine {}
