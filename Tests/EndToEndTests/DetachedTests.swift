@@ -209,7 +209,7 @@ import Testing
             #expect(try again.sees("Guru Meditation"))
             #expect(try again.sees("triple fault"))
             try again.keys("Enter")
-            #expect(try again.sees("Stuck"))
+            #expect(try again.sees("─ Code"))
             try again.keys("C-]", "o", "Tab", "Enter")
             #expect(try again.sees("DONE 3"))
             #expect(eventually { !guest.isRunning })
