@@ -171,27 +171,10 @@ struct SnapshotRestore: Verb {
 enum LiveSnapshots {
     /// - Parameter keeps: the present state matters.
     static func whileOff(_ name: String, keeps: Bool = true, in host: Host, _ body: () throws(MachineError) -> Void) throws(MachineError) {
-        let wasLive = try host.store.entry(name).state.isLive
-        if wasLive {
-            let client = try host.client(name)
-            do throws(MachineError) {
-                // With its memory; what is kept of it without is as if the power had been cut.
-                try client.ask(keeps ? "x-vitrine-save-state" : "quit", within: nil)
-            } catch {
-                // One that is stuck has no state that could go on.
-                guard try client.ask("x-vitrine-view")["state"]?.string == "stuck" else { throw error }
-                try client.ask("quit", within: nil)
-            }
-            guard try client.waitForEnd(within: 60) else { throw .failed("The machine '\(name)' does not end.") }
-        }
-        do throws(MachineError) {
-            try body()
-        } catch {
-            // It goes on from the state that was just saved.
-            if wasLive, keeps { try? DetachedStart.start(name, environment: host.environment) }
-            throw error
-        }
-        if wasLive { try DetachedStart.start(name, environment: host.environment) }
+        let isLive = try host.store.entry(name).state.isLive
+        try DetachedStart.whileOff(
+            name, client: isLive ? try host.client(name) : nil, keeps: keeps, body,
+            start: { () throws(MachineError) in try DetachedStart.start(name, environment: host.environment) })
     }
 }
 

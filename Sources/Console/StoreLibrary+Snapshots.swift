@@ -65,26 +65,10 @@ extension StoreLibrary {
     /// A machine that runs is switched off and started again.
     /// - Parameter keeps: the present state matters.
     private func whileOff(_ name: String, keeps: Bool = true, _ body: () throws(MachineError) -> Void) throws(MachineError) {
-        let wasLive = try store.entry(name).state.isLive
-        if wasLive {
-            let client = try client(name)
-            do throws(MachineError) {
-                try client.ask(keeps ? "x-vitrine-save-state" : "quit", within: nil)
-            } catch {
-                // One that is stuck has no state that could go on.
-                guard try client.ask("x-vitrine-view")["state"]?.string == "stuck" else { throw error }
-                try client.ask("quit", within: nil)
-            }
-            guard try client.waitForEnd(within: 60) else { throw .failed("The machine '\(name)' does not end.") }
-        }
-        do throws(MachineError) {
-            try body()
-        } catch {
-            // It goes on from the state that was just saved.
-            if wasLive, keeps { try? startMachine(name) }
-            throw error
-        }
-        if wasLive { try startMachine(name) }
+        let isLive = try store.entry(name).state.isLive
+        try DetachedStart.whileOff(
+            name, client: isLive ? try client(name) : nil, keeps: keeps, body,
+            start: { () throws(MachineError) in try startMachine(name) })
     }
 
     // MARK: Looking

@@ -118,3 +118,32 @@ public enum DetachedStart {
         return MachineError(MachineError.Kind(rawValue: code) ?? .failed, reason)
     }
 }
+
+extension DetachedStart {
+    /// Work for which a machine has to be off: one that runs is switched off before it and started again after it.
+    /// - Parameters:
+    ///   - client: of the machine that runs; nil: it is off.
+    ///   - keeps: the present state matters.
+    public static func whileOff(
+        _ name: String, client: ControlClient?, keeps: Bool, _ body: () throws(MachineError) -> Void, start: () throws(MachineError) -> Void
+    ) throws(MachineError) {
+        guard let client else { return try body() }
+        do throws(MachineError) {
+            // With its memory; what is kept of it without is as if the power had been cut.
+            try client.ask(keeps ? "x-vitrine-save-state" : "quit", within: nil)
+        } catch {
+            // One that is stuck has no state that could go on.
+            guard try client.ask("x-vitrine-view")["state"]?.string == "stuck" else { throw error }
+            try client.ask("quit", within: nil)
+        }
+        guard try client.waitForEnd(within: 60) else { throw .failed("The machine '\(name)' does not end.") }
+        do throws(MachineError) {
+            try body()
+        } catch {
+            // It goes on from the state that was just saved.
+            if keeps { try? start() }
+            throw error
+        }
+        try start()
+    }
+}
