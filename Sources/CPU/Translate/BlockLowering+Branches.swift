@@ -321,7 +321,7 @@ extension BlockLowering {
         for fill in [code.fills.0, code.fills.1] where fill >= 0 { a.patch(cold[fill].from.1, to: a.count) }
         if code.savesAddress { a.store(StateField.scratchAddress, Host.address, 8) }
         if code.flags.place == .again {
-            remake(code.flags.producer)
+            remake(code.flags)
         }
         settleUnits(code.op)
         helper(code.kind, code.op)
@@ -395,7 +395,7 @@ extension BlockLowering {
         for way in ways where way >= 0 { a.patch(way, to: a.count) }
         sites[code.site].stub = place(a.count)
         sites[code.site].saves = code.saves
-        if code.saves != .all { remake(flags.producer) }
+        if code.saves != .all { remake(flags) }
         a.constant(Host.rax, code.target)
         a.store(StateField.rip, Host.rax, 8)
         a.constant(Host.rax, UInt64(Int(TranslatedExit.firstSite) + firstSite + code.site))

@@ -190,14 +190,14 @@ extension BlockLowering {
 
     private mutating func carryIn() {
         switch flags.place {
-        case .again where !isProduct(flags.producer): redo(flags.producer)
+        case .again where !isProduct(flags.producer): redo(flags)
         case .again:
             flagsToMemory()
             restoreCarry()
         case .memory: restoreCarry()
         case .host:
             if flags.missing == .product { flagsToMemory() }
-            if flags.place == .memory || flags.missing == .carry { restoreCarry() }
+            if flags.place == .memory || (flags.missing == .carry && flags.source < 0) { restoreCarry() } else if flags.missing == .carry { redo(flags) }
         case .dead: break
         }
     }
@@ -295,45 +295,46 @@ extension BlockLowering {
 
     /// Behind INC or DEC.
     mutating func counted(_ again: Bool) {
-        let missing = flags.missing
+        let (missing, source) = (flags.missing, flags.source)
         produced(again: again)
-        if flags.place == .host && missing == .carry { flags.missing = .carry }
+        guard flags.place == .host else { return }
+        if missing == .carry { flags.missing = .carry }
+        if flags.producer >= 0 { flags.source = source }
     }
 
-    /// CF survives in the host's flags, or stays in memory alone when the flags can be made again. True: CF is also in memory, so that INC or DEC
-    /// can be done again.
+    /// Before INC or DEC, which keep CF: it survives in the host's flags, or stays where it can be had again. True: INC or DEC can be done again
+    /// with it, `flags.source` saying from where.
     mutating func keepCarry() -> Bool {
         if flags.missing == .product || (flags.place == .again && isProduct(flags.producer)) { flagsToMemory() }
-        switch flags.place {
-        case .host:
-            if flags.missing != .carry {
-                flags.missing = .none
-                return keepSource()
-            }
-            flags.missing = .none
-            if survives(now) { flags.missing = .carry } else { restoreCarry() }
-            return true
-        case .again:
-            redo(flags.producer)
-            flags.missing = .none
-            return keepSource()
+        let before = flags
+        (flags.missing, flags.source) = (.none, -1)
+        switch before.place {
         case .dead: return true
-        case .memory:
-            if survives(now) { flags.missing = .carry } else { restoreCarry() }
-            return true
+        case .memory: if survives(now) { flags.missing = .carry } else { restoreCarry() }
+        case .host where before.missing != .carry:
+            guard let source = carrySource(before) else { return false }
+            flags.source = source
+        case .host, .again:
+            let source = carrySource(before)
+            flags.source = source ?? -1
+            if source != nil && survives(now) {
+                flags.missing = .carry
+            } else if before.place == .host && before.source < 0 {
+                restoreCarry()
+            } else {
+                redo(before)
+            }
+            return source != nil
         }
+        return true
     }
 
-    /// CF is in the host's flags. True: what it is from can be done again as long as the flags of this INC or DEC can be wanted.
-    private mutating func keepSource() -> Bool {
-        let source = flags.producer
-        guard source >= 0, inputs(source) & (1 << UInt32(op.a >> 3)) == 0, keep(inputs(source), from: now + 1) else { return false }
-        switch row(source).form {
-        case .unaryR, .fusedDec: return false
-        default: break
-        }
-        carrySources[now] = source
-        return true
+    /// The operation that CF is from, when it can be done again as long as the flags of INC or DEC `now` can be wanted; -1: CF is in memory.
+    private func carrySource(_ before: FlagState) -> Int? {
+        guard before.producer >= 0 else { return nil }
+        let source = isCounted(before.producer) ? before.source : before.producer
+        if source < 0 { return -1 }
+        return inputs(source) & (1 << UInt32(op.a >> 3)) == 0 && keep(inputs(source), from: now + 1) ? source : nil
     }
 
     private mutating func unaryMemory(_ row: Lowering) {

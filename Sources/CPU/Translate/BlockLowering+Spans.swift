@@ -122,25 +122,25 @@ extension BlockLowering {
     mutating func accessSpan(_ place: Assembler.Memory) -> ColdCode {
         // A division leaves no flags, and may call its handler all the same.
         if row(now).form == .wideM { clobber() }
-        if !span.isLoaded { a.load(Host.page, span.addend, 8) }
-        // What the others use R11 for is not looked at.
-        switch row(now).form {
-        case .moveRM, .moveMR, .moveMI, .extendM, .pushR, .pushI, .popR: span.isLoaded = true
-        default: span.isLoaded = false
-        }
+        // What the others use R11 for, before this and behind it, is not looked at.
+        if !span.isLoaded || !leavesAddend { a.load(Host.page, span.addend, 8) }
+        span.isLoaded = leavesAddend
         memory = Assembler.Memory(base: place.base, index: Host.page, disp: place.disp)
         var code = ColdCode(kind: .one, op: now, flags: flags)
         code.isProved = true
         return code
     }
 
-    /// Behind an operation of the span that is no member.
-    mutating func passSpan() {
+    /// Operation `now` does not use R11 but for its operand.
+    private var leavesAddend: Bool {
         switch row(now).form {
-        case .moveRR, .moveRI, .nop, .moveRM, .moveMR, .moveMI, .extendM, .pushR, .pushI, .popR: break
-        default: span.isLoaded = false
+        case .moveRR, .moveRI, .nop, .moveRM, .moveMR, .moveMI, .extendM, .pushR, .pushI, .popR: true
+        default: false
         }
     }
+
+    /// Behind an operation of the span.
+    mutating func passSpan() { if !leavesAddend { span.isLoaded = false } }
 
     mutating func endSpan() {
         if span.endsBlock { cold[span.code].resume = -1 } else { (cold[span.code].resume, cold[span.code].flagsAfter) = (a.count, flags) }
@@ -163,11 +163,15 @@ extension BlockLowering {
 
     /// Brings the flags to where the code that is jumped to has them.
     private mutating func reach(_ there: FlagState) {
+        if there.producer >= 0 && isCounted(there.producer) && there.source < 0 && flags.source >= 0 {
+            // There CF is expected in memory.
+            flagsToMemory()
+        }
         switch (there.place, flags.place) {
         case (.dead, _), (.again, _), (.host, .dead): break
         case (.memory, _): flagsToMemory()
         case (.host, .host) where flags.missing == there.missing || flags.missing == .none: break
-        case (.host, .again): redo(flags.producer)
+        case (.host, .again): redo(flags)
         case (.host, _):
             flagsToMemory()
             restoreFlags()

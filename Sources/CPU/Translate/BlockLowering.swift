@@ -65,6 +65,8 @@ struct FlagState {
     /// With `host`: what is not as the guest's. OF and AF behind a shift; CF, which is in memory still, behind INC and DEC; CF and OF of a product.
     enum Missing { case none, overflow, carry, product }
     var missing = Missing.none
+    /// For INC and DEC: the operation that CF is from and that is done again for it; -1: CF is in memory.
+    var source = -1
 }
 
 /// Translates one block.
@@ -99,8 +101,6 @@ struct BlockLowering {
     var now = 0
     var units = HostUnits()
     var span = Span()
-    /// For INC and DEC: the operation that CF is from, where it can be done again.
-    var carrySources: [Int: Int] = [:]
 
     init(
         area: CodeArea, block: BlockPointer, user: Bool, flatCode: Bool, needs: UnsafeMutablePointer<UInt8>, firstSite: Int, shortcut: Int,
@@ -213,8 +213,8 @@ struct BlockLowering {
     /// Flags as the word in memory, for whoever reads or changes them there.
     mutating func flagsToMemory() {
         switch flags.place {
-        case .host: if flags.missing == .none { saveFlags() } else { remake(flags.producer) }
-        case .again: remake(flags.producer)
+        case .host: if flags.missing == .none { saveFlags() } else { remake(flags) }
+        case .again: remake(flags)
         case .memory, .dead: break
         }
         flags = FlagState(place: .memory)
@@ -225,11 +225,8 @@ struct BlockLowering {
         switch (need, flags.place) {
         case (.none, _), (.carry, .memory), (.carry, .dead): break
         case (.carry, .host) where flags.missing == .none || flags.missing == .overflow: a.rm(0x0F92, 0, StateField.packedHigh, 1)  // SETC
-        case (.carry, .host) where flags.missing == .carry: break
-        case (.carry, _):
-            // INC and DEC without a source have left CF in memory.
-            let isCounted = row(flags.producer).form == .unaryR || row(flags.producer).form == .fusedDec
-            if !isCounted || carrySources[flags.producer] != nil { remake(flags.producer) }
+        // INC and DEC without a source have left CF in memory.
+        case (.carry, _): if !isCounted(flags.producer) || flags.source >= 0 { remake(flags) }
         case (.all, _): flagsToMemory()
         }
     }
@@ -264,7 +261,7 @@ struct BlockLowering {
             default: return code
             }
         case .again:
-            redo(flags.producer)
+            redo(flags)
             flags.place = .host
             flags.missing = missing(flags.producer)
             return condition(code)
@@ -359,18 +356,18 @@ struct BlockLowering {
         return false
     }
 
-    /// Does operation `n` again for its flags, and saves them. RAX and R11 are lost.
-    mutating func remake(_ n: Int) {
-        let row = row(n)
+    /// Does the operation that made these flags again, and saves them. RAX and R11 are lost.
+    mutating func remake(_ flags: FlagState) {
+        let n = flags.producer, row = row(n)
         if isProduct(n) {
-            redo(n)
+            redo(flags)
             a.byte(0x9F)  // LAHF
             a.load(Host.rax, StateField.flagOperand, 1)
             a.bytes(0x08, 0xC4)  // OR AH, AL
             return a.store(StateField.packedFlags, Host.rax, 2)
         }
         guard row.form == .shiftRI else {
-            redo(n)
+            redo(flags)
             return saveFlags()
         }
         a.load(Host.page, StateField.flagOperand, 8)
@@ -388,8 +385,17 @@ struct BlockLowering {
         }
     }
 
-    /// Does operation `n` again for its flags, in RAX; of a shift OF and AF are the host's, of a product CF and OF are 0.
-    mutating func redo(_ n: Int) {
+    /// INC and DEC of a register.
+    func isCounted(_ n: Int) -> Bool {
+        switch row(n).form {
+        case .unaryR, .fusedDec: true
+        default: false
+        }
+    }
+
+    /// Does the operation that made these flags again, in RAX; of a shift OF and AF are the host's, of a product CF and OF are 0.
+    mutating func redo(_ flags: FlagState) {
+        let n = flags.producer
         let (row, o) = (row(n), ops[n])
         let size = row.size
         switch (row.form, row.operation) {
@@ -404,8 +410,8 @@ struct BlockLowering {
             a.rr(0x85, register, register, size)
         case (.unaryR, _), (.fusedDec, _):
             // CF from before is in memory, or made again; LEA leaves it alone.
-            if let source = carrySources[n] {
-                redo(source)
+            if flags.source >= 0 {
+                redo(FlagState(producer: flags.source))
             } else {
                 a.load(Host.rax, StateField.packedFlags, 2)
                 a.bytes(0x0F, 0xBA, 0xE0, 0x08)  // BT EAX, 8
