@@ -195,7 +195,7 @@ final class Translator {
         block.pointee.codeWrites &+= 1
         guard block.pointee.codeWrites == Translator.patientWrites else { return }
         block.pointee.codeWrites = 0
-        guard retired &- block.pointee.writesSince < UInt64(Translator.patientWrites) * 20, threshold > 1 else { return }
+        guard retired &- block.pointee.writesSince < UInt64(Translator.patientWrites) * 48, threshold > 1 else { return }
         drop(block)
         block.pointee.heat = 0
         block.pointee.patience = min(block.pointee.patience + 5, 15)
