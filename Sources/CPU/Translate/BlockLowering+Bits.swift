@@ -1,4 +1,4 @@
-/// Shifts and rotates of all sizes, bit tests and scans: what `Lowering.table` cannot say by the kind alone.
+/// Shifts and rotates of all sizes, bit tests and scans, exchanges: what `Lowering.table` cannot say by the kind alone.
 extension Lowering {
     /// How an operation is lowered.
     @inline(__always)
@@ -44,6 +44,8 @@ extension Lowering {
         case .bsf: return Lowering(form: .bitScan, size: size, operation: 0, readsFlags: true, mayFault: !register, writesA: true)
         case .bsr: return Lowering(form: .bitScan, size: size, operation: 1, readsFlags: true, mayFault: !register, writesA: true)
         case .bswap where size >= 4: return Lowering(form: .byteSwap, size: size, writesA: true)
+        case .cmpxchg where !register && isPlain(op.a): return Lowering(form: .compareExchange, size: size, killsFlags: true, mayFault: true)
+        case .xadd where !register && isPlain(op.a): return Lowering(form: .exchangeAdd, size: size, killsFlags: true, mayFault: true, writesA: true)
         case .bt: return Lowering(form: .bitChange, size: size, operation: 4, readsFlags: true, mayFault: !register)
         case .bts: return Lowering(form: .bitChange, size: size, operation: 5, readsFlags: true, mayFault: !register)
         case .btr: return Lowering(form: .bitChange, size: size, operation: 6, readsFlags: true, mayFault: !register)
@@ -54,6 +56,11 @@ extension Lowering {
             return Lowering(form: .doubleShift, size: size, operation: 5, killsFlags: true)
         default: return nil
         }
+    }
+
+    /// A register of the host as it is.
+    private static func isPlain(_ displacement: UInt8) -> Bool {
+        displacement < 128 && displacement & 7 == 0 && Host.pinned[Int(displacement >> 3)] != Host.none
     }
 }
 
@@ -98,6 +105,20 @@ extension BlockLowering {
             a.byte((row.size == 8 ? 0x48 : 0x40) | register >> 3)
             a.bytes(0x0F, 0xC8 | register & 7)
             if register == Host.rax { writeBack(op.a, row.size) }
+        case .compareExchange:
+            let code = unitAccess(row.size, write: true)
+            a.move(Host.rax, Host.pinned[0], 8)
+            a.rm(row.size == 1 ? 0x0FB0 : 0x0FB1, pinned(op.a), memory, row.size, byteReg: row.size == 1)
+            let equal = a.jump(Condition.zero)
+            a.rr(row.size == 1 ? 0x8A : 0x8B, Host.pinned[0], Host.rax, row.size, byteReg: row.size == 1, byteRM: row.size == 1)
+            a.patch(equal, to: a.count)
+            produced()
+            finish(code)
+        case .exchangeAdd:
+            let code = unitAccess(row.size, write: true)
+            a.rm(row.size == 1 ? 0x0FC0 : 0x0FC1, pinned(op.a), memory, row.size, byteReg: row.size == 1)
+            produced()
+            finish(code)
         case .bitChange: bitChange(row)
         default:
             // SHLD, SHRD

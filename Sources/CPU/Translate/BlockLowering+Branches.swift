@@ -275,17 +275,16 @@ extension BlockLowering {
 
     /// A branch to the offset in R10, through the jump cache. Flags are in memory.
     private mutating func indirect(_ count: Int, calls: Bool = false) {
-        a.store(StateField.rip, Host.address, 8)
         a.aluImmediate(Lowering.sub, Host.budget, Int32(count), 8)
-        out(a.jump(Condition.sign), area.lookUp)
+        out(a.jump(Condition.sign), area.lookUpAddress)
         if calls { guardReturns() }
-        if is64 {
-            a.move(Host.rax, Host.address, 8)
+        if flatCode {
+            a.move(Host.rax, Host.address, word)
         } else {
             a.load(Host.rax, StateField.segmentBase(1), 8)
             a.rr(0x03, Host.rax, Host.address, 4)
         }
-        let miss = area.lookUp - area.used
+        let miss = area.lookUpAddress - area.used
         CodeArea.lookUpJump(&a, user: user, call: calls, renew: area.renew - area.used) { a in
             let place = a.jump(Condition.notZero)
             a.patch(place, to: miss)

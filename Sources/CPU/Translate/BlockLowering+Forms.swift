@@ -61,7 +61,7 @@ extension BlockLowering {
             a.load(Host.rbp, memory, word)
             finish(code)
         case .shiftRI, .shiftRC: shift(row)
-        case .rotateRI, .rotateRC, .shiftMI, .shiftMC, .bitScan, .byteSwap, .bitChange, .doubleShift: lowerBits(row)
+        case .rotateRI, .rotateRC, .shiftMI, .shiftMC, .bitScan, .byteSwap, .compareExchange, .exchangeAdd, .bitChange, .doubleShift: lowerBits(row)
         case .multiplyRR, .multiplyRRI, .multiplyRM, .multiplyRMI: multiply(row)
         case .wideR, .wideM: wide(row)
         case .nop: break
@@ -153,10 +153,13 @@ extension BlockLowering {
         a.patch(place, to: area.calls[number] - area.used)
     }
 
-    /// An address operation has its result in R10; a handler that comes next wants it in memory.
+    /// An address operation has its result in R10; a handler that comes next wants it in memory, and so does what adds a base to it.
     private mutating func passAddress() {
-        if now + 1 < count, row(now + 1).form == .call || row(now + 1).form == .lea || row(now + 1).form == .leaNarrow {
+        guard now + 1 < count else { return }
+        switch row(now + 1).form {
+        case .call, .lea, .leaNarrow, .segAddr, .segBase, .bitScan, .bitChange, .compareExchange, .exchangeAdd:
             a.store(StateField.scratchAddress, Host.address, 8)
+        default: break
         }
     }
 

@@ -297,6 +297,7 @@ struct BlockLowering {
         case .popR: return own | 1 << 4
         case .leave: return 1 << 4 | 1 << 5
         case .wideR, .wideM: return 1 | 1 << 2
+        case .compareExchange: return 1
         case .doubleShift, .bitChange: return 1 << UInt32(ops[n].b >> 3)
         case .widenAL: return 1
         case .widenAX: return 1 << 2

@@ -127,16 +127,24 @@ final class CodeArea {
         a.move(Host.rax, Host.address, 4)
         a.rm(0x33, Host.rax, entry, 8)
         a.rm(0x3B, Host.rax, user ? StateField.modeGeneration : StateField.globalGeneration, 8)
-        let hit = a.jump(Condition.zero)
+        var code = entry
+        code.disp += 16
+        var hit = -1
+        if call {
+            hit = a.jump(Condition.zero)
+        } else {
+            let unlikely = a.jump(Condition.notZero)
+            a.rm(0xFF, 4, code, 4)  // JMP [entry]
+            a.patch(unlikely, to: a.count)
+        }
         a.rm(0x3B, Host.rax, user ? StateField.globalGeneration : StateField.modeGeneration, 8)
         let other = a.jump(Condition.zero)
         let place = a.call()
         a.patch(place, to: renew)
         miss(&a)
-        a.patch(hit, to: a.count)
+        if hit >= 0 { a.patch(hit, to: a.count) }
         a.patch(other, to: a.count)
-        entry.disp += 16
-        a.rm(0xFF, call ? 2 : 4, entry, 4)  // CALL, JMP [entry]
+        a.rm(0xFF, call ? 2 : 4, code, 4)  // CALL, JMP [entry]
     }
 
     private func makeThunks() {

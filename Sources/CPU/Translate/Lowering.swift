@@ -30,7 +30,7 @@ struct Lowering {
         case callStack, retStack
         case loop, loopCondition, jcxz
         /// Not by kind alone: see `Lowering.of`. `operation` as in ModR/M.
-        case rotateRI, rotateRC, shiftMI, shiftMC, bitScan, byteSwap, bitChange, doubleShift
+        case rotateRI, rotateRC, shiftMI, shiftMC, bitScan, byteSwap, compareExchange, exchangeAdd, bitChange, doubleShift
     }
 
     var form = Form.call
