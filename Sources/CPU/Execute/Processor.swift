@@ -26,6 +26,7 @@ public final class Processor {
     public let model: CPUModel
     /// Initial APIC ID; 0: the bootstrap processor.
     public let apicID: UInt8
+    private let tscIsNanoseconds: Bool
     let blocks: BlockCache
     private(set) var translator: Translator?
     /// The same, for the path that every look-up takes: counting references costs as much as the rest of it.
@@ -54,6 +55,7 @@ public final class Processor {
         self.bus = bus
         self.model = model
         self.apicID = apicID
+        tscIsNanoseconds = model.tscHertz == 1_000_000_000
         blocks = BlockCache(features: model.features, memory: memory)
         let block = UnsafeMutableRawPointer.allocateLarge(byteCount: Core.blockBytes)
         memset(block, 0, Core.blockBytes)
@@ -75,8 +77,10 @@ public final class Processor {
         core.t.initialize(
             to: Transient(
                 tlb: tlb, userTLB: tlb + TLBEntry.entries, systemTLB: tlb, jumpCache: jumps, missTLB: tlb + 2 * TLBEntry.entries, processor: self,
-                single: blocks.scratchBlock, census: census))
+                owner: Unmanaged.passUnretained(self), memory: Unmanaged.passUnretained(memory), single: blocks.scratchBlock, census: census))
         core.t.pointee.arena = UInt(bitPattern: memory.base)
+        core.t.pointee.frameMask = model.frameMask
+        core.t.pointee.hasGigabytePages = model.has(.gbpages)
         core.t.pointee.jumpPages = UInt(bitPattern: jumpPages)
         if let translation {
             translator = Translator(core, blocks: blocks, threshold: translation.threshold, bytes: translation.codeBytes)
@@ -396,6 +400,15 @@ public final class Processor {
         var place = 0
         let system = c.isSystemAccess
         let faultAddress = c.v.pointee.cr2
+        if storage >= 0, let second = try? secondPage(c, linear) {
+            // The usual case: both pages are memory.
+            let left = 4096 - Int(linear & 0xFFF)
+            withUnsafeMutableBytes(of: &bytes) { raw in
+                raw.baseAddress?.copyMemory(from: memory.base + storage, byteCount: left)
+                raw.baseAddress?.advanced(by: left).copyMemory(from: memory.base + second, byteCount: 15 - left)
+            }
+            count = 15
+        }
         while count < 15 {
             let at = (linear &+ UInt64(count)) & c.t.pointee.addressMask
             if at & ~0xFFF != page {
@@ -429,6 +442,13 @@ public final class Processor {
         if pageFault != nil { c.v.pointee.cr2 = faultAddress }
         if !c.is64 && rip &+ UInt64(block.pointee.bytes) &- 1 > UInt64(c.v.pointee.seg[Seg.cs].limit) { throw .generalProtection }
         return block
+    }
+
+    /// Arena offset of the page behind the one of an instruction near its end; nil: it is on the bus, or not near.
+    private func secondPage(_ c: Core, _ linear: UInt64) throws(Fault) -> Int? {
+        guard 4096 - Int(linear & 0xFFF) < 15 else { return nil }
+        let found = try fetchOffset(c, ((linear | 0xFFF) &+ 1) & c.t.pointee.addressMask)
+        return found >= 0 ? found : nil
     }
 
     /// Arena offset of an instruction byte; -1: on the bus.
@@ -528,9 +548,18 @@ public final class Processor {
 
     /// The physical map changed: translations are stale.
     func mapChanged() {
+        noteMap()
         core.flushTLB(keepGlobal: false)
         core.t.pointee.leaveBlock = true
         if debug.points.hasPlaces || core.t.pointee.debugs.contains(.watches) { refreshStops() }
+    }
+
+    func noteMap() { core.t.pointee.flatTop = memory.flatTop }
+
+    /// Ticks of the time-stamp counter since power-on.
+    var ticks: UInt64 {
+        let now = bus.now()
+        return tscIsNanoseconds ? now : model.ticks(now)
     }
 
     /// First code on an arena page: stores to it must take the slow way from now on.

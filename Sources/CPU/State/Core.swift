@@ -60,6 +60,14 @@ struct Transient {
     /// Never filled: selected while every access must go the slow way.
     var missTLB: UnsafeMutablePointer<TLBEntry>
     unowned(unsafe) var processor: Processor
+    /// The same, and its memory, where counting references would cost more than the work: see `Core.withProcessor`.
+    var owner: Unmanaged<Processor>
+    var memory: Unmanaged<GuestMemory>
+    /// Of the model: see there.
+    var frameMask: UInt64 = 0
+    var hasGigabytePages = false
+    /// See `GuestMemory.flatTop`.
+    var flatTop: UInt64 = 0
     // MARK: Translated code
     /// Taken branches leave the interpreter, so that blocks are counted and translated ones entered.
     var translating = false

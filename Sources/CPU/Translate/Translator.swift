@@ -51,7 +51,7 @@ final class Translator {
     private var sites: [Site] = []
     /// Executions after which a block is translated.
     var threshold: UInt32
-    private unowned(unsafe) let blocks: BlockCache
+    private let blocks: BlockCache
     /// The shortcut that was dealt out last.
     private var shortcut = Shortcut.first
     private let single: BlockPointer
@@ -121,7 +121,7 @@ final class Translator {
         var place = source.storage &+ Int(truncatingIfNeeded: Int64(bitPattern: target &- source.rip))
         var epoch: (value: UInt32, isGlobal: Bool)?
         if sites[number].epochPlace >= 0 || sites[number].addendPlace >= 0 {
-            guard c.t.pointee.codeBase == 0, let found = c.t.pointee.processor.linkable(target) else { return nil }
+            guard c.t.pointee.codeBase == 0, let found = c.withProcessor({ $0.linkable(target) }) else { return nil }
             (place, epoch) = (found.storage, found.isGlobal ? (c.t.pointee.globalEpoch, true) : (c.t.pointee.pageEpoch, false))
         }
         // Mostly the one of before: only the epoch is another.
@@ -134,7 +134,7 @@ final class Translator {
         if sites.indices.contains(number), sites[number].source.pointee.code[user] != 0, !sites[number].dropsFlags || dropsFlags(block) {
             connect(number, block, code, user)
             if sites[number].addendPlace >= 0 {
-                let host = UInt(bitPattern: c.t.pointee.processor.memory.base) &+ UInt(bitPattern: place)
+                let host = c.t.pointee.arena &+ UInt(bitPattern: place)
                 area.store(Int(sites[number].addendPlace), host &- UInt(truncatingIfNeeded: target))
             } else if let epoch {
                 let field = epoch.isGlobal ? StateField.globalEpoch : StateField.pageEpoch
