@@ -7,7 +7,7 @@ extension Lowering {
         guard row.form == .call else { return row }
         switch op.kind {
         case .shift_ri8, .shift_ri16, .shift_ri32, .shift_ri64, .shift_rc8, .shift_rc16, .shift_rc32, .shift_rc64, .shift_mi8, .shift_mi16, .shift_mi32,
-            .shift_mi64:
+            .shift_mi64, .shift_mc32, .shift_mc64:
             return shift(op) ?? row
         case .slow: return rare(op) ?? row
         default: return row
@@ -28,6 +28,9 @@ extension Lowering {
             // What a count beyond 8 or 16 bits leaves in CF is nobody's promise.
             guard operation < 2 || (operation >= 4 && size >= 4) else { return nil }
             return Lowering(form: rotates ? .rotateRC : .shiftRC, size: size, operation: operation, readsFlags: !rotates, writesA: true)
+        case 3:
+            guard !rotates else { return nil }
+            return Lowering(form: .shiftMC, size: size, operation: operation, readsFlags: true, mayFault: true)
         default:
             guard count != 0, count < size * 8, !rotates else { return nil }
             return Lowering(form: .shiftMI, size: size, operation: operation, killsFlags: true, mayFault: true)
@@ -77,6 +80,24 @@ extension BlockLowering {
             } else {
                 flags = FlagState(place: .dead)
             }
+            finish(code)
+        case .shiftMC:
+            let needed = flagsNeeded
+            if needed { flagsToMemory() }
+            let code = access(row.size, write: true)
+            var skip = -1
+            if needed {
+                a.bytes(0xF6, 0xC1, row.size == 8 ? 63 : 31)  // TEST CL, 31
+                skip = a.jump(Condition.zero)
+            }
+            a.rm(0xD3, row.operation, memory, row.size)
+            if needed {
+                a.byte(0x9F)
+                a.load(Host.page, memory, row.size)
+                shiftFlags(row.operation, Host.page, row.size, Host.page, loaded: true)
+                a.patch(skip, to: a.count)
+            }
+            flags = FlagState(place: needed ? .memory : .dead)
             finish(code)
         case .bitScan: bitScan(row)
         case .byteSwap:

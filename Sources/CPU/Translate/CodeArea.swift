@@ -127,16 +127,24 @@ final class CodeArea {
         a.move(Host.rax, Host.address, 4)
         a.rm(0x33, Host.rax, entry, 8)
         a.rm(0x3B, Host.rax, user ? StateField.modeGeneration : StateField.globalGeneration, 8)
-        let hit = a.jump(Condition.zero)
+        var code = entry
+        code.disp += 16
+        var hit = -1
+        if call {
+            hit = a.jump(Condition.zero)
+        } else {
+            let unlikely = a.jump(Condition.notZero)
+            a.rm(0xFF, 4, code, 4)  // JMP [entry]
+            a.patch(unlikely, to: a.count)
+        }
         a.rm(0x3B, Host.rax, user ? StateField.globalGeneration : StateField.modeGeneration, 8)
         let other = a.jump(Condition.zero)
         let place = a.call()
         a.patch(place, to: renew)
         miss(&a)
-        a.patch(hit, to: a.count)
+        if hit >= 0 { a.patch(hit, to: a.count) }
         a.patch(other, to: a.count)
-        entry.disp += 16
-        a.rm(0xFF, call ? 2 : 4, entry, 4)  // CALL, JMP [entry]
+        a.rm(0xFF, call ? 2 : 4, code, 4)  // CALL, JMP [entry]
     }
 
     private func makeThunks() {
@@ -198,6 +206,14 @@ final class CodeArea {
             var entry = Assembler.Memory(base: Host.state, index: Host.rcx, disp: Int32(Core.tlbOffset + table * 32 + (n & 1) * 8))
             a.rm(0x3B, Host.page, entry, 8)
             let miss = a.jump(Condition.notZero)
+            var unreadable = -1
+            if n & 1 != 0 {
+                // A span reads through what was proved for stores: not where reads lead elsewhere, or are watched.
+                var read = entry
+                read.disp -= 8
+                a.rm(0x3B, Host.page, read, 8)
+                unreadable = a.jump(Condition.notZero)
+            }
             a.store(Assembler.Memory(base: Host.state, index: Host.rax), Host.page, 8)
             entry.disp = Int32(Core.tlbOffset + table * 32 + 24)
             a.load(Host.page, entry, 8)
@@ -214,6 +230,7 @@ final class CodeArea {
             a.patch(full, to: a.count)
             a.rr(0x3B, Host.rcx, Host.rcx, 4)
             a.patch(miss, to: a.count)
+            if unreadable >= 0 { a.patch(unreadable, to: a.count) }
             a.bytes(0x59, 0xC3)  // POP RCX; RET
         }
         // A jump-cache entry of before a flush of the TLB: RAX its generation, R11 32 times its number, R10 the target. It is as good as new when the

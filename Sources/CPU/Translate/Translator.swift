@@ -28,6 +28,8 @@ public struct TranslationSettings: Sendable {
 final class Translator {
     /// No block has more instructions.
     static let reserve = 128
+    /// Stores to pages of code before a block's habit is judged.
+    private static let patientWrites: UInt8 = 64
 
     /// A direct branch within a page that can be linked to its target.
     struct Site {
@@ -35,8 +37,8 @@ final class Translator {
         var place: Int
         var stub: Int
         var source: BlockPointer
-        /// Only to be linked to a block that sets all flags before anything can see them: the branch does not save them.
-        var dropsFlags: Bool
+        /// What the branch has saved of the flags: only to be linked to a block that needs no more.
+        var saves: FlagNeed
         var isLinked = false
         var target: BlockPointer?
         /// A branch to another page: where it compares the epoch, -1: none. The displacement of the field, then the number.
@@ -131,7 +133,7 @@ final class Translator {
         let user = c.isUserClass
         guard let code = self.code(c, block, user) else { return nil }
         // A translation may have made room by dropping all others.
-        if sites.indices.contains(number), sites[number].source.pointee.code[user] != 0, !sites[number].dropsFlags || dropsFlags(block) {
+        if sites.indices.contains(number), sites[number].source.pointee.code[user] != 0, sites[number].saves >= needs(block) {
             connect(number, block, code, user)
             if sites[number].addendPlace >= 0 {
                 let host = c.t.pointee.arena &+ UInt(bitPattern: place)
@@ -183,7 +185,20 @@ final class Translator {
         if block.pointee.barred || block.pointee.isSingle || block.pointee.crossesPage { return nil }
         block.pointee.heat &+= 1
         let late = threshold > 1 && blocks.isRestless(block.pointee.storage)
-        return block.pointee.heat >= (late ? threshold &<< 2 : threshold) ? translate(c, block, user) : nil
+        return block.pointee.heat >= (late ? threshold &<< 2 : threshold) &<< UInt32(block.pointee.patience) ? translate(c, block, user) : nil
+    }
+
+    /// A store of this block went to a page that holds code, by the long way. Where most of what it does is that, the interpreter is the faster engine: it
+    /// gets the block for a while.
+    func noteCodeWrite(_ block: BlockPointer, retired: UInt64) {
+        if block.pointee.codeWrites == 0 { block.pointee.writesSince = retired }
+        block.pointee.codeWrites &+= 1
+        guard block.pointee.codeWrites == Translator.patientWrites else { return }
+        block.pointee.codeWrites = 0
+        guard retired &- block.pointee.writesSince < UInt64(Translator.patientWrites) * 48, threshold > 1 else { return }
+        drop(block)
+        block.pointee.heat = 0
+        block.pointee.patience = min(block.pointee.patience + 5, 15)
     }
 
     // MARK: Making and dropping
@@ -195,8 +210,8 @@ final class Translator {
             cold: cold)
         work.planUnits(c)
         let usable = work.run { place, rip in
-            guard let target = self.blocks.find(c, storage: place, rip: rip, mode: block.pointee.mode) else { return false }
-            return self.dropsFlags(target)
+            guard let target = self.blocks.find(c, storage: place, rip: rip, mode: block.pointee.mode) else { return .all }
+            return self.needs(target)
         }
         (cold, shortcut) = (work.cold, work.shortcut)
         guard usable else {
@@ -212,15 +227,22 @@ final class Translator {
         return entry
     }
 
-    /// Nothing can see the flags that are there when this block is entered.
-    private func dropsFlags(_ block: BlockPointer) -> Bool {
+    /// Which of the flags that are there when this block is entered anything can see.
+    private func needs(_ block: BlockPointer) -> FlagNeed {
         let ops = block.ops
+        var need = FlagNeed.all
         for n in 0..<Int(block.pointee.operations) {
             let row = Lowering.table[Int(ops[n].kind.rawValue)]
-            if row.readsFlags || row.mayFault { return false }
-            if row.killsFlags { return true }
+            if row.form == .unaryR && row.operation < 2 {
+                // INC, DEC
+                need = .carry
+            } else if row.readsFlags || row.mayFault {
+                return need
+            } else if row.killsFlags {
+                return .none
+            }
         }
-        return false
+        return need
     }
 
     /// The block's bytes have changed: no branch leads there any more.
@@ -388,10 +410,13 @@ extension Core {
             return TranslatedExit.lookUp
         }
         let budget = t.pointee.budget
+        let processor = t.pointee.processor
+        let writes = processor.blocks.codeWrites
         if let fault = execute(self, single) {
             t.pointee.translatedFault = fault
             return TranslatedExit.fault
         }
+        if processor.blocks.codeWrites != writes { processor.translator?.noteCodeWrite(block, retired: processor.retired) }
         t.pointee.handled &+= 1
         if t.pointee.budget != budget { return TranslatedExit.lookUp }
         // The operation wrote over the code that it is in.
