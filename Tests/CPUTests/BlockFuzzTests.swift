@@ -159,7 +159,8 @@ struct RandomBlock {
 
     private mutating func integer() -> [UInt8] {
         let (r, s) = (below(3), below(3))
-        switch below(20) {
+        switch below(30) {
+        case 20...29: return stackOrCount(r, s)
         case 8: return memory([0x0F, [0xB0, 0xB1, 0xC0, 0xC1][below(4)]], r)
         case 9: return memory([[0x86, 0x87][below(2)]], r)
         case 10: return memory([0x0F, 0xBA], 4 + below(4)) + [UInt8(below(256))]
@@ -180,6 +181,24 @@ struct RandomBlock {
         case 5: return [0x0F, 0x40 | UInt8(below(16)), 0xC0 | UInt8(r << 3 | s)]
         case 6: return [0x74 | UInt8(below(2)), 2, 0x31, 0xC0 | UInt8(r << 3 | s)]
         default: return [0xD1, 0xE0 | UInt8(s)]
+        }
+    }
+
+    /// What several operands off one register, and flags that are made again, are about.
+    private mutating func stackOrCount(_ r: Int, _ s: Int) -> [UInt8] {
+        let wide: [UInt8] = mode == .long ? [0x48] : []
+        switch below(11) {
+        case 0: return [0x50 | UInt8([0, 1, 2, 3, 4, 5][below(6)])]
+        case 1: return [0x58 | UInt8([0, 1, 2, 3, 5][below(5)])]
+        case 2: return wide + [0x83, [0xC4, 0xEC][below(2)], UInt8(below(8) * 8)]
+        case 3: return [[0x8B, 0x89, 0x03, 0x29, 0x13, 0x3B, 0x85, 0x39][below(8)], 0x44 | UInt8(r << 3), 0x24, UInt8(below(128))]
+        case 4: return [0xFF, 0xC0 | UInt8(below(2) << 3 | s)]
+        case 5: return memory([0xD3], [4, 5, 7][below(3)])
+        case 6: return [0x6B, 0xC0 | UInt8(r << 3 | s), UInt8(below(256))]
+        case 7: return [0x39, 0xC0 | UInt8(r << 3 | s), 0x70 | UInt8(below(16)), 2, 0xFF, 0xC0 | UInt8(s)]
+        case 8: return below(3) == 0 ? [0xE8, 0, 0, 0, 0] : [0x6A, UInt8(below(256))]
+        case 9: return memory([0xF7], 4 + below(2))
+        default: return wide + [0x8D, 0x64, 0x24, UInt8(below(16) * 8)]
         }
     }
 

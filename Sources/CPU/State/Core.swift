@@ -360,7 +360,7 @@ struct JumpEntry {
     /// Offset in CS (low 32 bits) and `Transient.modeGeneration`.
     var key: UInt64
     var block: UnsafeMutablePointer<Block>?
-    /// The translation, or `Transient.noCode`.
+    /// The translation, or `Transient.noCode`: either is jumped to with the target in R10, not in `rip`.
     var code: UInt = 0
     static let entries = 8192
 }

@@ -74,7 +74,7 @@ final class Translator {
         single.mutableOps[1] = Op(.bail)
         needs = .allocate(capacity: BlockCache.maximumOperations + 16)
         needs.initialize(repeating: 0, count: BlockCache.maximumOperations + 16)
-        c.t.pointee.noCode = area.executable + UInt(area.lookUp)
+        c.t.pointee.noCode = area.executable + UInt(area.lookUpAddress)
         c.t.pointee.helpers = (
             address(of: translatedOne), address(of: translatedPush), address(of: translatedTarget), address(of: translatedReturn),
             address(of: translatedX87))
@@ -249,7 +249,7 @@ final class Translator {
     func drop(_ block: BlockPointer) {
         for user in [false, true] where block.pointee.code[user] != 0 {
             counts.dropped &+= 1
-            area.redirect(Int(block.pointee.code[user] - area.executable), to: area.lookUp)
+            area.redirect(Int(block.pointee.code[user] - area.executable), to: area.lookUpAddress)
             var number = block.pointee.incoming[user]
             while number >= 0 {
                 let site = sites[Int(number)]
