@@ -39,10 +39,12 @@ public final class Processor {
     /// For `census`: instructions of all calls of `run`.
     var ran: UInt64 = 0
 
-    let filled: UnsafeMutablePointer<UInt16>
-    var filledCount = 0
-    var filledOverflow = false
-    static let filledCapacity = 1024
+    /// TLB entries that were filled with pages that are not global since the last flush, each once.
+    private let filled: UnsafeMutablePointer<UInt16>
+    private let isFilled: UnsafeMutablePointer<Bool>
+    private var filledCount = 0
+    /// Some page was global.
+    private var hasGlobal = false
     let globalSlots: UnsafeMutablePointer<Bool>
     /// One bit for each linear page modulo 65,536 that the jump cache may lead to, since the last flush that made it forget them; global pages have
     /// their own.
@@ -60,7 +62,9 @@ public final class Processor {
         let block = UnsafeMutableRawPointer.allocateLarge(byteCount: Core.blockBytes)
         memset(block, 0, Core.blockBytes)
         core = Core(base: block)
-        filled = .allocate(capacity: Processor.filledCapacity)
+        filled = .allocate(capacity: 2 * TLBEntry.entries)
+        isFilled = .allocate(capacity: 2 * TLBEntry.entries)
+        isFilled.initialize(repeating: false, count: 2 * TLBEntry.entries)
         jumpPages = .allocate(capacity: (Processor.jumpPageMask + 1) / 64)
         jumpPages.initialize(repeating: 0, count: (Processor.jumpPageMask + 1) / 64)
         globalJumpPages = .allocate(capacity: (Processor.jumpPageMask + 1) / 64)
@@ -98,6 +102,7 @@ public final class Processor {
         core.t.pointee.census.deallocate()
         core.base.deallocate()
         filled.deallocate()
+        isFilled.deallocate()
         globalSlots.deallocate()
         jumpPages.deallocate()
         globalJumpPages.deallocate()
@@ -509,37 +514,33 @@ public final class Processor {
     // MARK: TLB bookkeeping
 
     /// A slot got a new page: remembered so that a flush need not sweep the whole table.
-    func noteFilled(_ slot: UnsafeMutablePointer<TLBEntry>, global: Bool) {
-        let index = slot - core.t.pointee.systemTLB
+    func noteFilled(_ index: Int, global: Bool) {
         globalSlots[index] = global
-        if filledCount < Processor.filledCapacity {
+        if global {
+            hasGlobal = true
+        } else if !isFilled[index] {
+            isFilled[index] = true
             filled[filledCount] = UInt16(truncatingIfNeeded: index)
             filledCount += 1
-        } else {
-            filledOverflow = true
         }
     }
 
     func flushTLB(keepGlobal: Bool) {
-        core.dropShortcuts(keepGlobal: keepGlobal, globalSlots)
         let tlb = core.t.pointee.systemTLB
-        if filledOverflow || (!keepGlobal && filledCount > 512) {
+        let all = !keepGlobal && hasGlobal
+        if all {
+            core.dropShortcuts()
             tlb.update(repeating: .none, count: 2 * TLBEntry.entries)
-            filledCount = 0
-            filledOverflow = false
-        } else {
-            var kept = 0
-            for i in 0..<filledCount {
-                let index = Int(filled[i])
-                if keepGlobal && globalSlots[index] {
-                    filled[kept] = filled[i]
-                    kept += 1
-                } else {
-                    tlb[index] = .none
-                }
-            }
-            filledCount = kept
+            hasGlobal = false
         }
+        for i in 0..<filledCount {
+            let index = Int(filled[i])
+            isFilled[index] = false
+            if all || (keepGlobal && globalSlots[index]) { continue }
+            core.forgetShortcut(index)
+            tlb[index] = .none
+        }
+        filledCount = 0
         if !keepGlobal {
             core.t.pointee.largeLow = .max
             core.t.pointee.largeHigh = 0
@@ -566,9 +567,10 @@ public final class Processor {
     func markCodePage(_ page: Int) {
         let host = UInt(bitPattern: memory.base) &+ UInt(page << 12)
         let tlb = core.t.pointee.systemTLB
-        core.dropShortcuts()
         for i in 0..<(2 * TLBEntry.entries) where tlb[i].write & TLBEntry.invalid == 0 {
-            if tlb[i].addend &+ UInt(truncatingIfNeeded: tlb[i].write & ~0xFFF) == host { tlb[i].write |= 2 }
+            guard tlb[i].addend &+ UInt(truncatingIfNeeded: tlb[i].write & ~0xFFF) == host else { continue }
+            core.forgetShortcut(i)
+            tlb[i].write |= 2
         }
     }
 

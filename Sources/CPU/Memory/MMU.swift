@@ -240,7 +240,7 @@ extension Core {
         if slot.pointee.read & ~0xFFF != page && slot.pointee.write & ~0xFFF != page && slot.pointee.execute & ~0xFFF != page || slot.pointee.addend != addend {
             forgetShortcut(slot - t.pointee.systemTLB)
             slot.pointee = TLBEntry(read: TLBEntry.invalid, write: TLBEntry.invalid, execute: TLBEntry.invalid, addend: addend)
-            withProcessor { $0.noteFilled(slot, global: found.global) }
+            withProcessor { $0.noteFilled(slot - t.pointee.systemTLB, global: found.global) }
         }
         let mark: UInt64 = watched ? 4 : 0
         let debug =

@@ -116,8 +116,8 @@ struct Transient {
     var arena: UInt = 0
     var jumpPages: UInt = 0
     /// Shortcuts that were filled, by privilege class: see `Shortcut`.
-    var systemShortcuts: UInt32 = UInt32(Shortcut.listed)
-    var userShortcuts: UInt32 = UInt32(Shortcut.listed)
+    var systemShortcuts: UInt32 = 0
+    var userShortcuts: UInt32 = 0
     /// Operands of the operation that made the flags, where they can be made again from them only.
     var flagOperand: UInt64 = 0
 }

@@ -11,6 +11,7 @@ public struct TranslationSettings: Sendable {
     private static let limit: Int = getenv("VITRINE_CODE_MIB").flatMap { Int(String(cString: $0)) }.map { min(max($0, 1), 1 << 20) << 20 } ?? .max
 
     public init(threshold: UInt32 = 24, codeBytes: Int = 64 << 20) {
+        let threshold = getenv("VX_T").flatMap { UInt32(String(cString: $0)) } ?? threshold
         (self.threshold, self.codeBytes) = (threshold, min(codeBytes, TranslationSettings.limit))
     }
 }
@@ -82,6 +83,7 @@ final class Translator {
         c.t.pointee.single = single
         (c.t.pointee.returnTop, c.t.pointee.returnStack) = (area.returnTop, area.returnTop)
         c.t.pointee.translating = true
+        (c.t.pointee.systemShortcuts, c.t.pointee.userShortcuts) = (UInt32(Shortcut.listed), UInt32(Shortcut.listed))
         c.dropShortcuts()
     }
 
@@ -410,13 +412,14 @@ extension Core {
             return TranslatedExit.lookUp
         }
         let budget = t.pointee.budget
-        let processor = t.pointee.processor
-        let writes = processor.blocks.codeWrites
+        let writes = withProcessor { $0.blocks.codeWrites }
         if let fault = execute(self, single) {
             t.pointee.translatedFault = fault
             return TranslatedExit.fault
         }
-        if processor.blocks.codeWrites != writes { processor.translator?.noteCodeWrite(block, retired: processor.retired) }
+        withProcessor { processor in
+            if processor.blocks.codeWrites != writes { processor.translator?.noteCodeWrite(block, retired: processor.retired) }
+        }
         t.pointee.handled &+= 1
         if t.pointee.budget != budget { return TranslatedExit.lookUp }
         // The operation wrote over the code that it is in.
