@@ -11,6 +11,7 @@ public struct TranslationSettings: Sendable {
     private static let limit: Int = getenv("VITRINE_CODE_MIB").flatMap { Int(String(cString: $0)) }.map { min(max($0, 1), 1 << 20) << 20 } ?? .max
 
     public init(threshold: UInt32 = 24, codeBytes: Int = 64 << 20) {
+        let threshold = getenv("VX_T").flatMap { UInt32(String(cString: $0)) } ?? threshold
         (self.threshold, self.codeBytes) = (threshold, min(codeBytes, TranslationSettings.limit))
     }
 }
@@ -53,7 +54,7 @@ final class Translator {
     private var sites: [Site] = []
     /// Executions after which a block is translated.
     var threshold: UInt32
-    private unowned(unsafe) let blocks: BlockCache
+    private let blocks: BlockCache
     /// The shortcut that was dealt out last.
     private var shortcut = Shortcut.first
     private let single: BlockPointer
@@ -82,6 +83,7 @@ final class Translator {
         c.t.pointee.single = single
         (c.t.pointee.returnTop, c.t.pointee.returnStack) = (area.returnTop, area.returnTop)
         c.t.pointee.translating = true
+        (c.t.pointee.systemShortcuts, c.t.pointee.userShortcuts) = (UInt32(Shortcut.listed), UInt32(Shortcut.listed))
         c.dropShortcuts()
     }
 
@@ -123,7 +125,7 @@ final class Translator {
         var place = source.storage &+ Int(truncatingIfNeeded: Int64(bitPattern: target &- source.rip))
         var epoch: (value: UInt32, isGlobal: Bool)?
         if sites[number].epochPlace >= 0 || sites[number].addendPlace >= 0 {
-            guard c.t.pointee.codeBase == 0, let found = c.t.pointee.processor.linkable(target) else { return nil }
+            guard c.t.pointee.codeBase == 0, let found = c.withProcessor({ $0.linkable(target) }) else { return nil }
             (place, epoch) = (found.storage, found.isGlobal ? (c.t.pointee.globalEpoch, true) : (c.t.pointee.pageEpoch, false))
         }
         // Mostly the one of before: only the epoch is another.
@@ -136,7 +138,7 @@ final class Translator {
         if sites.indices.contains(number), sites[number].source.pointee.code[user] != 0, needs(block).isMet(by: sites[number].saves) {
             connect(number, block, code, user)
             if sites[number].addendPlace >= 0 {
-                let host = UInt(bitPattern: c.t.pointee.processor.memory.base) &+ UInt(bitPattern: place)
+                let host = c.t.pointee.arena &+ UInt(bitPattern: place)
                 area.store(Int(sites[number].addendPlace), host &- UInt(truncatingIfNeeded: target))
             } else if let epoch {
                 let field = epoch.isGlobal ? StateField.globalEpoch : StateField.pageEpoch
@@ -428,13 +430,14 @@ extension Core {
             return TranslatedExit.lookUp
         }
         let budget = t.pointee.budget
-        let processor = t.pointee.processor
-        let writes = processor.blocks.codeWrites
+        let writes = withProcessor { $0.blocks.codeWrites }
         if let fault = execute(self, single) {
             t.pointee.translatedFault = fault
             return TranslatedExit.fault
         }
-        if processor.blocks.codeWrites != writes { processor.translator?.noteCodeWrite(block, retired: processor.retired) }
+        withProcessor { processor in
+            if processor.blocks.codeWrites != writes { processor.translator?.noteCodeWrite(block, retired: processor.retired) }
+        }
         t.pointee.handled &+= 1
         if t.pointee.budget != budget { return TranslatedExit.lookUp }
         // The operation wrote over the code that it is in.
