@@ -120,6 +120,8 @@ struct Transient {
     var userShortcuts: UInt32 = 0
     /// Operands of the operation that made the flags, where they can be made again from them only.
     var flagOperand: UInt64 = 0
+    /// Offset in the code area of what makes the flags again: see `FlagNeed.faults`.
+    var flagStub: UInt32 = 0
 }
 
 /// One entry of the software TLB, 32 bytes, direct-mapped by linear page number.

@@ -59,6 +59,12 @@ struct Assembler {
         UnsafeMutableRawPointer(start + place).storeBytes(of: Int32(truncatingIfNeeded: target - place - 4), as: Int32.self)
     }
 
+    /// Writes the field of four bytes at `place`.
+    mutating func set(_ place: Int, _ value: Int32) {
+        guard place + 4 <= capacity else { return }
+        UnsafeMutableRawPointer(start + place).storeBytes(of: value, as: Int32.self)
+    }
+
     // MARK: Operands
 
     /// `[base + index << scale + disp]`.

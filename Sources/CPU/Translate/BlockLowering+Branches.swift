@@ -163,7 +163,7 @@ extension BlockLowering {
     /// Flags, count, and the jump that is linked.
     private mutating func endExit(_ code: ColdCode, _ rip: UInt64, _ count: Int, calls: Bool = false) {
         var code = code
-        save(code.saves)
+        code.resume = save(code.saves)
         (code.flags, code.target) = (flags, rip)
         a.aluImmediate(Lowering.sub, Host.budget, Int32(count), 8)
         code.from.0 = a.jump(calls ? Condition.sign : Condition.notSign)
@@ -230,10 +230,10 @@ extension BlockLowering {
 
     /// What the branch has to save of the flags: not what the target sets itself, when it can be made again on the way to the dispatcher.
     private func needed(_ to: (rip: UInt64, place: Int, isNear: Bool)) -> FlagNeed {
-        switch flags.place {
-        case .host, .again: flags.producer >= 0 ? targetNeeds(to.place, to.rip) : .all
-        case .memory, .dead: .all
-        }
+        guard flags.place == .host || flags.place == .again, flags.producer >= 0 else { return .all }
+        let need = targetNeeds(to.place, to.rip)
+        if case .faults(let changed) = need { return changed & flagInputs == 0 ? .faults(changed: flagInputs) : .all }
+        return need
     }
 
     /// A branch to another page, or beyond the code's limit. Flags are in memory.
@@ -321,6 +321,8 @@ extension BlockLowering {
         if code.savesAddress { a.store(StateField.scratchAddress, Host.address, 8) }
         if code.flags.place == .again {
             remake(code.flags)
+        } else if code.flags.place == .described {
+            describedToMemory()
         }
         settleUnits(code.op)
         helper(code.kind, code.op)
@@ -374,6 +376,7 @@ extension BlockLowering {
     }
 
     private mutating func writeExit(_ code: ColdCode) {
+        var code = code
         flags = code.flags
         var ways = [code.from.0, code.from.1, code.from.2, code.from.3]
         if code.isTaken {
@@ -383,7 +386,7 @@ extension BlockLowering {
                 settleUnits(code.op)
                 return far(code.target, code.count)
             }
-            save(code.saves)
+            code.resume = save(code.saves)
             if closesLoop(code) { return writeLoop(code) }
             settleUnits(code.op)
             a.aluImmediate(Lowering.sub, Host.budget, Int32(code.count), 8)
@@ -400,5 +403,10 @@ extension BlockLowering {
         a.constant(Host.rax, UInt64(Int(TranslatedExit.firstSite) + firstSite + code.site))
         let out = a.jump()
         a.patch(out, to: area.exit - area.used)
+        guard code.saves.isFaults else { return }
+        // What makes the flags again.
+        a.set(code.resume, Int32(truncatingIfNeeded: place(a.count)))
+        remake(flags)
+        a.byte(0xC3)
     }
 }

@@ -197,6 +197,9 @@ extension BlockLowering {
         case .again:
             flagsToMemory()
             restoreCarry()
+        case .described:
+            flagsToMemory()
+            restoreCarry()
         case .memory: restoreCarry()
         case .host:
             if flags.missing == .product { flagsToMemory() }
@@ -308,12 +311,12 @@ extension BlockLowering {
     /// Before INC or DEC, which keep CF: it survives in the host's flags, or stays where it can be had again. True: INC or DEC can be done again
     /// with it, `flags.source` saying from where.
     mutating func keepCarry() -> Bool {
-        if flags.missing == .product || (flags.place == .again && isProduct(flags.producer)) { flagsToMemory() }
+        if flags.place == .described || flags.missing == .product || (flags.place == .again && isProduct(flags.producer)) { flagsToMemory() }
         let before = flags
         (flags.missing, flags.source) = (.none, -1)
         switch before.place {
         case .dead: return true
-        case .memory: if survives(now) { flags.missing = .carry } else { restoreCarry() }
+        case .memory, .described: if survives(now) { flags.missing = .carry } else { restoreCarry() }
         case .host where before.missing != .carry:
             guard let source = carrySource(before) else { return false }
             flags.source = source

@@ -168,7 +168,7 @@ extension BlockLowering {
             flagsToMemory()
         }
         switch (there.place, flags.place) {
-        case (.dead, _), (.again, _), (.host, .dead): break
+        case (.dead, _), (.again, _), (.described, _), (.host, .dead): break
         case (.memory, _): flagsToMemory()
         case (.host, .host) where flags.missing == there.missing || flags.missing == .none: break
         case (.host, .again): redo(flags)

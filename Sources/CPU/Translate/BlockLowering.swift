@@ -51,14 +51,28 @@ struct ColdCode {
 }
 
 /// What of the flags can be seen behind a place.
-enum FlagNeed: UInt8, Comparable {
-    case none, carry, all
-    static func < (a: FlagNeed, b: FlagNeed) -> Bool { a.rawValue < b.rawValue }
+enum FlagNeed: Equatable {
+    case none, carry
+    /// Nothing but faults sees them, with these registers changed before. A branch to such a block only says what makes them again (`Transient.flagStub`).
+    case faults(changed: UInt32)
+    case all
+
+    var isFaults: Bool { if case .faults = self { true } else { false } }
+
+    /// What an exit has saved is enough for this. Of `faults` it is known that the registers it needs are not changed.
+    func isMet(by saved: FlagNeed) -> Bool {
+        switch (self, saved) {
+        case (.none, _), (_, .all), (.carry, .carry): true
+        case (.faults(let changed), .faults(let needed)): changed & needed == 0
+        default: false
+        }
+    }
 }
 
 /// Where the guest's flags are at a point of the code.
 struct FlagState {
-    enum Place { case dead, memory, host, again }
+    /// `described`: what `Transient.flagStub` leads to puts them into memory.
+    enum Place { case dead, memory, host, again, described }
     var place = Place.memory
     /// The operation that made them, when it can be done again (`again`, and `host`); -1: none.
     var producer = -1
@@ -130,11 +144,18 @@ struct BlockLowering {
     var flagsNeeded: Bool { neededAfter(now) }
 
     /// False: the block is better interpreted.
-    mutating func run(_ targetNeeds: @escaping (Int, UInt64) -> FlagNeed) -> Bool {
+    /// - Parameter needs: which flags of before it anything can see.
+    mutating func run(needs need: FlagNeed, _ targetNeeds: @escaping (Int, UInt64) -> FlagNeed) -> Bool {
         self.targetNeeds = targetNeeds
         guard isWorthwhile else { return false }
         findNeeds()
         a.bytes(0x0F, 0x1F, 0x44, 0x00, 0x00)  // NOP, `CodeArea.entryBytes`
+        if need.isFaults {
+            // `CodeArea.describedBytes`; branches that say what makes the flags again go behind it.
+            a.rm(0xC7, 0, StateField.flagStub, 4)
+            a.word32(Int32(area.nothing))
+            flags = FlagState(place: .described)
+        }
         beginUnits()
         while now < count {
             if now >= span.end { beginSpan() }
@@ -215,21 +236,39 @@ struct BlockLowering {
         switch flags.place {
         case .host: if flags.missing == .none { saveFlags() } else { remake(flags) }
         case .again: remake(flags)
+        case .described: describedToMemory()
         case .memory, .dead: break
         }
         flags = FlagState(place: .memory)
     }
 
+    /// RAX and R11 are lost.
+    mutating func describedToMemory() {
+        a.load(Host.rax, StateField.flagStub, 4)
+        a.constant(Host.page, UInt64(area.executable))
+        a.rr(0x03, Host.rax, Host.page, 8)
+        a.rr(0xFF, 2, Host.rax, 4)  // CALL RAX
+    }
+
     /// Before an exit: what its target needs is written. Unless that is all, `flags` stays: the rest can be made again.
-    mutating func save(_ need: FlagNeed) {
+    /// For `faults` the answer is the place of the field that leads to what makes them again, else 0.
+    mutating func save(_ need: FlagNeed) -> Int {
         switch (need, flags.place) {
         case (.none, _), (.carry, .memory), (.carry, .dead): break
+        case (.faults, _):
+            a.rm(0xC7, 0, StateField.flagStub, 4)
+            a.word32(0)
+            return a.count - 4
         case (.carry, .host) where flags.missing == .none || flags.missing == .overflow: a.rm(0x0F92, 0, StateField.packedHigh, 1)  // SETC
         // INC and DEC without a source have left CF in memory.
         case (.carry, _): if !isCounted(flags.producer) || flags.source >= 0 { remake(flags) }
         case (.all, _): flagsToMemory()
         }
+        return 0
     }
+
+    /// Registers by number that are needed to make these flags again.
+    var flagInputs: UInt32 { inputs(flags.producer) | (flags.source >= 0 ? inputs(flags.source) : 0) }
 
     /// LAHF; SETO AL; MOV [packed], AX.
     mutating func saveFlags() {
@@ -265,6 +304,9 @@ struct BlockLowering {
             flags.place = .host
             flags.missing = missing(flags.producer)
             return condition(code)
+        case .described:
+            flagsToMemory()
+            return condition(code)
         case .memory, .dead:
             let mask: UInt8
             switch code >> 1 {
@@ -288,8 +330,9 @@ struct BlockLowering {
     }
 
     /// Registers by number that an operation writes.
-    func written(_ n: Int) -> UInt32 {
-        let (row, op) = (row(n), ops[n])
+    func written(_ n: Int) -> UInt32 { BlockLowering.written(row(n), ops[n]) }
+
+    static func written(_ row: Lowering, _ op: Op) -> UInt32 {
         let own: UInt32 = row.writesA ? 1 << UInt32(op.a >> 3) : 0
         switch row.form {
         case .exchangeRR: return own | 1 << UInt32(op.b >> 3)
@@ -298,7 +341,7 @@ struct BlockLowering {
         case .leave: return 1 << 4 | 1 << 5
         case .wideR, .wideM: return 1 | 1 << 2
         case .compareExchange: return 1
-        case .doubleShift, .bitChange: return 1 << UInt32(ops[n].b >> 3)
+        case .doubleShift, .bitChange: return 1 << UInt32(op.b >> 3)
         case .widenAL: return 1
         case .widenAX: return 1 << 2
         case .loop, .loopCondition: return 1 << 1

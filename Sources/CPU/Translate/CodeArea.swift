@@ -13,6 +13,8 @@ final class CodeArea {
     private let coldStart: Int
     /// Offsets of the thunks.
     private(set) var enter = 0, exit = 0, lookUp = 0
+    /// What makes flags again that are in memory: a RET.
+    private(set) var nothing = 0
     /// R10 is a branch target: out to look it up; or through the jump cache.
     private(set) var lookUpAddress = 0, jump = 0, renew = 0
     private(set) var calls = InlineArray<5, Int>(repeating: 0)
@@ -171,6 +173,7 @@ final class CodeArea {
         CodeArea.toHostStack(&a)
         a.bytes(0x48, 0x83, 0xC4, 0x08)  // ADD RSP, 8
         a.bytes(0x41, 0x5F, 0x41, 0x5E, 0x41, 0x5D, 0x41, 0x5C, 0x5D, 0x5B, 0xC3)
+        nothing = first + a.count - 1
         // A call of helper n: RAX the operation, R11 the block; EAX comes back.
         for n in 0..<5 {
             calls[n] = first + a.count
@@ -349,7 +352,7 @@ enum StateField {
     static let tlb = transient(\.tlb), arena = transient(\.arena), jumpPages = transient(\.jumpPages)
     static let addressMask = transient(\.addressMask)
     static let systemShortcuts = transient(\.systemShortcuts), userShortcuts = transient(\.userShortcuts)
-    static let flagOperand = transient(\.flagOperand)
+    static let flagOperand = transient(\.flagOperand), flagStub = transient(\.flagStub)
     static let globalEpoch = transient(\.globalEpoch)
     static let pageEpoch = transient(\.pageEpoch)
     static let rip = vcpu(\.rip)

@@ -134,7 +134,7 @@ final class Translator {
         let user = c.isUserClass
         guard let code = self.code(c, block, user) else { return nil }
         // A translation may have made room by dropping all others.
-        if sites.indices.contains(number), sites[number].source.pointee.code[user] != 0, sites[number].saves >= needs(block) {
+        if sites.indices.contains(number), sites[number].source.pointee.code[user] != 0, needs(block).isMet(by: sites[number].saves) {
             connect(number, block, code, user)
             if sites[number].addendPlace >= 0 {
                 let host = c.t.pointee.arena &+ UInt(bitPattern: place)
@@ -154,7 +154,9 @@ final class Translator {
             if sites[number].target == block { return }
             unlink(number, user)
         }
-        area.patch(sites[number].place, to: Int(code - area.executable) + CodeArea.entryBytes)
+        let entry = Int(code - area.executable) + CodeArea.entryBytes
+        let describes = sites[number].saves.isFaults && needs(block).isFaults
+        area.patch(sites[number].place, to: describes ? entry + CodeArea.describedBytes : entry)
         sites[number].isLinked = true
         sites[number].target = block
         sites[number].next = block.pointee.incoming[user]
@@ -210,7 +212,7 @@ final class Translator {
             area: area, block: block, user: user, flatCode: block.pointee.mode & Mode.based == 0, needs: needs, firstSite: sites.count, shortcut: shortcut,
             cold: cold)
         work.planUnits(c)
-        let usable = work.run { place, rip in
+        let usable = work.run(needs: needs(block)) { place, rip in
             guard let target = self.blocks.find(c, storage: place, rip: rip, mode: block.pointee.mode) else { return .all }
             return self.needs(target)
         }
@@ -230,18 +232,32 @@ final class Translator {
 
     /// Which of the flags that are there when this block is entered anything can see.
     private func needs(_ block: BlockPointer) -> FlagNeed {
-        let ops = block.ops
+        let ops = block.ops, count = Int(block.pointee.operations)
         var need = FlagNeed.all
-        for n in 0..<Int(block.pointee.operations) {
+        // INC and DEC leave CF alone.
+        var (counts, faults) = (false, false), (written, changed): (UInt32, UInt32) = (0, 0)
+        for n in 0..<count {
             let row = Lowering.table[Int(ops[n].kind.rawValue)]
             if row.form == .unaryR && row.operation < 2 {
-                // INC, DEC
-                need = .carry
-            } else if row.readsFlags || row.mayFault {
+                if faults { counts = true } else { need = .carry }
+            } else if row.readsFlags {
                 return need
-            } else if row.killsFlags {
-                return .none
+            } else if row.mayFault {
+                guard need == .all, !counts else { return need }
+                (faults, changed) = (true, written)
             }
+            if row.killsFlags {
+                if !faults { return .none }
+                // What the host's units are asked for comes first.
+                for m in 0..<count {
+                    switch ops[m].kind {
+                    case .fpu, .mmx, .vector, .slow: return .all
+                    default: break
+                    }
+                }
+                return .faults(changed: changed)
+            }
+            written |= BlockLowering.written(row, ops[n])
         }
         return need
     }
@@ -282,6 +298,8 @@ final class Translator {
 extension CodeArea {
     /// A NOP that becomes a jump when the block dies; direct branches go behind it.
     static let entryBytes = 5
+    /// What comes next in a block that only faults can see flags of before: MOV [flagStub], nothing.
+    static let describedBytes = 11
 }
 
 /// A value for supervisor and one for user mode.

@@ -152,7 +152,7 @@ extension PC {
             // Host time passes at a rate that is only guessed: look again often enough to be some tens of microseconds late at most. Translated code does
             // many more than one instruction in a nanosecond.
             let guess = (min(gap, 1 << 20) * hostRate) >> 10
-            return max(1, min(limit, Int64(min(max(guess, 500), max(20_000, (20_000 * hostRate) >> 10)))))
+            return max(1, min(limit, Int64(min(max(guess, 500), max(20_000, (40_000 * hostRate) >> 10)))))
         }
     }
 
