@@ -5,8 +5,9 @@ extension PC {
     // MARK: Time
 
     public func now() -> Nanoseconds {
+        if isVirtual { return retired &* PC.nanosecondsPerInstruction &+ skipped }
         switch settings.clock {
-        case .virtual: return retired &* PC.nanosecondsPerInstruction &+ skipped
+        case .virtual: return 0
         case .host(let time):
             let now = paced.advance(host: time(), retired: retired, deadline: nextDeadline)
             // Time stands at the deadline until the chip has been called.
