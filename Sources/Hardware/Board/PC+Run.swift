@@ -5,7 +5,7 @@ extension PC {
     // MARK: Time
 
     public func now() -> Nanoseconds {
-        if isVirtual { return retired &* PC.nanosecondsPerInstruction &+ skipped }
+        if isVirtual { return counted.pointee.time(at: engine.retired) }
         switch settings.clock {
         case .virtual: return 0
         case .host(let time):

@@ -38,7 +38,12 @@ public final class PC {
     private(set) var current = 0
     public private(set) var engine: any Engine
     /// Instructions that the others have retired.
-    var retiredElsewhere: UInt64 = 0
+    var retiredElsewhere: UInt64 {
+        get { counted.pointee.elsewhere }
+        set { counted.pointee.elsewhere = newValue }
+    }
+    /// Shared with the processors where the clock is virtual.
+    let counted: UnsafeMutablePointer<CountedTime>
     /// Instructions left of the present turn; counted only while another processor could run too.
     var turnLeft = PC.turn
     /// No other processor can run: the present one need not stop at the end of its turn.
@@ -68,7 +73,10 @@ public final class PC {
     /// The vCPU runs up to this time.
     var nextDeadline: Nanoseconds = .max
     /// Virtual clock: time passed in HLT, on top of the instructions'.
-    var skipped: Nanoseconds = 0
+    var skipped: Nanoseconds {
+        get { counted.pointee.skipped }
+        set { counted.pointee.skipped = newValue }
+    }
     /// Deadlines that chips were called at: tells moments apart at which neither instructions nor time have gone on. No part of the machine.
     public var firings: UInt64 = 0
     /// Virtual clock: when somebody outside next does something to the machine, such as letting go of a key. Halts are not skipped beyond it.
@@ -112,6 +120,8 @@ public final class PC {
         try settings.check()
         self.settings = settings
         if case .virtual = settings.clock { isVirtual = true } else { isVirtual = false }
+        counted = .allocate(capacity: 1)
+        counted.initialize(to: CountedTime(nanosecondsPerInstruction: PC.nanosecondsPerInstruction))
         let ramBytes = UInt64(settings.ramMiB) << 20
         let arena: GuestMemory
         do {
@@ -138,6 +148,7 @@ public final class PC {
         engine = NoEngine()
         engines = (0..<settings.cpus).map { makeEngine(self, memory, $0) }
         engine = engines[0]
+        if isVirtual { for case let processor as Processor in engines { processor.countedTime = UnsafePointer(counted) } }
         for application in engines.dropFirst() { application.initialise(waiting: true) }
         settings.bios.withUnsafeBytes { arena.fill(biosBlock, at: 0, with: $0) }
         if let block = vgaROMBlock { settings.vgaBIOS.withUnsafeBytes { arena.fill(block, at: 0, with: $0) } }
@@ -146,6 +157,8 @@ public final class PC {
         mapMemory()
         settleInterrupts()
     }
+
+    deinit { counted.deallocate() }
 
     /// The board with the interpreter in its socket.
     /// - Throws: as the designated initialiser.
