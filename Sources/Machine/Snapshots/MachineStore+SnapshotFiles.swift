@@ -22,9 +22,16 @@ extension MachineStore {
         meta.disks = layers.map { layer in
             .init(bytes: layer.bytes, ending: layer.format == .raw ? "img" : layer.format.rawValue)
         }
-        try SnapshotExport.write(
-            path, meta, settings: details.settings, layers: layers, memory: node.hasMemory ? folder + "/" + SnapshotTree.memoryPath(node.id) : nil,
-            progress: progress)
+        var memory = node.hasMemory ? folder + "/" + SnapshotTree.memoryPath(node.id) : nil
+        var whole: String?
+        defer { if let whole { unlink(whole) } }
+        if let state = memory, !StateInfo.shared(state).isEmpty {
+            let new = "\(path).\(getpid()).memory"
+            whole = new
+            try WholeState.write(new, from: state) { _ in progress(0, 0) }
+            memory = new
+        }
+        try SnapshotExport.write(path, meta, settings: details.settings, layers: layers, memory: memory, progress: progress)
     }
 
     /// Takes the snapshot in a file into a machine's tree, as one that stands on nothing.

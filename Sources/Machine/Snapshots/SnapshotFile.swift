@@ -246,6 +246,6 @@ struct SnapshotImport {
         guard state.flush() else { throw .failed("'\(memory)' cannot be written: \(WholeFile.reason()).") }
         // Better now than when it is restored.
         let check = try StateReader(memory)
-        while try check.next() != nil {}
+        while let (kind, _) = try check.next() { if kind == "REFS" { throw check.damaged("it stands on files that are not there") } }
     }
 }

@@ -49,7 +49,7 @@ struct SnapshotWork {
     private mutating func sweep() {
         // Which disks the machine has nobody knows while its file cannot be read.
         guard let present = try? settings(MachineFileText.read(folder)).run.disks else { return }
-        let kept = tree.files.union(present), names = FolderWork.names(SnapshotTree.folder(folder))
+        let kept = tree.files.union(present).union(neededBySavedState), names = FolderWork.names(SnapshotTree.folder(folder))
         // A merge that could not be ended needs its files.
         let targets = names.filter { $0.hasSuffix(MergeJournal.suffix) }.map { String($0.dropLast(MergeJournal.suffix.count)) }
         let merging = Set(targets.flatMap { [$0 + MergeJournal.suffix, $0 + ".undo"] })
@@ -60,6 +60,17 @@ struct SnapshotWork {
                 notes.append("'\(path)', left by interrupted work, has been removed.")
             }
         }
+    }
+
+    /// A machine that goes on from a snapshot that has been deleted meanwhile.
+    private var neededBySavedState: [String] {
+        SavedState.exists(in: folder) ? StateInfo.shared(folder + "/" + SavedState.fileName) : []
+    }
+
+    /// Files of a snapshot that has left the tree which nobody else needs.
+    private func memoryFiles(of node: SnapshotTree.Node) -> [String] {
+        let kept = tree.files.union(neededBySavedState)
+        return ([SnapshotTree.memoryPath(node.id)] + (node.shares ?? [])).filter { !kept.contains($0) } + [SnapshotTree.detailsPath(node.id)]
     }
 
     private func settings(_ text: String) throws(MachineError) -> MachineSettings { try MachineFileText.parse(text, folder).settings }
@@ -130,13 +141,14 @@ struct SnapshotWork {
         try SnapshotTree.makeFolder(folder)
         after.run.disks = try SnapshotWork.overlays(before, over: before.run.disks, folder: folder, id: id)
         try MachineFileText.change(&file, after)
-        var screen: [String] = [], bytes: UInt64 = 0
+        var screen: [String] = [], bytes: UInt64 = 0, shares: [String] = []
         if isSaved {
             screen = (try? StateInfo.read(folder + "/" + SavedState.fileName))?.screen ?? []
             guard HostFile.link(folder + "/" + SavedState.fileName, folder + "/" + SnapshotTree.memoryPath(id)) else {
                 throw .failed("The saved state cannot be kept: \(WholeFile.reason()).")
             }
             var facts = stat()
+            shares = neededBySavedState
             if stat(folder + "/" + SnapshotTree.memoryPath(id), &facts) == 0 { bytes = UInt64(max(0, facts.st_size)) }
         }
         try SnapshotTree.write(.init(settings: text, screen: screen), of: id, folder)
@@ -144,7 +156,7 @@ struct SnapshotWork {
             .init(
                 id: id, name: snapshot, description: description, taken: Date().timeIntervalSince1970, parent: tree.current,
                 state: isSaved ? "saved" : "off", hasMemory: isSaved, isComplete: true, disks: before.run.disks, bytes: bytes,
-                hidden: isHidden ? true : nil))
+                shares: shares.isEmpty ? nil : shares, hidden: isHidden ? true : nil))
         tree.current = id
         try commit(.init(work: "take", settings: file.text))
         return id
@@ -281,7 +293,7 @@ struct SnapshotWork {
             // A leaf.
             tree.nodes.removeAll { $0.id == id }
             let removes = node.disks.filter { $0.hasPrefix(SnapshotTree.folderName + "/") && !tree.files.contains($0) && !present.contains($0) }
-            return try commit(.init(work: "delete", removes: removes + [SnapshotTree.memoryPath(id), SnapshotTree.detailsPath(id)]))
+            return try commit(.init(work: "delete", removes: removes + memoryFiles(of: node)))
         }
         tree.pending = .init(work: "delete", merging: id)
         try tree.write(folder)
@@ -353,8 +365,7 @@ struct SnapshotWork {
         tree.nodes.removeAll { $0.id == id }
         try commit(
             .init(
-                work: "delete", settings: over.child == nil ? file.text : nil,
-                removes: [SnapshotTree.memoryPath(id), SnapshotTree.detailsPath(id)]))
+                work: "delete", settings: over.child == nil ? file.text : nil, removes: memoryFiles(of: node)))
     }
 
     /// A merge was interrupted: when one of the disks was done all of them are, else none.
