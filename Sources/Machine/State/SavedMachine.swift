@@ -96,7 +96,7 @@ enum StateLoader {
                 }
             case "PAGE", "REFS":
                 guard board != nil else { throw reader.damaged("memory comes before the board") }
-                _ = try reader.eachPage(kind, bytes) { number, page in pc.memory.restore(page: number, from: page) }
+                _ = try reader.eachRun(kind, bytes) { first, pages in pc.memory.restore(page: first, from: pages) }
             default: break
             }
         }

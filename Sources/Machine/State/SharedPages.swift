@@ -57,7 +57,7 @@ struct SharedPages: Equatable, Sendable {
         return folder + "/" + SnapshotTree.folderName + "/" + file
     }
 
-    /// The pages, out of the other file.
+    /// The pages, out of the other file; those that follow each other come together.
     /// - Throws: `.badInput` when it is another file, or has not all of them.
     func read(beside path: String, _ body: (Int, UnsafeRawBufferPointer) -> Bool) throws(MachineError) {
         let reader = try StateReader(self.path(beside: path)), info = try StateInfo.read(reader)
@@ -66,10 +66,9 @@ struct SharedPages: Equatable, Sendable {
         var at = 0
         while left > 0, let (kind, bytes) = try reader.next() {
             guard kind == "PAGE" else { continue }
-            try reader.pages(bytes) { number, page in
-                if !wants(number, from: &at) { return true }
-                left -= 1
-                return body(number, page)
+            try reader.runs(bytes, wanted: { wants($0, from: &at) }) { first, pages in
+                left -= pages.count / StateFormat.pageBytes
+                return body(first, pages)
             }
         }
         guard left == 0 else { throw reader.damaged("it has not all pages that '\(path)' needs") }
@@ -91,15 +90,24 @@ struct SharedPages: Equatable, Sendable {
 }
 
 extension StateReader {
-    /// The pages of a PAGE section, or those that a REFS section names.
+    /// The pages of a PAGE section, or those that a REFS section names; those that follow each other come together.
     /// - Returns: false: it is another section.
-    func eachPage(_ kind: String, _ bytes: [UInt8], _ body: (Int, UnsafeRawBufferPointer) -> Bool) throws(MachineError) -> Bool {
+    func eachRun(_ kind: String, _ bytes: [UInt8], _ body: (Int, UnsafeRawBufferPointer) -> Bool) throws(MachineError) -> Bool {
         switch kind {
-        case "PAGE": try pages(bytes, body)
+        case "PAGE": try runs(bytes, wanted: { _ in true }, body)
         case "REFS": try shared(bytes).read(beside: path, body)
         default: return false
         }
         return true
+    }
+
+    /// The same, one by one.
+    func eachPage(_ kind: String, _ bytes: [UInt8], _ body: (Int, UnsafeRawBufferPointer) -> Bool) throws(MachineError) -> Bool {
+        try eachRun(kind, bytes) { first, pages in
+            stride(from: 0, to: pages.count, by: StateFormat.pageBytes).allSatisfy { at in
+                body(first + at / StateFormat.pageBytes, UnsafeRawBufferPointer(rebasing: pages[at..<at + StateFormat.pageBytes]))
+            }
+        }
     }
 
     func shared(_ bytes: [UInt8]) throws(MachineError) -> SharedPages {

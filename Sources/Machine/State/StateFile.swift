@@ -308,16 +308,32 @@ final class StateReader {
         if !whole { throw damaged("a section of sectors is malformed, or of another disk") }
     }
 
-    /// The pages of a PAGE section.
+    /// The pages of a PAGE section, one by one.
     func pages(_ bytes: [UInt8], _ body: (Int, UnsafeRawBufferPointer) -> Bool) throws(MachineError) {
+        try runs(bytes, wanted: { _ in true }) { first, pages in
+            for at in stride(from: 0, to: pages.count, by: StateFormat.pageBytes) {
+                guard body(first + at / StateFormat.pageBytes, UnsafeRawBufferPointer(rebasing: pages[at..<at + StateFormat.pageBytes])) else { return false }
+            }
+            return true
+        }
+    }
+
+    /// The pages of a PAGE section that somebody wants; those that follow each other come together.
+    func runs(_ bytes: [UInt8], wanted: (Int) -> Bool, _ body: (Int, UnsafeRawBufferPointer) -> Bool) throws(MachineError) {
         let whole: Bool = bytes.withUnsafeBytes { raw in
             guard raw.count >= 4 else { return false }
             let count = Int(UInt32(littleEndian: raw.loadUnaligned(as: UInt32.self)))
             guard count <= StateFormat.pagesPerSection, raw.count == 4 + count * (4 + StateFormat.pageBytes) else { return false }
-            for n in 0..<count {
-                let number = Int(UInt32(littleEndian: raw.loadUnaligned(fromByteOffset: 4 + 4 * n, as: UInt32.self)))
-                let start = 4 + 4 * count + n * StateFormat.pageBytes
-                guard body(number, UnsafeRawBufferPointer(rebasing: raw[start..<start + StateFormat.pageBytes])) else { return false }
+            func number(_ n: Int) -> Int { Int(UInt32(littleEndian: raw.loadUnaligned(fromByteOffset: 4 + 4 * n, as: UInt32.self))) }
+            var n = 0
+            while n < count {
+                let first = number(n), begin = n
+                n += 1
+                guard wanted(first) else { continue }
+                while n < count, number(n) == first + n - begin, wanted(first + n - begin) { n += 1 }
+                let start = 4 + 4 * count
+                let pages = raw[start + begin * StateFormat.pageBytes..<start + n * StateFormat.pageBytes]
+                guard body(first, UnsafeRawBufferPointer(rebasing: pages)) else { return false }
             }
             return true
         }
