@@ -214,7 +214,7 @@ extension RunLoop {
 
     private func useDisks(_ settings: MachineSettings, _ folder: String) {
         parts.savedState?.spend()
-        parts.savedState?.disks = settings.run.disks
+        parts.savedState?.disks = SavedState.watched(settings.run)
         machine.diskPaths = settings.run.disks.map { $0.hasPrefix("/") ? $0 : folder + "/" + $0 }
     }
 

@@ -65,6 +65,7 @@ extension RunLoop {
         var file = try MachineFileText.parse(text, folder)
         var settings = file.settings
         let disks = settings.run.disks, id = SnapshotTree.freshID()
+        let floppy = settings.run.floppy == nil || settings.run.disposable ? nil : pc.media[.floppyA].flatMap { SnapshotFloppy.contents($0) }
         let ledger = pageLedger(folder, kept: tree.files), shares = ledger?.known.files.map(\.path) ?? []
         try switchDisks(&settings, id: id, folder: folder)
         var saved: SavedMachine
@@ -77,7 +78,7 @@ extension RunLoop {
                 .init(
                     id: id, name: name, description: description, taken: Date().timeIntervalSince1970, parent: tree.current,
                     state: self.paused ? "paused" : "running", hasMemory: true, isComplete: false, disks: disks, bytes: 0,
-                    shares: shares.isEmpty ? nil : shares))
+                    shares: shares.isEmpty ? nil : shares, floppy: floppy == nil ? nil : SnapshotFloppy.path(id)))
             tree.current = id
             tree.pending = .init(work: "take", settings: file.text)
             try tree.write(folder)
@@ -87,7 +88,7 @@ extension RunLoop {
             throw error
         }
         parts.savedState?.spend()
-        parts.savedState?.disks = settings.run.disks
+        parts.savedState?.disks = SavedState.watched(settings.run)
         machine.diskPaths = settings.run.disks.map { $0.hasPrefix("/") ? $0 : folder + "/" + $0 }
         let capture = LiveCapture(ledger)
         self.capture = capture
@@ -96,7 +97,7 @@ extension RunLoop {
         log(.info, "Snapshots", "The snapshot '\(name)' is being taken; the guest stood still for \(Int(pause)) ms.")
         let total = UInt64(pc.memory.captureLeft)
         let writing = SnapshotWriting(
-            job: job, folder: folder, id: id, tree: tree, saved: saved, sectors: sectors, settings: text, pause: pause, pages: total,
+            job: job, folder: folder, id: id, tree: tree, saved: saved, sectors: sectors, floppy: floppy, settings: text, pause: pause, pages: total,
             queue: capture.queue, ledger: ledger, memory: pageMemory, ended: capture.ended, lock: lock, log: parts.log)
         FileRecorder.thread("snapshot") { writing.run() }
     }
@@ -204,6 +205,7 @@ private struct SnapshotWriting: Sendable {
     var tree: SnapshotTree
     let saved: SavedMachine
     let sectors: [WrittenSectors]
+    let floppy: [UInt8]?
     let settings: String
     let pause: Double
     /// That may come at most.
@@ -278,6 +280,7 @@ private struct SnapshotWriting: Sendable {
 
     fileprivate func writeFiles() throws(MachineError) {
         if let text = tree.pending?.settings { try MachineFileText.write(text, folder) }
+        if let floppy { try SnapshotFloppy.write(floppy, SnapshotFloppy.path(id), in: folder) }
         try SnapshotTree.write(.init(settings: settings, screen: saved.info.screen), of: id, folder)
     }
 

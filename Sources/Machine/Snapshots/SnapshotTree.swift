@@ -28,6 +28,8 @@ public struct SnapshotTree: Codable, Equatable, Sendable {
         public var bytes: UInt64
         /// Files that pages of its memory lie in, from the machine's folder: those of older snapshots, which may have gone themselves.
         var shares: [String]?
+        /// A copy of the floppy that was in the drive, from the machine's folder.
+        var floppy: String?
         /// Nobody sees it any more; it is there for `undo`.
         var hidden: Bool?
         public var isHidden: Bool { hidden == true }
@@ -194,7 +196,8 @@ public struct SnapshotTree: Codable, Equatable, Sendable {
 
     /// Every file that the tree names, from the machine's folder.
     var files: Set<String> {
-        var files = Set(nodes.flatMap { $0.disks + ($0.shares ?? []) + [SnapshotTree.memoryPath($0.id), SnapshotTree.detailsPath($0.id)] })
+        var files = Set(
+            nodes.flatMap { $0.disks + ($0.shares ?? []) + [$0.floppy ?? "", SnapshotTree.memoryPath($0.id), SnapshotTree.detailsPath($0.id)] })
         files.insert(SnapshotTree.folderName + "/" + SnapshotTree.fileName)
         return files
     }

@@ -47,7 +47,8 @@ struct SharedPages: Equatable, Sendable {
 
     /// Nothing leads out of the folder.
     static func isName(_ file: String) -> Bool {
-        file.utf8.count <= 80 && file.hasSuffix(".state") && !file.hasPrefix(".") && file.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-" || $0 == ".") }
+        file.utf8.count <= 80 && file.hasSuffix(".state") && !file.hasPrefix(".")
+            && file.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-" || $0 == ".") }
     }
 
     /// Where the other file is: beside a snapshot's, or in the folder of snapshots beside a saved state.

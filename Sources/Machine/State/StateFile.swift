@@ -36,7 +36,7 @@ enum StateFormat {
         case "DISK": 8 + DisposableLayer.sectorsInPiece * (8 + 2048)
         // Of snapshots as files.
         case "META", "SETT": 1 << 20
-        case "DBLK", "SFIL": 16 + SnapshotFile.pieceBytes
+        case "DBLK", "SFIL", "FLOP": 16 + SnapshotFile.pieceBytes
         case "SUMS": 64
         case "END ": 0
         default: nil

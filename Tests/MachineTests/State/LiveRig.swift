@@ -11,7 +11,7 @@ struct LiveRig {
     let run: StoredRun
     var folder: String { store.folder(of: "m") }
 
-    init(_ home: String) throws {
+    init(_ home: String, floppy: String? = nil) throws {
         try BusyMachine.prepare(home)
         store = MachineStore(home: home + "/home")
         var settings = MachineSettings()
@@ -20,6 +20,7 @@ struct LiveRig {
         settings.run.clock = .host
         settings.run.headless = false
         settings.run.disks = []
+        settings.run.floppy = floppy
         try store.create("m", settings, disk: NewDisk(bytes: 1 << 20))
         let bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: home + "/disk.img")))
         try LiveRig.fill(store.folder(of: "m") + "/disk.vdi", bytes)
