@@ -105,7 +105,7 @@ extension RunLoop {
         try work.tree.write(deletion.folder)
         deletion.isCopying = true
         let job = deletion.job, copied = deletion.copied, machine = machine
-        Thread.detachNewThread {
+        FileRecorder.thread("merge") {
             var prepared: [Int: DiskMerge] = [:], failure: MachineError?
             for (index, merge) in merges.sorted(by: { $0.key < $1.key }) where failure == nil {
                 do throws(MachineError) {

@@ -11,7 +11,11 @@ struct LiveRig {
     let run: StoredRun
     var folder: String { store.folder(of: "m") }
 
-    init(_ home: String, floppy: String? = nil) throws {
+    /// The machine's folder before the run.
+    let before: [String: [UInt8]]
+
+    /// - Parameter recorder: gets what the run asks of the host's file system.
+    init(_ home: String, floppy: String? = nil, recorder: FileRecorder? = nil) throws {
         try BusyMachine.prepare(home)
         store = MachineStore(home: home + "/home")
         var settings = MachineSettings()
@@ -24,7 +28,9 @@ struct LiveRig {
         try store.create("m", settings, disk: NewDisk(bytes: 1 << 20))
         let bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: home + "/disk.img")))
         try LiveRig.fill(store.folder(of: "m") + "/disk.vdi", bytes)
-        run = try StoredRun("m", in: store) { _ in }
+        before = recorder == nil ? [:] : PowerCut.contents(store.folder(of: "m"))
+        let store = store
+        run = try FileRecorder.$current.withValue(recorder) { try StoredRun("m", in: store) { _ in } }
     }
 
     private static func fill(_ path: String, _ bytes: [UInt8]) throws {
