@@ -164,7 +164,7 @@ final class StopMap {
 
 /// The places within reach of one decoding.
 struct StopWindow {
-    private unowned(unsafe) let map: StopMap
+    private let map: Unmanaged<StopMap>
     private let bits: UnsafePointer<UInt64>
     private let magic: Bool
     /// Of the first byte.
@@ -172,7 +172,7 @@ struct StopWindow {
     let loosely: Bool, big: Bool
 
     init(_ c: Core, _ map: StopMap, storage: Int, rip: UInt64, mode: UInt32) {
-        self.map = map
+        self.map = Unmanaged.passUnretained(map)
         bits = UnsafePointer(map.bits)
         magic = map.magic
         self.storage = storage
@@ -190,7 +190,9 @@ struct StopWindow {
     func stops(at position: Int, _ code: UnsafeRawBufferPointer) -> Bool {
         let at = UInt64(truncatingIfNeeded: position)
         if !StopMap.isFree(bits, linear: linear &+ at, offset: rip &+ at),
-            map.stops(linear: (linear &+ at) & mask, storage: storage &+ position, offset: rip &+ at, loosely: loosely)
+            map._withUnsafeGuaranteedRef({
+                $0.stops(linear: (linear &+ at) & mask, storage: storage &+ position, offset: rip &+ at, loosely: loosely)
+            })
         {
             return true
         }

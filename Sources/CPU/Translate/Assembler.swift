@@ -59,6 +59,12 @@ struct Assembler {
         UnsafeMutableRawPointer(start + place).storeBytes(of: Int32(truncatingIfNeeded: target - place - 4), as: Int32.self)
     }
 
+    /// Writes the field of four bytes at `place`.
+    mutating func set(_ place: Int, _ value: Int32) {
+        guard place + 4 <= capacity else { return }
+        UnsafeMutableRawPointer(start + place).storeBytes(of: value, as: Int32.self)
+    }
+
     // MARK: Operands
 
     /// `[base + index << scale + disp]`.
@@ -212,5 +218,5 @@ enum Host {
 
 /// Condition codes, SDM Vol. 1, appendix B.
 enum Condition {
-    static let overflow: UInt8 = 0, carry: UInt8 = 2, notCarry: UInt8 = 3, zero: UInt8 = 4, notZero: UInt8 = 5, above: UInt8 = 7, sign: UInt8 = 8
+    static let overflow: UInt8 = 0, carry: UInt8 = 2, notCarry: UInt8 = 3, zero: UInt8 = 4, notZero: UInt8 = 5, above: UInt8 = 7, sign: UInt8 = 8, notSign: UInt8 = 9
 }

@@ -5,8 +5,9 @@ extension PC {
     // MARK: Time
 
     public func now() -> Nanoseconds {
+        if isVirtual { return retired &* PC.nanosecondsPerInstruction &+ skipped }
         switch settings.clock {
-        case .virtual: return retired &* PC.nanosecondsPerInstruction &+ skipped
+        case .virtual: return 0
         case .host(let time):
             let now = paced.advance(host: time(), retired: retired, deadline: nextDeadline)
             // Time stands at the deadline until the chip has been called.
@@ -148,9 +149,10 @@ extension PC {
         case .virtual:
             return max(1, min(limit, Int64(clamping: gap / PC.nanosecondsPerInstruction &+ gap % PC.nanosecondsPerInstruction)))
         case .host:
-            // Host time passes at a rate that is only guessed: look again often enough to be some tens of microseconds late at most.
+            // Host time passes at a rate that is only guessed: look again often enough to be some tens of microseconds late at most. Translated code does
+            // many more than one instruction in a nanosecond.
             let guess = (min(gap, 1 << 20) * hostRate) >> 10
-            return max(1, min(limit, Int64(min(max(guess, 500), 20_000))))
+            return max(1, min(limit, Int64(min(max(guess, 500), max(20_000, (40_000 * hostRate) >> 10)))))
         }
     }
 

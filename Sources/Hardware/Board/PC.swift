@@ -100,6 +100,8 @@ public final class PC {
 
     // ROMs and video memory in the arena.
     let biosBlock: GuestMemory.Block
+    /// The clock: asked for by every RDTSC.
+    let isVirtual: Bool
     let vgaROMBlock: GuestMemory.Block?
     let vramBlock: GuestMemory.Block
 
@@ -109,6 +111,7 @@ public final class PC {
     public init(_ settings: BoardSettings, engine makeEngine: (any CPUBus, GuestMemory, Int) -> any Engine) throws(BoardError) {
         try settings.check()
         self.settings = settings
+        if case .virtual = settings.clock { isVirtual = true } else { isVirtual = false }
         let ramBytes = UInt64(settings.ramMiB) << 20
         let arena: GuestMemory
         do {
