@@ -5,7 +5,7 @@
 #
 # Kernels (Tests/Fixtures/Speed/*.c) are bootable floppies, the same image for all three; the Linux boot is the guest that
 # Tests/guests.sh builds, from the same GRUB CD for all three. Times are the emulator's processor time between two marks in the
-# guest's output, best of N rounds (3), taking turns; in brackets wall time. VITRINE names a binary to measure instead of a
+# guest's output, best (of the kernels the median) of N rounds (3), taking turns; in brackets wall time. VITRINE names a binary to measure instead of a
 # release build made here.
 #
 # Needs: bochs, bochsbios, vgabios, qemu-system-x86, nasm, gcc (with -m32; no 32-bit libraries), binutils, python3, grub-common,

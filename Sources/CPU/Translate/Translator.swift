@@ -111,6 +111,7 @@ final class Translator {
                 return UnsafeMutableRawPointer(bitPattern: UInt(c.t.pointee.translatedValue)).flatMap { execute(c, $0.assumingMemoryBound(to: Block.self)) }
             }
             if result == TranslatedExit.fault { return c.t.pointee.translatedFault }
+            guard let next = link(c, Int(result &- TranslatedExit.firstSite)) else { return nil }
             code = next
         }
     }
