@@ -258,7 +258,9 @@ struct RandomBlock {
     func run(on rig: VectorRig) -> Outcome {
         var random = SplitMix(seed ^ 0xABCD)
         func below(_ n: Int) -> Int { Int(random.next() % UInt64(n)) }
-        rig.memory.write(VectorRig.code, code)
+        // Some lie over the end of a page.
+        let start = VectorRig.code + (below(3) == 0 ? UInt64(0x1000 - 1 - below(code.count)) : 0)
+        rig.memory.write(start, code)
         for n in 0..<0x400 { rig.memory.store(0x1_F000 + UInt64(8 * n), below(3) == 0 ? random.next() : UInt64(below(4)) << 52 | 0x3FF0_0000_0000_0000) }
         rig.memory.store(UInt64(RandomBlock.counter), UInt32(1 + below(5)))
         pages(rig, below)
@@ -267,7 +269,7 @@ struct RandomBlock {
         for n in 0..<16 { s.gpr[n] = random.next() >> UInt64(below(4) * 16) }
         (s.gpr[4], s.gpr[6], s.gpr[7]) = (0x3F_0000, place(below), place(below))
         // Code far from 0 has operands that no displacement holds; the first 512 GiB are there once more.
-        s.rip = VectorRig.code + (mode == .long && below(2) == 0 ? 1 << 39 : 0)
+        s.rip = start + (mode == .long && below(2) == 0 ? 1 << 39 : 0)
         (s.cpl, s.halted, s.shadow, s.systemFlags) = (0, false, 0, 2 | (below(8) == 0 ? EFlags.df : 0))
         s.cr0 = CR0.pe | CR0.mp | CR0.ne | CR0.et | CR0.wp | (mode == .long ? CR0.pg : 0)
         if below(16) == 0 { s.cr0 |= [CR0.ts, CR0.em, CR0.ts | CR0.em][below(3)] }

@@ -19,6 +19,11 @@ struct Block {
     var operations: UInt16
     /// The only instruction runs over the page's end.
     var crossesPage: Bool
+    /// Of such an instruction that is translated: arena offset of the page with its end, and the bytes of it, little-endian; -1: it is decoded anew by
+    /// the dispatcher. `bytes` counts those on the first page then.
+    var second = -1
+    var secondBytes: UInt64 = 0
+    var secondCount: UInt8 = 0
     var isSingle: Bool { mode & Mode.single != 0 }
     /// Near branch targets wrap to the code size.
     var ripMask: UInt64 { mode & Mode.long != 0 ? .max : mode & Mode.big != 0 ? 0xFFFF_FFFF : 0xFFFF }
@@ -199,6 +204,48 @@ final class BlockCache {
         register(new, decoder, storage: storage, rip: rip, mode: mode, slot: slot)
         return new
     }
+
+    /// The translatable block of an instruction over a page end.
+    func knownCrossing(storage: Int, rip: UInt64, mode: UInt32) -> BlockPointer? {
+        var block = table[hash(storage, rip, mode)]
+        while let b = block {
+            if b.pointee.storage == storage && b.pointee.rip == rip && b.pointee.mode == mode { return b.pointee.crossesPage ? b : nil }
+            block = b.pointee.nextInHash
+        }
+        return nil
+    }
+
+    /// Decodes an instruction that goes on at arena offset `second`. It is looked up by `knownCrossing`, its first bytes are watched for writes, the
+    /// others compared before it runs. nil: it has more than 8 bytes there, or cannot be decoded.
+    func addCrossing(storage: Int, rip: UInt64, mode: UInt32, second: Int) -> BlockPointer? {
+        let left = 4096 - (storage & 0xFFF)
+        guard left < 15, stops == nil, !isFull, second & 0xFFF == 0, second >= 0, second <= memory.arenaBytes - 4096 else { return nil }
+        var bytes = InlineArray<16, UInt8>(repeating: 0)
+        for n in 0..<left { bytes[n] = memory.base.load(fromByteOffset: storage + n, as: UInt8.self) }
+        for n in left..<15 { bytes[n] = memory.base.load(fromByteOffset: second + n - left, as: UInt8.self) }
+        let new = (area + used).assumingMemoryBound(to: Block.self)
+        let count = withUnsafeBytes(of: &bytes) { raw in
+            var decoder = Decoder(code: UnsafeRawBufferPointer(rebasing: raw[0..<15]), rip: rip, mode: mode | Mode.single, features: features)
+            decoder.decodeBlock(into: new.mutableOps, limit: 6)
+            guard decoder.instructions == 1, decoder.position > left, decoder.position - left <= 8 else { return 0 }
+            new.pointee = Block(
+                rip: rip, storage: storage, cost: 1, mode: mode, bytes: UInt16(left), operations: UInt16(decoder.operations), crossesPage: true)
+            return decoder.position
+        }
+        guard count > 0 else { return nil }
+        new.pointee.second = second
+        new.pointee.secondCount = UInt8(count - left)
+        new.pointee.secondBytes = secondBytes(new)
+        enter(new, operations: Int(new.pointee.operations), count: left, slot: hash(storage, rip, mode))
+        return new
+    }
+
+    private func secondBytes(_ block: BlockPointer) -> UInt64 {
+        memory.base.loadUnaligned(fromByteOffset: block.pointee.second, as: UInt64.self) &<< UInt64(64 &- 8 &* Int(block.pointee.secondCount))
+    }
+
+    /// The bytes on the second page are those that were decoded.
+    func isAsDecoded(_ block: BlockPointer) -> Bool { secondBytes(block) == block.pointee.secondBytes }
 
     /// A block that nobody enters: its cost is more than any budget, so that the dispatcher carries the instruction out alone, and asks
     /// before that whether to stop.

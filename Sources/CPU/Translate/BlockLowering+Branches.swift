@@ -147,6 +147,35 @@ extension BlockLowering {
         cold.append(code)
     }
 
+    /// The instruction goes on on the next page: the TLB has to lead to the bytes there, and they have to be as they were. Flags are in memory.
+    mutating func proveSecondPage() {
+        let here = block.pointee
+        let page = ((here.rip | 0xFFF) &+ 1) & (is64 ? .max : 0xFFFF_FFFF)
+        let host = UInt64(arena &+ UInt(bitPattern: here.second))
+        let slot = Int(truncatingIfNeeded: (page &>> 12) & UInt64(TLBEntry.entries - 1)) + (user ? TLBEntry.entries : 0)
+        let entry = Int32(Core.tlbOffset + slot * MemoryLayout<TLBEntry>.stride)
+        var code = ColdCode(kind: .exit, op: 0)
+        (code.target, code.site) = (here.rip, newSite())
+        sites[code.site].isCrossing = true
+        a.constant(Host.rax, page)
+        a.rm(0x3B, Host.rax, Assembler.Memory(base: Host.state, disp: entry + 16), 8)
+        code.from.0 = a.jump(Condition.notZero)
+        a.constant(Host.page, host)
+        a.rm(0x03, Host.rax, Assembler.Memory(base: Host.state, disp: entry + 24), 8)
+        a.rr(0x3B, Host.rax, Host.page, 8)
+        code.from.1 = a.jump(Condition.notZero)
+        a.load(Host.rax, Assembler.Memory(base: Host.page), 8)
+        let shift = UInt8(64 - 8 * Int(here.secondCount))
+        if shift > 0 {
+            a.rr(0xC1, 4, Host.rax, 8)
+            a.byte(shift)
+        }
+        a.constant(Host.page, here.secondBytes)
+        a.rr(0x3B, Host.rax, Host.page, 8)
+        code.from.2 = a.jump(Condition.notZero)
+        cold.append(code)
+    }
+
     /// The end of the block: the target is known.
     private mutating func leave(_ count: Int, mask: UInt64, calls: Bool = false) {
         let to = target(mask)

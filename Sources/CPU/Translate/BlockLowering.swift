@@ -112,6 +112,8 @@ struct BlockLowering {
     private(set) var hotBytes = 0, coldBytes = 0
     /// Which flags the block at an arena offset and CS offset lets anything see.
     private(set) var targetNeeds: (Int, UInt64) -> FlagNeed = { _, _ in .all }
+    /// Host address of the guest's memory.
+    var arena: UInt = 0
     var now = 0
     var units = HostUnits()
     var span = Span()
@@ -156,6 +158,7 @@ struct BlockLowering {
             a.word32(Int32(area.nothing))
             flags = FlagState(place: .described)
         }
+        if block.pointee.crossesPage { proveSecondPage() }
         beginUnits()
         while now < count {
             if now >= span.end { beginSpan() }
@@ -185,7 +188,8 @@ struct BlockLowering {
             // The push would move the target.
             if row(n).form == .callR && ops[n].a >> 3 == 4 { return false }
         }
-        return calls * 3 <= count
+        // A way out costs more than two calls.
+        return calls <= 2 || calls * 3 <= count
     }
 
     // MARK: Flags

@@ -11,7 +11,6 @@ public struct TranslationSettings: Sendable {
     private static let limit: Int = getenv("VITRINE_CODE_MIB").flatMap { Int(String(cString: $0)) }.map { min(max($0, 1), 1 << 20) << 20 } ?? .max
 
     public init(threshold: UInt32 = 24, codeBytes: Int = 64 << 20) {
-        let threshold = getenv("VX_T").flatMap { UInt32(String(cString: $0)) } ?? threshold
         (self.threshold, self.codeBytes) = (threshold, min(codeBytes, TranslationSettings.limit))
     }
 }
@@ -46,6 +45,8 @@ final class Translator {
         var epochPlace: Int32 = -1
         /// The same in user mode: where it compares what the TLB adds to addresses of the page.
         var addendPlace: Int32 = -1
+        /// No branch, but the way out of a block that goes on on the next page, when that is not as it was.
+        var isCrossing = false
         /// The next branch to the same target, -1: none.
         var next: Int32 = -1
     }
@@ -119,6 +120,7 @@ final class Translator {
     /// A branch reached its unlinked end; `c.rip` is the target. Its code, when the branch may go there at once.
     private func link(_ c: Core, _ number: Int) -> UInt? {
         guard sites.indices.contains(number) else { return nil }
+        if sites[number].isCrossing { return goOn(c, sites[number].source) }
         let source = sites[number].source.pointee
         let target = c.rip
         guard source.cost != .max, c.t.pointee.budget > 0, target <= source.ripMask else { return nil }
@@ -131,7 +133,9 @@ final class Translator {
         // Mostly the one of before: only the epoch is another.
         var known = sites[number].target
         if let block = known, block.pointee.storage != place || block.pointee.mode != source.mode || block.pointee.rip != target { known = nil }
-        guard let block = known ?? blocks.find(c, storage: place, rip: target, mode: source.mode) else { return nil }
+        guard let block = known ?? blocks.find(c, storage: place, rip: target, mode: source.mode) ?? crossing(c, place, target, source.mode) else {
+            return nil
+        }
         let user = c.isUserClass
         guard let code = self.code(c, block, user) else { return nil }
         // A translation may have made room by dropping all others.
@@ -147,6 +151,28 @@ final class Translator {
             }
         }
         return c.t.pointee.budget >= Int64(Translator.reserve) ? code : nil
+    }
+
+    /// The block of an instruction that runs over the end of its page, in flat code: see `Block.second`.
+    private func crossing(_ c: Core, _ place: Int, _ rip: UInt64, _ mode: UInt32) -> BlockPointer? {
+        guard place & 0xFFF > 0xFF0, mode & (Mode.based | Mode.oddLimit) == 0, mode & Mode.big != 0, c.t.pointee.codeBase == 0 else { return nil }
+        if let block = blocks.knownCrossing(storage: place, rip: rip, mode: mode) { return block }
+        let next = ((rip | 0xFFF) &+ 1) & c.t.pointee.addressMask
+        guard let found = c.withProcessor({ $0.linkable(next) }) else { return nil }
+        return blocks.addCrossing(storage: place, rip: rip, mode: mode, second: found.storage)
+    }
+
+    /// A block that goes on on the next page has found the TLB's entry for it gone, or another, or other bytes.
+    private func goOn(_ c: Core, _ block: BlockPointer) -> UInt? {
+        guard block.pointee.cost != .max, c.t.pointee.budget > 0, c.t.pointee.codeBase == 0 else { return nil }
+        let next = ((block.pointee.rip | 0xFFF) &+ 1) & c.t.pointee.addressMask
+        guard let found = c.withProcessor({ $0.linkable(next) }) else { return nil }
+        guard found.storage == block.pointee.second, blocks.isAsDecoded(block) else {
+            drop(block)
+            block.pointee.barred = true
+            return nil
+        }
+        return c.t.pointee.budget >= Int64(Translator.reserve) ? block.pointee.code[c.isUserClass] : nil
     }
 
     /// Lets a branch lead to a block.
@@ -186,7 +212,7 @@ final class Translator {
     func code(_ c: Core, _ block: BlockPointer, _ user: Bool) -> UInt? {
         let present = block.pointee.code[user]
         if present != 0 { return present }
-        if block.pointee.barred || block.pointee.isSingle || block.pointee.crossesPage { return nil }
+        if block.pointee.barred || block.pointee.isSingle || (block.pointee.crossesPage && block.pointee.second < 0) { return nil }
         block.pointee.heat &+= 1
         let late = threshold > 1 && blocks.isRestless(block.pointee.storage)
         return block.pointee.heat >= (late ? threshold &<< 2 : threshold) &<< UInt32(block.pointee.patience) ? translate(c, block, user) : nil
@@ -212,6 +238,7 @@ final class Translator {
         var work = BlockLowering(
             area: area, block: block, user: user, flatCode: block.pointee.mode & Mode.based == 0, needs: needs, firstSite: sites.count, shortcut: shortcut,
             cold: cold)
+        work.arena = c.t.pointee.arena
         work.planUnits(c)
         let usable = work.run(needs: needs(block)) { place, rip in
             guard let target = self.blocks.find(c, storage: place, rip: rip, mode: block.pointee.mode) else { return .all }
@@ -235,6 +262,8 @@ final class Translator {
     private func needs(_ block: BlockPointer) -> FlagNeed {
         let ops = block.ops, count = Int(block.pointee.operations)
         var need = FlagNeed.all
+        // It may be left before it has begun.
+        if block.pointee.crossesPage { return need }
         // INC and DEC leave CF alone.
         var (counts, faults) = (false, false), (written, changed): (UInt32, UInt32) = (0, 0)
         for n in 0..<count {
