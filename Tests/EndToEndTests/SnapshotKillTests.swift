@@ -120,6 +120,11 @@ import Testing
                 try store.edit("m") { $0.notes = "round \(round)" }
                 let there = Set(try store.snapshots("m").visible.nodes.filter(\.isComplete).map(\.name))
                 #expect(reported.isSubset(of: there), "round \(round): \(reported.subtracting(there)) are lost")
+                // No more than 64 images stand on each other.
+                if there.count > 30, let oldest = try store.snapshots("m").visible.nodes.first?.name {
+                    try store.deleteSnapshot("m", oldest) { _, _ in true }
+                    reported.remove(oldest)
+                }
             }
             for name in reported.sorted().suffix(3) {
                 // Where the machine died before the command reached it, it was taken of a machine that is off.

@@ -81,12 +81,16 @@ extension GuestMemory {
         return ranges
     }
 
-    /// Puts a page back, as a capture took it.
-    /// - Returns: false: there is no such page.
+    /// Puts pages that follow each other back, as a capture took them.
+    /// - Returns: false: there are no such pages.
     public func restore(page: Int, from bytes: UnsafeRawBufferPointer) -> Bool {
-        guard page >= 0, page < arenaPages, bytes.count == 4096, let source = bytes.baseAddress else { return false }
-        willWrite(page << 12, 4096)
-        (base + page << 12).copyMemory(from: source, byteCount: 4096)
+        let count = bytes.count / 4096
+        guard page >= 0, page < arenaPages, bytes.count % 4096 == 0, count <= arenaPages - page, let source = bytes.baseAddress else { return false }
+        willWrite(page << 12, bytes.count)
+        // The arena's file takes them without a fault for each page, and without zeroing it first.
+        if pwrite(descriptor, source, bytes.count, page << 12) != bytes.count {
+            (base + page << 12).copyMemory(from: source, byteCount: bytes.count)
+        }
         return true
     }
 

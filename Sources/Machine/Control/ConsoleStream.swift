@@ -25,6 +25,7 @@ struct ViewEncoder {
         if old?.problem != view.problem { new["problem"] = view.problem.map { .string($0) } ?? .null }
         if old?.debugStop != view.debugStop { new["debug-stop"] = view.debugStop.flatMap { try? DebugWire.text($0) }.map { .string($0) } ?? .null }
         if (old?.palette ?? .theme) != view.palette { new["palette"] = .string(view.palette.rawValue) }
+        if (old?.comesBack ?? false) != view.comesBack { new["comes-back"] = .bool(view.comesBack) }
         if old?.outcome != view.outcome, let outcome = view.outcome { new["outcome"] = outcome.json }
         guard !new.isEmpty else { return nil }
         new["generation"] = .integer(Int64(clamping: view.generation))
@@ -121,6 +122,7 @@ extension MachineView {
         if let problem = change["problem"] { self.problem = problem.string }
         if let stop = change["debug-stop"] { debugStop = stop.string.flatMap { try? DebugWire.value($0) } }
         if let palette = change["palette"]?.string { self.palette = RunSettings.Palette(rawValue: palette) ?? self.palette }
+        if let comesBack = change["comes-back"]?.bool { self.comesBack = comesBack }
         if let outcome = change["outcome"] { self.outcome = RunOutcome(outcome) }
     }
 }

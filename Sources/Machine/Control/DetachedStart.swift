@@ -128,12 +128,17 @@ extension DetachedStart {
         _ name: String, client: ControlClient?, keeps: Bool, _ body: () throws(MachineError) -> Void, start: () throws(MachineError) -> Void
     ) throws(MachineError) {
         guard let client else { return try body() }
+        // Who looks at it waits for it. An older process does not know the word; then they leave.
+        _ = try? client.ask("x-vitrine-comes-back")
         do throws(MachineError) {
             // With its memory; what is kept of it without is as if the power had been cut.
             try client.ask(keeps ? "x-vitrine-save-state" : "quit", within: nil)
         } catch {
             // One that is stuck has no state that could go on.
-            guard try client.ask("x-vitrine-view")["state"]?.string == "stuck" else { throw error }
+            guard try client.ask("x-vitrine-view")["state"]?.string == "stuck" else {
+                _ = try? client.ask("x-vitrine-comes-back", ["comes-back": false])
+                throw error
+            }
             try client.ask("quit", within: nil)
         }
         guard try client.waitForEnd(within: 60) else { throw .failed("The machine '\(name)' does not end.") }

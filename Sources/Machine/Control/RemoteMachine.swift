@@ -5,7 +5,7 @@ import Synchronization
 /// A machine that another process runs, over its control socket.
 ///
 /// A thread of its own reads what changes and writes what is posted. When the connection ends before the machine does, the view gets an
-/// outcome that says so.
+/// outcome that says so. A machine that says that it comes back is waited for.
 public final class RemoteMachine: MachineControl {
     private typealias Answer = @Sendable (Result<JSONValue, MachineError>) -> Void
     private struct State: Sendable {
@@ -17,7 +17,11 @@ public final class RemoteMachine: MachineControl {
     }
 
     private let state: Mutex<State>
-    private let descriptor: Int32
+    private let descriptor: Mutex<Int32>
+    private let path: String
+    private let name: String
+    /// For a machine that comes back, in milliseconds.
+    private static let patience = 30_000
     private let viewPipe: WakePipe
     private let bell: WakePipe
     private let isLeaving = Atomic<Bool>(false)
@@ -27,18 +31,17 @@ public final class RemoteMachine: MachineControl {
     /// - Throws: `.wrongPlace` when nobody answers or the machine refuses.
     public init(path: String, name: String, readOnly: Bool) throws(MachineError) {
         isReadOnly = readOnly
+        (self.path, self.name) = (path, name)
         viewPipe = try WakePipe()
         bell = try WakePipe()
-        descriptor = UnixSocket.connect(path)
-        guard descriptor >= 0 else {
+        let opened = UnixSocket.connect(path)
+        descriptor = Mutex(opened)
+        guard opened >= 0 else {
             throw MachineError(.wrongPlace, "The machine '\(name)' does not answer: \(path): \(WholeFile.reason()).")
         }
         state = Mutex(State())
-        var link = RemoteLink(descriptor: descriptor)
-        try link.greet(name)
-        link.output.append(["execute": "qmp_capabilities", "id": 1])
-        link.output.append(["execute": "x-vitrine-attach", "arguments": ["read-only": .bool(readOnly)], "id": 2])
-        let whole = try link.answer(to: 2, name)
+        var link = RemoteLink(descriptor: opened)
+        let whole = try link.attach(name, readOnly: readOnly)
         state.withLock {
             $0.view.name = whole["name"]?.string ?? name
             $0.view.apply(whole["view"] ?? [:])
@@ -49,7 +52,7 @@ public final class RemoteMachine: MachineControl {
         thread.start()
     }
 
-    deinit { close(descriptor) }
+    deinit { descriptor.withLock { _ = close($0) } }
 
     /// Detaches; the machine goes on.
     public func leave() {
@@ -170,6 +173,7 @@ public final class RemoteMachine: MachineControl {
                 return state.waiting
             }) { link.output.append(message) }
             end = link.step(bell) ?? takeLines(&link)
+            if end != nil, let new = comeBack() { (link, end) = (new, nil) }
         }
         // What was posted before leaving, such as power off, still goes out.
         for message in state.withLock({ $0.waiting }) { link.output.append(message) }
@@ -187,6 +191,45 @@ public final class RemoteMachine: MachineControl {
         viewPipe.signal()
     }
 
+    /// The machine in its next process. What was asked of the old one is not asked again.
+    /// - Returns: nil: it does not come back, or nobody waits for it any more.
+    private func comeBack() -> RemoteLink? {
+        guard state.withLock({ $0.view.comesBack }) else { return nil }
+        let answers = state.withLock { state in
+            (state.view.outcome, state.view.state) = (nil, .starting)
+            defer { (state.answers, state.waiting) = ([:], []) }
+            return state.answers
+        }
+        for answer in answers.values { answer(.failure(RemoteMachine.isGone)) }
+        viewPipe.signal()
+        for _ in 0..<RemoteMachine.patience / 20 {
+            guard !isLeaving.load(ordering: .acquiring) else { return nil }
+            usleep(20_000)
+            let opened = UnixSocket.connect(path)
+            guard opened >= 0 else { continue }
+            var link = RemoteLink(descriptor: opened), new = MachineView()
+            guard let whole = try? link.attach(name, readOnly: isReadOnly) else {
+                close(opened)
+                continue
+            }
+            new.name = whole["name"]?.string ?? name
+            new.apply(whole["view"] ?? [:])
+            // Still the old one, which is just ending.
+            guard !new.comesBack else {
+                close(opened)
+                continue
+            }
+            state.withLock { $0.view = new }
+            descriptor.withLock { descriptor in
+                close(descriptor)
+                descriptor = opened
+            }
+            viewPipe.signal()
+            return link
+        }
+        return nil
+    }
+
     /// - Returns: why there is no going on; nil: there is.
     private func takeLines(_ link: inout RemoteLink) -> String? {
         var changed = false
@@ -194,8 +237,12 @@ public final class RemoteMachine: MachineControl {
         while let line = link.input.next() {
             guard let message = try? JSONValue(parsing: line) else { return "The machine sent something that is not JSON." }
             if message["event"] == "X_VITRINE_VIEW" {
-                state.withLock { $0.view.apply(message["data"] ?? [:]) }
+                let isBetween = state.withLock { state in
+                    state.view.apply(message["data"] ?? [:])
+                    return state.view.comesBack && state.view.outcome != nil
+                }
                 changed = true
+                if isBetween { return "The machine has not come back." }
             } else if let id = message["id"]?.integer, let answer = state.withLock({ $0.answers.removeValue(forKey: id) }) {
                 if let error = message["error"] {
                     answer(.failure(MachineError(.failed, error["desc"]?.string ?? "The machine refuses.")))
@@ -230,6 +277,14 @@ private struct RemoteLink {
             input.append(bytes[...])
         }
         return input.isOverlong ? "The machine sent a line without an end." : nil
+    }
+
+    /// - Returns: the machine's name and view.
+    mutating func attach(_ name: String, readOnly: Bool) throws(MachineError) -> JSONValue {
+        try greet(name)
+        output.append(["execute": "qmp_capabilities", "id": 1])
+        output.append(["execute": "x-vitrine-attach", "arguments": ["read-only": .bool(readOnly)], "id": 2])
+        return try answer(to: 2, name)
     }
 
     mutating func greet(_ name: String) throws(MachineError) {

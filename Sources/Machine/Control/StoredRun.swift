@@ -28,7 +28,7 @@ public final class StoredRun: Sendable {
         adjust(&settings)
         RunRecord.remove(from: folder)
         FolderWork.removeTemporaries(of: folder + "/" + SavedState.fileName)
-        let savedState = SavedState(folder: folder, disks: settings.disks)
+        let savedState = SavedState(folder: folder, disks: SavedState.watched(settings))
         self.savedState = savedState
         let isSaved = SavedState.exists(in: folder)
         if isSaved { try savedState.check(name) }

@@ -38,6 +38,12 @@ extension QMPCommands {
             default: return try call.plain(command)
             }
         },
+        QMPCommand("x-vitrine-comes-back", changes: true) { call throws(QMPError) in
+            let comesBack = try call.arguments.optionalBool("comes-back") ?? true
+            try call.arguments.finish()
+            (call.machine as? RunningMachine)?.publish { $0.comesBack = comesBack }
+            return .done
+        },
         QMPCommand("x-vitrine-save-state", changes: true) { call throws(QMPError) in try call.plain(.saveState) },
         QMPCommand("x-vitrine-snapshot-take", changes: true) { call throws(QMPError) in
             let name = try call.arguments.string("name"), description = try call.arguments.optionalString("description") ?? ""

@@ -70,9 +70,8 @@ public struct MemoryDifference: Encodable, Equatable, Sendable {
             _ reader: StateReader, _ progress: DiskCopy.Progress, _ body: (Int, UnsafeRawBufferPointer) -> Bool
         ) throws(MachineError) {
             while let (kind, bytes) = try reader.next() {
-                guard kind == "PAGE" else { continue }
+                guard try reader.eachPage(kind, bytes, body) else { continue }
                 guard progress(0, 0) else { throw DiskDifference.cancelled }
-                try reader.pages(bytes, body)
             }
         }
 

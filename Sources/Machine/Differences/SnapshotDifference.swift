@@ -36,6 +36,8 @@ struct ComparedState {
     var disks: [String]
     /// A state file; nil: the machine was off.
     var memory: String?
+    /// What is on the floppy.
+    var floppy: [UInt8]?
     /// A machine that stands has its disks open: their locks are no obstacle.
     var isHeld = false
 }
@@ -65,7 +67,9 @@ extension MachineStore {
             defer { withExtendedLifetime(running) {} }
             let settings = try MachineFileText.parse(MachineFileText.read(folder), folder).settings
             let memory = SavedState.exists(in: folder) ? folder + "/" + SavedState.fileName : nil
-            try result.compare(old, ComparedState(settings: settings, disks: settings.run.disks, memory: memory), folder, pages, progress)
+            let floppy = try? SnapshotFloppy.contents(settings, in: folder)
+            let now = ComparedState(settings: settings, disks: settings.run.disks, memory: memory, floppy: floppy)
+            try result.compare(old, now, folder, pages, progress)
             return result
         }
         let held = try HeldMachine(name, folder)
@@ -81,7 +85,8 @@ extension MachineStore {
         let details = try SnapshotTree.details(of: node.id, folder)
         return ComparedState(
             settings: try MachineFileText.parse(details.settings, folder).settings, disks: node.disks,
-            memory: node.hasMemory ? folder + "/" + SnapshotTree.memoryPath(node.id) : nil)
+            memory: node.hasMemory ? folder + "/" + SnapshotTree.memoryPath(node.id) : nil,
+            floppy: try node.floppy.flatMap { path throws(MachineError) in try SnapshotFloppy.contents(path, in: folder) })
     }
 }
 
@@ -116,6 +121,10 @@ extension SnapshotDifference {
         let a = old.settings
         var b = new.settings
         // The images of a snapshot have other names than those of the next one.
+        if let one = old.floppy, let other = new.floppy, one != other {
+            let sectors = stride(from: 0, to: max(one.count, other.count), by: 512).count { one.dropFirst($0).prefix(512) != other.dropFirst($0).prefix(512) }
+            notes.append("What is on the floppy differs in \(sectors) sector\(sectors == 1 ? "" : "s").")
+        }
         if a.run.disks.count == b.run.disks.count { b.run.disks = a.run.disks }
         settings = SettingChange.all(from: a, to: b).map {
             Setting(name: $0.field.title, before: $0.field.shown(text: $0.before), after: $0.field.shown(text: $0.after))

@@ -113,6 +113,8 @@ public struct MachineView: Sendable {
     /// Lines that have scrolled off the top of the text screen since power-on.
     public var scrolled: UInt64 = 0
     public var outcome: RunOutcome?
+    /// Its end is not the last: another process starts the machine again at once, from a snapshot.
+    public var comesBack = false
     /// Guru Meditation of a machine that stays to be looked at: one sentence.
     public var problem: String?
     /// Where the debugger has stopped the machine; nil: it runs, or nobody has asked for the debugger.

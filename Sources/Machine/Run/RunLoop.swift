@@ -56,6 +56,7 @@ final class RunLoop {
     var trace = TraceReader()
     /// The snapshot whose memory is being written.
     var capture: LiveCapture?
+    let pageMemory = PageMemory()
     /// Snapshots that are being deleted.
     var deletion: LiveDeletion?
     /// Who looks at it while it stands, and whether it is to stand afterwards.

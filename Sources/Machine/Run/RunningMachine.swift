@@ -92,7 +92,7 @@ public final class RunningMachine: MachineControl {
 
     /// Powers the machine on. Once.
     public func start() {
-        let thread = Thread { [self] in
+        FileRecorder.thread("machine", stackBytes: 8 << 20) { [self] in
             guard let (pc, parts) = loop.take() else { return }
             let ending = RunLoop(pc: pc, parts: parts, machine: self).run()
             self.ending.withLock { $0 = ending }
@@ -113,9 +113,6 @@ public final class RunningMachine: MachineControl {
             }
             ended.signal()
         }
-        thread.name = "machine"
-        thread.stackSize = 8 << 20
-        thread.start()
     }
 
     /// Blocks until the run has ended.

@@ -68,6 +68,11 @@ extension MachineStore {
             let disks = settings.run.disks
             settings = settings.mappingPaths { $0.hasPrefix("/") ? $0 : folder + "/" + $0 }
             settings.run.disks = disks
+            if let floppy = node.floppy {
+                try SnapshotFloppy.write(
+                    try WholeFile.read(folder + "/" + floppy, what: "floppy of the snapshot", limit: SnapshotFloppy.mostBytes), "floppy.img", in: target)
+                settings.run.floppy = "floppy.img"
+            }
             try MachineFileText.change(&file, settings)
             try MachineFileText.write(file.text, target)
         }

@@ -22,8 +22,19 @@ extension MachineStore {
         meta.disks = layers.map { layer in
             .init(bytes: layer.bytes, ending: layer.format == .raw ? "img" : layer.format.rawValue)
         }
-        try SnapshotExport.write(
-            path, meta, settings: details.settings, layers: layers, memory: node.hasMemory ? folder + "/" + SnapshotTree.memoryPath(node.id) : nil,
+        var memory = node.hasMemory ? folder + "/" + SnapshotTree.memoryPath(node.id) : nil
+        var whole: String?
+        defer { if let whole { unlink(whole) } }
+        if let state = memory, !StateInfo.shared(state).isEmpty {
+            let new = "\(path).\(getpid()).memory"
+            whole = new
+            try WholeState.write(new, from: state) { _ in progress(0, 0) }
+            memory = new
+        }
+        try SnapshotExport.write(path, meta, settings: details.settings, layers: layers, memory: memory,
+            floppy: try node.floppy.map { path throws(MachineError) in
+                try WholeFile.read(folder + "/" + path, what: "floppy of the snapshot", limit: SnapshotFloppy.mostBytes)
+            },
             progress: progress)
     }
 
@@ -44,19 +55,21 @@ extension MachineStore {
         try tree.checkName(snapshot)
         let id = SnapshotTree.freshID()
         let disks = file.meta.disks.indices.map { "\(SnapshotTree.folderName)/\(id)-\($0 + 1).\(file.format(ofDisk: $0).fileExtension)" }
-        let settings = try MachineStore.imported(file, disks: disks, folder)
+        let floppy = file.meta.floppyBytes == nil ? nil : SnapshotFloppy.path(id)
+        let settings = try MachineStore.imported(file, disks: disks, floppy: floppy, folder)
         try SnapshotTree.makeFolder(folder)
         do throws(MachineError) {
-            try file.unpack(disks: disks.map { folder + "/" + $0 }, memory: folder + "/" + SnapshotTree.memoryPath(id), progress: progress)
+            try file.unpack(disks: disks.map { folder + "/" + $0 }, memory: folder + "/" + SnapshotTree.memoryPath(id),
+                floppy: folder + "/" + SnapshotFloppy.path(id), progress: progress)
             try SnapshotTree.write(.init(settings: settings, screen: file.meta.screen), of: id, folder)
             FolderWork.sync(SnapshotTree.folder(folder))
             tree.nodes.append(
                 .init(
                     id: id, name: snapshot, description: file.meta.description, taken: Double(file.meta.taken), parent: nil, state: file.meta.state,
-                    hasMemory: file.meta.memoryBytes > 0, isComplete: true, disks: disks, bytes: file.meta.memoryBytes))
+                    hasMemory: file.meta.memoryBytes > 0, isComplete: true, disks: disks, bytes: file.meta.memoryBytes, floppy: floppy))
             try tree.write(folder)
         } catch {
-            for path in disks + [SnapshotTree.memoryPath(id), SnapshotTree.detailsPath(id)] { unlink(folder + "/" + path) }
+            for path in disks + [SnapshotFloppy.path(id), SnapshotTree.memoryPath(id), SnapshotTree.detailsPath(id)] { unlink(folder + "/" + path) }
             throw error
         }
         return snapshot
@@ -70,16 +83,20 @@ extension MachineStore {
         var file = try SnapshotImport(path)
         let disks = file.meta.disks.indices.map { "disk-\($0 + 1).\(file.format(ofDisk: $0).fileExtension)" }
         try build(new) { folder throws(MachineError) in
-            let settings = try MachineStore.imported(file, disks: disks, folder)
-            try file.unpack(disks: disks.map { folder + "/" + $0 }, memory: folder + "/" + SavedState.fileName, progress: progress)
-            if file.meta.memoryBytes > 0 { try SavedState(folder: folder, disks: disks).note() }
+            let floppy = file.meta.floppyBytes == nil ? nil : "floppy.img"
+            let settings = try MachineStore.imported(file, disks: disks, floppy: floppy, folder)
+            try file.unpack(disks: disks.map { folder + "/" + $0 }, memory: folder + "/" + SavedState.fileName,
+                floppy: folder + "/floppy.img", progress: progress)
+            if file.meta.memoryBytes > 0 { try SavedState(folder: folder, disks: disks + [floppy].compactMap { $0 }).note() }
             try MachineFileText.write(settings, folder)
         }
         return try entry(new)
     }
 
     /// The text of the settings with other disks; media that lay in the other machine's folder are not there.
-    private static func imported(_ file: SnapshotImport, disks: [String], _ folder: String) throws(MachineError) -> String {
+    private static func imported(
+        _ file: SnapshotImport, disks: [String], floppy: String?, _ folder: String
+    ) throws(MachineError) -> String {
         var text = try MachineFileText.parse(file.settings, folder)
         var settings = text.settings
         guard settings.run.disks.count == disks.count else {
@@ -87,7 +104,7 @@ extension MachineStore {
         }
         settings.run.disks = disks
         func isThere(_ path: String) -> Bool { access(path.hasPrefix("/") ? path : folder + "/" + path, F_OK) == 0 }
-        if let floppy = settings.run.floppy, !isThere(floppy) { settings.run.floppy = nil }
+        if let floppy { settings.run.floppy = floppy } else if let path = settings.run.floppy, !isThere(path) { settings.run.floppy = nil }
         if let cdrom = settings.run.cdrom, !isThere(cdrom) { settings.run.cdrom = nil }
         try MachineFileText.change(&text, settings)
         return text.text

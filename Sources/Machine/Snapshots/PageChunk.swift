@@ -1,4 +1,5 @@
 import Foundation
+import Primitives
 import Synchronization
 
 /// Pages as a PAGE section has them, filled by the machine's thread and packed by another one. One owner at a time.
@@ -75,15 +76,77 @@ final class PageQueue: Sendable {
     }
 }
 
+/// Which pages of a snapshot lie in older files: filled by the machine's thread, read by the one that writes when the queue is closed.
+final class PageLedger: @unchecked Sendable {
+    private(set) var known: KnownPages
+    private let before: [UInt8]
+    private let fresh: UInt8
+    private(set) var sharedCount = 0
+
+    /// - Parameter known: has room for one more file.
+    init(_ known: KnownPages) {
+        self.known = known
+        before = known.places
+        fresh = UInt8(known.files.count + 1)
+        self.known.places = [UInt8](repeating: 0, count: before.count)
+    }
+
+    /// - Returns: whether the page lies in an older file.
+    func isShared(_ number: Int, _ page: UnsafeRawBufferPointer) -> Bool {
+        guard known.places.indices.contains(number) else { return false }
+        let hash = PageHash(page)
+        if before[number] != 0, known.hashes[number] == hash {
+            known.places[number] = before[number]
+            sharedCount += 1
+            return true
+        }
+        (known.hashes[number], known.places[number]) = (hash, fresh)
+        return false
+    }
+
+    var shared: [SharedPages] {
+        var pages = [[Int]](repeating: [], count: known.files.count + 2)
+        for (page, place) in known.places.enumerated() where place != 0 && place != fresh { pages[Int(place)].append(page) }
+        return known.files.enumerated().compactMap { index, file in
+            let mine = pages[index + 1]
+            return mine.isEmpty ? nil : SharedPages(file: String(file.path.dropFirst(SnapshotTree.folderName.count + 1)), mark: file.mark, pages: mine)
+        }
+    }
+
+    /// What is known once the new file is whole.
+    func after(_ file: KnownPages.File) -> KnownPages {
+        var known = known
+        known.files.append(file)
+        return known
+    }
+}
+
+/// What the machine remembers of its last snapshot, from the end of one to the beginning of the next.
+final class PageMemory: Sendable {
+    private let known = Mutex<KnownPages?>(nil)
+
+    func take() -> KnownPages? {
+        known.withLock { known in
+            defer { known = nil }
+            return known
+        }
+    }
+
+    func keep(_ pages: KnownPages) { known.withLock { $0 = pages } }
+}
+
 /// A snapshot whose disks have been frozen and whose memory is being written.
 final class LiveCapture {
     let queue = PageQueue()
     let ended = DispatchSemaphore(value: 0)
+    private let ledger: PageLedger?
     private var chunk = PageChunk()
+
+    init(_ ledger: PageLedger?) { self.ledger = ledger }
 
     /// From the machine's thread.
     func take(_ number: Int, _ page: UnsafeRawBufferPointer) {
-        guard !StateWriter.isZero(page) else { return }
+        guard !StateWriter.isZero(page), ledger?.isShared(number, page) != true else { return }
         chunk.add(number, page)
         if chunk.isFull { chunk = queue.push(chunk) }
     }
@@ -113,12 +176,10 @@ final class PagePacker: Sendable {
     func run(_ file: SharedWriter?, failure: MachineError?) throws(MachineError) {
         state.withLock { $0.failure = failure }
         let other = DispatchSemaphore(value: 0)
-        let thread = Thread { [self] in
+        FileRecorder.thread("snapshot") { [self] in
             work(file)
             other.signal()
         }
-        thread.name = "snapshot"
-        thread.start()
         work(file)
         other.wait()
         if let failure = state.withLock({ $0.failure }) { throw failure }

@@ -105,7 +105,7 @@ extension RunLoop {
         try work.tree.write(deletion.folder)
         deletion.isCopying = true
         let job = deletion.job, copied = deletion.copied, machine = machine
-        Thread.detachNewThread {
+        FileRecorder.thread("merge") {
             var prepared: [Int: DiskMerge] = [:], failure: MachineError?
             for (index, merge) in merges.sorted(by: { $0.key < $1.key }) where failure == nil {
                 do throws(MachineError) {
@@ -214,7 +214,7 @@ extension RunLoop {
 
     private func useDisks(_ settings: MachineSettings, _ folder: String) {
         parts.savedState?.spend()
-        parts.savedState?.disks = settings.run.disks
+        parts.savedState?.disks = SavedState.watched(settings.run)
         machine.diskPaths = settings.run.disks.map { $0.hasPrefix("/") ? $0 : folder + "/" + $0 }
     }
 

@@ -2,6 +2,7 @@ import DataFiles
 import Foundation
 import Hardware
 import Primitives
+import Synchronization
 
 // Snapshots of the machine while it runs.
 extension RunLoop {
@@ -64,15 +65,20 @@ extension RunLoop {
         var file = try MachineFileText.parse(text, folder)
         var settings = file.settings
         let disks = settings.run.disks, id = SnapshotTree.freshID()
+        let floppy = settings.run.floppy == nil || settings.run.disposable ? nil : pc.media[.floppyA].flatMap { SnapshotFloppy.contents($0) }
+        let ledger = pageLedger(folder, kept: tree.files), shares = ledger?.known.files.map(\.path) ?? []
         try switchDisks(&settings, id: id, folder: folder)
-        let saved: SavedMachine
+        var saved: SavedMachine
         do throws(MachineError) {
             try MachineFileText.change(&file, settings)
             saved = try savedMachine()
+            saved.info.mark = .random(in: 1...(.max))
+            if !shares.isEmpty { saved.info.shared = shares.map { String($0.dropFirst(SnapshotTree.folderName.count + 1)) } }
             tree.nodes.append(
                 .init(
                     id: id, name: name, description: description, taken: Date().timeIntervalSince1970, parent: tree.current,
-                    state: self.paused ? "paused" : "running", hasMemory: true, isComplete: false, disks: disks, bytes: 0))
+                    state: self.paused ? "paused" : "running", hasMemory: true, isComplete: false, disks: disks, bytes: 0,
+                    shares: shares.isEmpty ? nil : shares, floppy: floppy == nil ? nil : SnapshotFloppy.path(id)))
             tree.current = id
             tree.pending = .init(work: "take", settings: file.text)
             try tree.write(folder)
@@ -82,18 +88,28 @@ extension RunLoop {
             throw error
         }
         parts.savedState?.spend()
-        parts.savedState?.disks = settings.run.disks
+        parts.savedState?.disks = SavedState.watched(settings.run)
         machine.diskPaths = settings.run.disks.map { $0.hasPrefix("/") ? $0 : folder + "/" + $0 }
-        let capture = LiveCapture()
+        let capture = LiveCapture(ledger)
         self.capture = capture
         pc.memory.beginCapture { page, bytes in capture.take(page, bytes) }
         let pause = Double(parts.hostTime() &- paused) / 1e6
         log(.info, "Snapshots", "The snapshot '\(name)' is being taken; the guest stood still for \(Int(pause)) ms.")
         let total = UInt64(pc.memory.captureLeft)
         let writing = SnapshotWriting(
-            job: job, folder: folder, id: id, tree: tree, saved: saved, sectors: sectors, settings: text, pause: pause, pages: total,
-            queue: capture.queue, ended: capture.ended, lock: lock, log: parts.log)
-        Thread.detachNewThread { writing.run() }
+            job: job, folder: folder, id: id, tree: tree, saved: saved, sectors: sectors, floppy: floppy, settings: text, pause: pause, pages: total,
+            queue: capture.queue, ledger: ledger, memory: pageMemory, ended: capture.ended, lock: lock, log: parts.log)
+        FileRecorder.thread("snapshot") { writing.run() }
+    }
+
+    /// What the last snapshot had in common with now is not written again. nil: there is too much memory to remember it.
+    private func pageLedger(_ folder: String, kept: Set<String>) -> PageLedger? {
+        let pages = pc.memory.arenaPages
+        guard pages <= KnownPages.mostPages else { return nil }
+        var known = pageMemory.take() ?? KnownPages(pages: pages)
+        known.check(folder, kept: kept)
+        known.makeRoom()
+        return PageLedger(known)
     }
 
     /// What was written to disposable disks belongs to memory: nothing else has it. It is copied while the guest stands.
@@ -189,11 +205,14 @@ private struct SnapshotWriting: Sendable {
     var tree: SnapshotTree
     let saved: SavedMachine
     let sectors: [WrittenSectors]
+    let floppy: [UInt8]?
     let settings: String
     let pause: Double
     /// That may come at most.
     let pages: UInt64
     let queue: PageQueue
+    let ledger: PageLedger?
+    let memory: PageMemory
     let ended: DispatchSemaphore
     let lock: MachineLock
     let log: MachineLog?
@@ -201,10 +220,23 @@ private struct SnapshotWriting: Sendable {
     func run() {
         defer { ended.signal() }
         do throws(MachineError) {
-            let bytes = try write()
+            // While memory is packed: the machine's file names the new images, as the tree has decided.
+            let early = EarlyFiles(self)
+            let bytes: UInt64
+            do throws(MachineError) {
+                defer { early.wait() }
+                bytes = try write()
+                if let failure = early.wait() { throw failure }
+            } catch {
+                try settle(nil)
+                throw error
+            }
             try settle(bytes)
+            remember()
             let seconds = Double(HostClock.monotonic() &- job.begun) / 1e9
-            log?.write(.info, "Snapshots", "The snapshot is taken: \(bytes) bytes in \(Int(seconds * 1e3)) ms.")
+            log?.write(
+                .info, "Snapshots",
+                "The snapshot is taken: \(bytes) bytes in \(Int(seconds * 1e3)) ms; \(ledger?.sharedCount ?? 0) pages are in older files.")
             withExtendedLifetime(lock) {}
             job.end(.success(.init(id: id, pauseMilliseconds: pause, seconds: seconds, bytes: bytes)))
         } catch {
@@ -217,7 +249,8 @@ private struct SnapshotWriting: Sendable {
         var failure: MachineError?
         var writer: StateWriter?
         do throws(MachineError) {
-            let new = try StateWriter(folder + "/" + SnapshotTree.memoryPath(id))
+            let new = try StateWriter(
+                folder + "/" + SnapshotTree.memoryPath(id), oldest: saved.info.shared == nil ? 1 : StateFormat.sharingVersion)
             writer = new
             try new.begin(saved)
             for piece in sectors { try new.sectors(piece.bay, piece.numbers, piece.data) }
@@ -232,25 +265,66 @@ private struct SnapshotWriting: Sendable {
             try packer.run(writer.map(SharedWriter.init), failure: failure)
         } catch {
             writer?.cancel()
-            try settle(nil)
             throw error
         }
         guard let writer else { return 0 }
-        try writer.finish()
+        do throws(MachineError) {
+            for shared in ledger?.shared ?? [] { try writer.section("REFS", shared.value) }
+            try writer.finish()
+        } catch {
+            writer.cancel()
+            throw error
+        }
         return writer.bytes
     }
 
-    /// The machine's file names the new images; the snapshot is whole, unless it has no memory.
+    fileprivate func writeFiles() throws(MachineError) {
+        if let text = tree.pending?.settings { try MachineFileText.write(text, folder) }
+        if let floppy { try SnapshotFloppy.write(floppy, SnapshotFloppy.path(id), in: folder) }
+        try SnapshotTree.write(.init(settings: settings, screen: saved.info.screen), of: id, folder)
+    }
+
+    /// The next snapshot can stand on this one's file.
+    private func remember() {
+        guard let ledger, let mark = saved.info.mark, let file = KnownPages.file(SnapshotTree.memoryPath(id), in: folder, mark: mark) else { return }
+        memory.keep(ledger.after(file))
+    }
+
+    /// The snapshot is whole, unless it has no memory.
     private func settle(_ bytes: UInt64?) throws(MachineError) {
         var tree = tree
-        if let text = tree.pending?.settings { try MachineFileText.write(text, folder) }
-        if bytes != nil { try SnapshotTree.write(.init(settings: settings, screen: saved.info.screen), of: id, folder) }
+        // Of one that is not taken: the machine goes on with the new images all the same.
+        if bytes == nil, let text = tree.pending?.settings { try MachineFileText.write(text, folder) }
         tree.change(id) {
             $0.isComplete = bytes != nil
             $0.bytes = bytes ?? 0
         }
         tree.pending = nil
         try tree.write(folder)
+    }
+}
+
+/// What can be written while memory is still being packed.
+private final class EarlyFiles: Sendable {
+    private let failure = Mutex<MachineError?>(nil)
+    private let done = DispatchSemaphore(value: 0)
+
+    init(_ writing: SnapshotWriting) {
+        FileRecorder.thread("snapshot") { [self] in
+            do throws(MachineError) {
+                try writing.writeFiles()
+            } catch {
+                failure.withLock { $0 = error }
+            }
+            done.signal()
+        }
+    }
+
+    @discardableResult
+    func wait() -> MachineError? {
+        done.wait()
+        done.signal()
+        return failure.withLock { $0 }
     }
 }
 

@@ -7,6 +7,7 @@ import Primitives
 ///     META  a `StateValue`: name, description, screen, disks
 ///     SETT  the text of `machine.toml`
 ///     DBLK  a piece of a disk: number of the disk (32 bits), 0 (32), first byte (64), the bytes; ascending, zeros are left out
+///     FLOP  a piece of the floppy, where there is one, as in SFIL; no older reader knows it
 ///     SFIL  a piece of the state file, where there is one: first byte (64), the bytes; ascending, without gaps
 ///     SUMS  digest of everything before, 16 digits
 enum SnapshotFile {
@@ -34,6 +35,8 @@ enum SnapshotFile {
         var memoryBytes: UInt64 = 0
         /// Bytes of disks that are in the file.
         var dataBytes: UInt64 = 0
+        /// nil: there was none.
+        var floppyBytes: UInt64?
     }
 
     /// Who reads or writes both digest the same.
@@ -60,11 +63,13 @@ struct SnapshotExport {
     ///   - memory: the state file.
     /// - Throws: `.failed`; nothing is left then.
     static func write(
-        _ path: String, _ meta: SnapshotFile.Meta, settings: String, layers: [any ImageLayer], memory: String?, progress: @escaping DiskCopy.Progress
+        _ path: String, _ meta: SnapshotFile.Meta, settings: String, layers: [any ImageLayer], memory: String?, floppy: [UInt8]? = nil,
+        progress: @escaping DiskCopy.Progress
     ) throws(MachineError) {
-        var export = SnapshotExport(writer: try StateWriter(path, magic: SnapshotFile.magic), progress: progress)
+        let writer = try StateWriter(path, magic: SnapshotFile.magic, oldest: floppy == nil ? 1 : StateFormat.sharingVersion)
+        var export = SnapshotExport(writer: writer, progress: progress)
         do throws(MachineError) {
-            try export.write(meta, settings, layers, memory)
+            try export.write(meta, settings, layers, memory, floppy)
             guard access(path, F_OK) != 0 else { throw .failed("There is already a file '\(path)'.") }
             try export.writer.finish()
         } catch {
@@ -81,7 +86,7 @@ struct SnapshotExport {
     }
 
     private mutating func write(
-        _ meta: SnapshotFile.Meta, _ settings: String, _ layers: [any ImageLayer], _ memory: String?
+        _ meta: SnapshotFile.Meta, _ settings: String, _ layers: [any ImageLayer], _ memory: String?, _ floppy: [UInt8]?
     ) throws(MachineError) {
         var meta = meta
         var state: HostFile?
@@ -93,6 +98,7 @@ struct SnapshotExport {
             }
         }
         meta.memoryBytes = state?.bytes ?? 0
+        meta.floppyBytes = floppy.map { UInt64($0.count) }
         for layer in layers {
             var sector: UInt64 = 0
             while sector < layer.sectorCount {
@@ -108,6 +114,12 @@ struct SnapshotExport {
         try put("META", head.encoded)
         try put("SETT", Array(settings.utf8))
         for (number, layer) in layers.enumerated() { try disk(number, layer) }
+        for at in stride(from: 0, to: floppy?.count ?? 0, by: SnapshotFile.pieceBytes) {
+            guard let floppy else { break }
+            var piece = [UInt8].zeros(8)
+            piece.putLittle(0, UInt64(at), 8)
+            try put("FLOP", piece + floppy[at..<min(at + SnapshotFile.pieceBytes, floppy.count)])
+        }
         if let state { try file(state) }
         try writer.section("SUMS", bytes: sum.value)
     }
@@ -178,7 +190,8 @@ struct SnapshotImport {
         sum.add(second, text)
         guard let settings = String(validating: text, as: UTF8.self) else { throw reader.damaged("its settings are no text") }
         self.settings = settings
-        guard meta.disks.count <= SnapshotFile.mostDisks, meta.screen.count <= 1024, meta.name.utf8.count <= 200,
+        guard meta.disks.count <= SnapshotFile.mostDisks, meta.floppyBytes ?? 0 <= UInt64(SnapshotFloppy.mostBytes),
+            meta.screen.count <= 1024, meta.name.utf8.count <= 200,
             meta.disks.allSatisfy({ $0.bytes >= 512 && $0.bytes % 512 == 0 && $0.bytes <= NewImage.sizes.upperBound })
         else { throw reader.damaged("what it says of itself cannot be") }
     }
@@ -196,7 +209,8 @@ struct SnapshotImport {
 
     /// Makes the disks and the state file under names that are not there yet.
     /// - Throws: `.badInput` for a damaged file, `.failed`; the caller removes what was made.
-    mutating func unpack(disks: [String], memory: String, progress: DiskCopy.Progress) throws(MachineError) {
+    mutating func unpack(disks: [String], memory: String, floppy: String, progress: DiskCopy.Progress) throws(MachineError) {
+        var floppyData: [UInt8] = []
         var layers: [any ImageLayer] = []
         for (index, path) in disks.enumerated() {
             try NewImage.make(path, bytes: max(meta.disks[index].bytes, NewImage.sizes.lowerBound), format: format(ofDisk: index))
@@ -231,6 +245,11 @@ struct SnapshotImport {
                 }
                 at += UInt64(bytes.count - 8)
                 done += UInt64(bytes.count - 8)
+            case "FLOP":
+                guard bytes.count > 8, bytes.little(0, 8) == UInt64(floppyData.count),
+                    UInt64(bytes.count - 8) <= (meta.floppyBytes ?? 0) - UInt64(floppyData.count)
+                else { throw reader.damaged("a piece of the floppy lies where it cannot") }
+                floppyData += bytes[8...]
             case "SUMS":
                 guard bytes == sum.value else { throw reader.damaged("a part of it is missing, or of another file") }
                 isWhole = true
@@ -240,12 +259,13 @@ struct SnapshotImport {
             let total = meta.dataBytes &+ meta.memoryBytes
             guard progress(min(done, total), total) else { throw DiskCopy.cancelled }
         }
-        guard isWhole, at == meta.memoryBytes else { throw reader.damaged("a part of it is missing") }
+        guard isWhole, at == meta.memoryBytes, UInt64(floppyData.count) == meta.floppyBytes ?? 0 else { throw reader.damaged("a part of it is missing") }
         for layer in layers { guard layer.flush() else { throw .failed("'\(layer.path)' cannot be written: \(WholeFile.reason()).") } }
+        if meta.floppyBytes != nil { try WholeFile.write(floppyData, to: floppy, what: "floppy of the snapshot") }
         guard let state else { return }
         guard state.flush() else { throw .failed("'\(memory)' cannot be written: \(WholeFile.reason()).") }
         // Better now than when it is restored.
         let check = try StateReader(memory)
-        while try check.next() != nil {}
+        while let (kind, _) = try check.next() { if kind == "REFS" { throw check.damaged("it stands on files that are not there") } }
     }
 }

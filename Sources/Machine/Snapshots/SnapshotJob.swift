@@ -66,7 +66,7 @@ final class SnapshotJob: Sendable {
             return
         }
         let paths = machine.diskPaths
-        Thread.detachNewThread { [self] in
+        FileRecorder.thread("snapshot") { [self] in
             for path in paths {
                 let descriptor = open(path, O_RDONLY | O_CLOEXEC)
                 guard descriptor >= 0 else { continue }

@@ -6,6 +6,8 @@ import Foundation
 public struct SnapshotTree: Codable, Equatable, Sendable {
     public static let folderName = "snapshots", fileName = "tree.json"
     static let maximumBytes = 16 << 20
+    /// Of a tree whose snapshots share files: who knows nothing of that would remove them.
+    static let sharingVersion = 2
 
     public struct Node: Codable, Equatable, Sendable {
         public var id: String
@@ -24,6 +26,10 @@ public struct SnapshotTree: Codable, Equatable, Sendable {
         public var disks: [String]
         /// Of its memory, in the file.
         public var bytes: UInt64
+        /// Files that pages of its memory lie in, from the machine's folder: those of older snapshots, which may have gone themselves.
+        var shares: [String]?
+        /// A copy of the floppy that was in the drive, from the machine's folder.
+        var floppy: String?
         /// Nobody sees it any more; it is there for `undo`.
         var hidden: Bool?
         public var isHidden: Bool { hidden == true }
@@ -85,8 +91,8 @@ public struct SnapshotTree: Codable, Equatable, Sendable {
         guard let tree = try? JSONDecoder().decode(SnapshotTree.self, from: Data(bytes)) else {
             throw .badInput("'\(path)' is not a tree of snapshots.")
         }
-        guard tree.version == 1 else {
-            throw .badInput("'\(path)' has version \(tree.version), which a newer Vitrine wrote; this one reads version 1.")
+        guard (1...sharingVersion).contains(tree.version) else {
+            throw .badInput("'\(path)' has version \(tree.version), which a newer Vitrine wrote; this one reads up to \(sharingVersion).")
         }
         let ids = Set(tree.nodes.map(\.id))
         let sound = ids.count == tree.nodes.count && tree.nodes.allSatisfy { isID($0.id) && ($0.parent.map(ids.contains) ?? true) } && !tree.hasLoop
@@ -120,7 +126,9 @@ public struct SnapshotTree: Codable, Equatable, Sendable {
         try SnapshotTree.makeFolder(machine)
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        guard let data = try? encoder.encode(self) else { throw .failed("The tree of snapshots cannot be written.") }
+        var tree = self
+        tree.version = nodes.contains { $0.shares != nil } ? SnapshotTree.sharingVersion : 1
+        guard let data = try? encoder.encode(tree) else { throw .failed("The tree of snapshots cannot be written.") }
         FolderWork.removeTemporaries(of: folder + "/" + SnapshotTree.fileName)
         try WholeFile.write([UInt8](data), to: folder + "/" + SnapshotTree.fileName, what: "tree of snapshots")
         FolderWork.sync(folder)
@@ -188,7 +196,8 @@ public struct SnapshotTree: Codable, Equatable, Sendable {
 
     /// Every file that the tree names, from the machine's folder.
     var files: Set<String> {
-        var files = Set(nodes.flatMap { $0.disks + [SnapshotTree.memoryPath($0.id), SnapshotTree.detailsPath($0.id)] })
+        var files = Set(
+            nodes.flatMap { $0.disks + ($0.shares ?? []) + [$0.floppy ?? "", SnapshotTree.memoryPath($0.id), SnapshotTree.detailsPath($0.id)] })
         files.insert(SnapshotTree.folderName + "/" + SnapshotTree.fileName)
         return files
     }

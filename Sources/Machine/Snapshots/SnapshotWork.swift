@@ -48,8 +48,8 @@ struct SnapshotWork {
     /// Files that nobody names are what an interrupted work has left.
     private mutating func sweep() {
         // Which disks the machine has nobody knows while its file cannot be read.
-        guard let present = try? settings(MachineFileText.read(folder)).run.disks else { return }
-        let kept = tree.files.union(present), names = FolderWork.names(SnapshotTree.folder(folder))
+        guard let run = try? settings(MachineFileText.read(folder)).run else { return }
+        let kept = tree.files.union(run.disks + [run.floppy ?? ""]).union(neededBySavedState), names = FolderWork.names(SnapshotTree.folder(folder))
         // A merge that could not be ended needs its files.
         let targets = names.filter { $0.hasSuffix(MergeJournal.suffix) }.map { String($0.dropLast(MergeJournal.suffix.count)) }
         let merging = Set(targets.flatMap { [$0 + MergeJournal.suffix, $0 + ".undo"] })
@@ -60,6 +60,18 @@ struct SnapshotWork {
                 notes.append("'\(path)', left by interrupted work, has been removed.")
             }
         }
+    }
+
+    /// A machine that goes on from a snapshot that has been deleted meanwhile.
+    private var neededBySavedState: [String] {
+        SavedState.exists(in: folder) ? StateInfo.shared(folder + "/" + SavedState.fileName) : []
+    }
+
+    /// Files of a snapshot that has left the tree which nobody else needs.
+    private func memoryFiles(of node: SnapshotTree.Node) -> [String] {
+        let kept = tree.files.union(neededBySavedState)
+        return ([SnapshotTree.memoryPath(node.id)] + (node.shares ?? [])).filter { !kept.contains($0) } + [SnapshotTree.detailsPath(node.id)]
+            + [node.floppy].compactMap { $0 }
     }
 
     private func settings(_ text: String) throws(MachineError) -> MachineSettings { try MachineFileText.parse(text, folder).settings }
@@ -78,13 +90,13 @@ struct SnapshotWork {
         if pending.memoryOf != nil { SavedState.remove(from: folder) }
         if let text = pending.settings { try MachineFileText.write(text, folder) }
         if let id = pending.memoryOf, !id.isEmpty {
-            let state = SavedState(folder: folder, disks: try settings(MachineFileText.read(folder)).run.disks)
+            let state = SavedState(folder: folder, disks: SavedState.watched(try settings(MachineFileText.read(folder)).run))
             try state.note()
             guard HostFile.link(folder + "/" + SnapshotTree.memoryPath(id), state.path) else {
                 throw .failed("The memory of the snapshot cannot be put in place: \(WholeFile.reason()).")
             }
         } else if pending.memoryOf == nil, SavedState.exists(in: folder) {
-            try SavedState(folder: folder, disks: try settings(MachineFileText.read(folder)).run.disks).note()
+            try SavedState(folder: folder, disks: SavedState.watched(try settings(MachineFileText.read(folder)).run)).note()
         }
         for path in pending.removes { HostFile.unlink(folder + "/" + path) }
         FolderWork.sync(folder)
@@ -126,17 +138,19 @@ struct SnapshotWork {
         var file = try MachineFileText.parse(text, folder)
         let before = file.settings, id = SnapshotTree.freshID()
         var after = before
-        let isSaved = SavedState.exists(in: folder)
+        let isSaved = SavedState.exists(in: folder), floppy = try SnapshotFloppy.contents(before, in: folder)
         try SnapshotTree.makeFolder(folder)
+        if let floppy { try SnapshotFloppy.write(floppy, SnapshotFloppy.path(id), in: folder) }
         after.run.disks = try SnapshotWork.overlays(before, over: before.run.disks, folder: folder, id: id)
         try MachineFileText.change(&file, after)
-        var screen: [String] = [], bytes: UInt64 = 0
+        var screen: [String] = [], bytes: UInt64 = 0, shares: [String] = []
         if isSaved {
             screen = (try? StateInfo.read(folder + "/" + SavedState.fileName))?.screen ?? []
             guard HostFile.link(folder + "/" + SavedState.fileName, folder + "/" + SnapshotTree.memoryPath(id)) else {
                 throw .failed("The saved state cannot be kept: \(WholeFile.reason()).")
             }
             var facts = stat()
+            shares = neededBySavedState
             if stat(folder + "/" + SnapshotTree.memoryPath(id), &facts) == 0 { bytes = UInt64(max(0, facts.st_size)) }
         }
         try SnapshotTree.write(.init(settings: text, screen: screen), of: id, folder)
@@ -144,7 +158,7 @@ struct SnapshotWork {
             .init(
                 id: id, name: snapshot, description: description, taken: Date().timeIntervalSince1970, parent: tree.current,
                 state: isSaved ? "saved" : "off", hasMemory: isSaved, isComplete: true, disks: before.run.disks, bytes: bytes,
-                hidden: isHidden ? true : nil))
+                shares: shares.isEmpty ? nil : shares, floppy: floppy == nil ? nil : SnapshotFloppy.path(id), hidden: isHidden ? true : nil))
         tree.current = id
         try commit(.init(work: "take", settings: file.text))
         return id
@@ -169,14 +183,29 @@ struct SnapshotWork {
         var file = try MachineFileText.parse(details.settings, folder)
         var settings = file.settings
         let id = SnapshotTree.freshID()
-        let present = (try? MachineFileText.parse(MachineFileText.read(folder), folder).settings.run.disks) ?? []
+        let run = try? MachineFileText.parse(MachineFileText.read(folder), folder).settings.run
+        let present = (run?.disks ?? []) + [run?.floppy].compactMap { $0 }
+        try bringBackFloppy(node, id, &settings)
         settings.run.disks = try SnapshotWork.overlays(settings, over: node.disks, folder: folder, id: id)
         try MachineFileText.change(&file, settings)
         tree.current = node.id
         // Nobody stands on what the machine has written since the last snapshot.
-        let frozen = Set(tree.nodes.flatMap(\.disks)), fresh = Set(settings.run.disks)
+        let frozen = Set(tree.nodes.flatMap { $0.disks + [$0.floppy ?? ""] }), fresh = Set(settings.run.disks + [settings.run.floppy ?? ""])
         let removes = present.filter { $0.hasPrefix(SnapshotTree.folderName + "/") && !frozen.contains($0) && !fresh.contains($0) }
         try commit(.init(work: "restore", settings: file.text, memoryOf: node.hasMemory ? node.id : "", removes: removes))
+    }
+
+    /// The image that was in the drive, when it is as it was; otherwise one of the machine's own.
+    private func bringBackFloppy(_ node: SnapshotTree.Node, _ id: String, _ settings: inout MachineSettings) throws(MachineError) {
+        guard let copy = node.floppy else { return }
+        let bytes = try WholeFile.read(folder + "/" + copy, what: "floppy of the snapshot", limit: SnapshotFloppy.mostBytes)
+        if let path = settings.run.floppy, !tree.nodes.contains(where: { $0.floppy == path }), let now = try? SnapshotFloppy.contents(path, in: folder),
+            now == bytes
+        {
+            return
+        }
+        try SnapshotFloppy.write(bytes, SnapshotFloppy.path(id), in: folder)
+        settings.run.floppy = SnapshotFloppy.path(id)
     }
 
     // MARK: Undo
@@ -281,7 +310,7 @@ struct SnapshotWork {
             // A leaf.
             tree.nodes.removeAll { $0.id == id }
             let removes = node.disks.filter { $0.hasPrefix(SnapshotTree.folderName + "/") && !tree.files.contains($0) && !present.contains($0) }
-            return try commit(.init(work: "delete", removes: removes + [SnapshotTree.memoryPath(id), SnapshotTree.detailsPath(id)]))
+            return try commit(.init(work: "delete", removes: removes + memoryFiles(of: node)))
         }
         tree.pending = .init(work: "delete", merging: id)
         try tree.write(folder)
@@ -353,8 +382,7 @@ struct SnapshotWork {
         tree.nodes.removeAll { $0.id == id }
         try commit(
             .init(
-                work: "delete", settings: over.child == nil ? file.text : nil,
-                removes: [SnapshotTree.memoryPath(id), SnapshotTree.detailsPath(id)]))
+                work: "delete", settings: over.child == nil ? file.text : nil, removes: memoryFiles(of: node)))
     }
 
     /// A merge was interrupted: when one of the disks was done all of them are, else none.

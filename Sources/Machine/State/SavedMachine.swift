@@ -27,6 +27,10 @@ public struct StateInfo: Codable, Equatable, Sendable {
     public var virtualClock = false
     /// Rows of the text screen.
     public var screen: [String] = []
+    /// What the file calls itself, for those that stand on it.
+    var mark: UInt64?
+    /// Names of the files in the machine's folder of snapshots that it stands on.
+    var shared: [String]?
 
     public static let programVersion = "0.1.0"
 
@@ -90,9 +94,9 @@ enum StateLoader {
                     guard let layer = layers[bay], data.count == layer.sectorBytes else { return false }
                     return layer.write(sector: sector, from: data)
                 }
-            case "PAGE":
+            case "PAGE", "REFS":
                 guard board != nil else { throw reader.damaged("memory comes before the board") }
-                try reader.pages(bytes) { number, page in pc.memory.restore(page: number, from: page) }
+                _ = try reader.eachRun(kind, bytes) { first, pages in pc.memory.restore(page: first, from: pages) }
             default: break
             }
         }

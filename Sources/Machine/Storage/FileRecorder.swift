@@ -1,3 +1,4 @@
+import Foundation
 import Synchronization
 
 /// What a run asks of the host's file system, in order: tests replay beginnings of it, as a power cut would leave them.
@@ -23,6 +24,15 @@ public final class FileRecorder: Sendable {
     }
 
     @TaskLocal public static var current: FileRecorder?
+
+    /// A thread that goes on writing into the recorder of the one that starts it.
+    static func thread(_ name: String, stackBytes: Int = 0, _ body: @escaping @Sendable () -> Void) {
+        let recorder = current
+        let thread = Thread { $current.withValue(recorder) { body() } }
+        thread.name = name
+        if stackBytes > 0 { thread.stackSize = stackBytes }
+        thread.start()
+    }
 
     private let list = Mutex<[Step]>([])
     public init() {}

@@ -136,6 +136,16 @@ final class HostFile {
     /// fallocate(2) is not visible through the Glibc module (it wants _GNU_SOURCE).
     private static let allocate: Allocate? = dlsym(nil, "fallocate").map { unsafeBitCast($0, to: Allocate.self) }
 
+    private typealias BeginWriting = @convention(c) (Int32, Int64, Int64, UInt32) -> Int32
+    /// sync_file_range(2), as `allocate`.
+    private static let syncRange: BeginWriting? = dlsym(nil, "sync_file_range").map { unsafeBitCast($0, to: BeginWriting.self) }
+
+    /// The host begins to write a range to its medium; nobody waits for it, and nothing is promised.
+    static func beginWriting(_ descriptor: Int32, _ offset: UInt64, _ count: UInt64) {
+        let write: UInt32 = 2  // SYNC_FILE_RANGE_WRITE
+        _ = syncRange?(descriptor, Int64(clamping: offset), Int64(clamping: count), write)
+    }
+
     /// Makes a range read as zeros, as a hole when `discard`; where the host's file system cannot, zeros are written.
     func zero(_ offset: UInt64, bytes count: UInt64, discard: Bool) -> Bool {
         guard let start = Int(exactly: offset), let length = Int(exactly: count) else { return false }

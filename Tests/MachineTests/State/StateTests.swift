@@ -164,7 +164,7 @@ import Testing
             #expect(try said { $0.virtioRNG = true }.contains("virtio"))
             #expect(try said { $0.clock = .host }.contains("virtual clock"))
             var bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
-            bytes[18] = 2
+            bytes[18] = 3
             let seal = PNG.crc32(Array(bytes[0..<28]))
             withUnsafeBytes(of: seal.littleEndian) { bytes.replaceSubrange(28..<32, with: $0) }
             path = folder + "/newer"
@@ -193,9 +193,17 @@ import Testing
                 if let value = try? StateValue(parsing: bytes), (try? BoardCodec.decode(value, for: own)) != nil { whole += 1 }
             }
             #expect(whole < StateFileTests.mutations)
+            // One that stands on another file, which may be damaged too.
+            let fixtures = BusyMachine.fixtures
+            let sharing = [UInt8](try Data(contentsOf: fixtures.appendingPathComponent("version-2.state")))
+            let base = [UInt8](try Data(contentsOf: fixtures.appendingPathComponent("snapshots/version-2-base.state")))
+            try FileManager.default.createDirectory(atPath: folder + "/snapshots", withIntermediateDirectories: false)
             for round in 0..<max(StateFileTests.mutations / 20, 50) {
                 // … and the file.
-                var bytes = original
+                var bytes = round % 2 == 0 ? original : sharing, other = base
+                if round % 8 == 1 { StateFileTests.mutate(&other, &random) }
+                if round % 16 == 1 { StateFileTests.reseal(&other) }
+                if round % 2 == 1 { try Data(other).write(to: URL(fileURLWithPath: folder + "/snapshots/version-2-base.state")) }
                 for _ in 0..<Int.random(in: 1...3, using: &random) { StateFileTests.mutate(&bytes, &random) }
                 if round % 3 == 0 { StateFileTests.reseal(&bytes) }
                 let mutated = folder + "/mutated"
@@ -236,7 +244,7 @@ import Testing
         _ = try StateInfo.read(reader)
         while let (kind, bytes) = try reader.next() {
             switch kind {
-            case "PAGE": try reader.pages(bytes) { _, _ in true }
+            case "PAGE", "REFS": _ = try reader.eachPage(kind, bytes) { _, _ in true }
             case "DISK": try reader.sectors(bytes) { _, _, _ in true }
             default: _ = try reader.parsed(kind, bytes)
             }
