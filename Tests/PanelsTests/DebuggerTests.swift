@@ -165,6 +165,14 @@ import Testing
         #expect(bench.model.draw(at: bench.now).cells.count == width * height)
     }
 
+    @Test("a fault of ours is called one") func ours() throws {
+        var bench = try DebuggerBench(Size(width: 80, height: 16), opens: false)
+        bench.machine.change { ($0.state, $0.problem) = (.stuck, "a fault of Vitrine, not of the guest: processor 0 does not go on, at 0008:1234") }
+        bench.settle()
+        #expect(bench.screen.contains("Vitrine has stopped the guest: a fault of Vitrine, not of the guest:"))
+        #expect(bench.screen.contains("Please save a report.") && !bench.screen.contains("The guest's processor has stopped"))
+    }
+
     @Test("a machine that has died: its sentence, what is known of it, and what can be done") func guru() throws {
         var bench = try DebuggerBench(Size(width: 80, height: 16), opens: false)
         bench.machine.change { ($0.state, $0.problem) = (.stuck, "triple fault: #GP while delivering #DF, because the IDT limit is 0") }

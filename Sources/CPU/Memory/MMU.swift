@@ -293,7 +293,7 @@ extension Core {
                 throw pageFault(address, access, system: system, present: true)
             }
             let updated = pde | 0x20 | (access == .write ? 0x40 : 0)
-            if updated != pde { memory.store(directory, updated) }
+            if updated != pde { memory.storeUnseen(directory, updated) }
             let high = UInt64((pde &>> 13) & 0xF) &<< 32
             return Translation(
                 physical: high | UInt64(pde & 0xFFC0_0000) | (address & 0x3F_F000),
@@ -307,9 +307,9 @@ extension Core {
         guard permits(access, system: system, user: user, writable: writable) else {
             throw pageFault(address, access, system: system, present: true)
         }
-        if pde & 0x20 == 0 { memory.store(directory, pde | 0x20) }
+        if pde & 0x20 == 0 { memory.storeUnseen(directory, pde | 0x20) }
         let updated = pte | 0x20 | (access == .write ? 0x40 : 0)
-        if updated != pte { memory.store(table, updated) }
+        if updated != pte { memory.storeUnseen(table, updated) }
         return Translation(
             physical: UInt64(pte & 0xFFFF_F000), writable: writable || (system && cr0 & CR0.wp == 0), user: user,
             global: pte & 0x100 != 0 && cr4 & CR4.pge != 0, dirty: updated & 0x40 != 0, executable: true)
@@ -347,7 +347,7 @@ extension Core {
                 throw pageFault(address, access, system: system, present: true)
             }
             let updated = pde | 0x20 | (access == .write ? 0x40 : 0)
-            if updated != pde { memory.store(directory, updated) }
+            if updated != pde { memory.storeUnseen(directory, updated) }
             return Translation(
                 physical: (pde & frame & ~0x1F_FFFF) | (address & 0x1F_F000), writable: writable || (system && cr0 & CR0.wp == 0), user: user,
                 global: pde & 0x100 != 0 && cr4 & CR4.pge != 0, dirty: updated & 0x40 != 0, executable: executable, large: 0x1F_FFFF)
@@ -360,9 +360,9 @@ extension Core {
         guard permits(access, system: system, user: user, writable: writable), access != .execute || executable else {
             throw pageFault(address, access, system: system, present: true)
         }
-        if pde & 0x20 == 0 { memory.store(directory, pde | 0x20) }
+        if pde & 0x20 == 0 { memory.storeUnseen(directory, pde | 0x20) }
         let updated = pte | 0x20 | (access == .write ? 0x40 : 0)
-        if updated != pte { memory.store(table, updated) }
+        if updated != pte { memory.storeUnseen(table, updated) }
         return Translation(
             physical: pte & frame, writable: writable || (system && cr0 & CR0.wp == 0), user: user,
             global: pte & 0x100 != 0 && cr4 & CR4.pge != 0, dirty: updated & 0x40 != 0, executable: executable)
@@ -406,11 +406,11 @@ extension Core {
             }
             var above = 3
             while above > level {
-                if entries[above] & 0x20 == 0 { memory.store(places[above], entries[above] | 0x20) }
+                if entries[above] & 0x20 == 0 { memory.storeUnseen(places[above], entries[above] | 0x20) }
                 above -= 1
             }
             let updated = entry | 0x20 | (access == .write ? 0x40 : 0)
-            if updated != entry { memory.store(place, updated) }
+            if updated != entry { memory.storeUnseen(place, updated) }
             return Translation(
                 physical: (entry & frame & ~(size &- 1)) | (address & (size &- 1) & ~0xFFF), writable: writable || (system && cr0 & CR0.wp == 0),
                 user: user, global: entry & 0x100 != 0 && cr4 & CR4.pge != 0, dirty: updated & 0x40 != 0, executable: executable,
@@ -512,4 +512,8 @@ extension Fault {
     static let repeatExactly = Fault(0xFF)
     /// A non-canonical address in 64-bit mode: #SS(0) or #GP(0), which only the instruction knows.
     static let nonCanonical = Fault(0xFE)
+    /// The decoder knows the instruction, and nothing here can carry it out. The guest gets #UD.
+    static let lacking = Fault(0xFD)
+    /// These are not the guest's: vectors from here on are for us alone.
+    static let firstInternal: UInt8 = 0xFD
 }

@@ -96,13 +96,7 @@ extension Debugger {
     /// - Returns: why it cannot be; nil: it is done.
     func poke(_ place: DebugPlace, _ bytes: [UInt8], _ processor: Processor) -> String? {
         if case .physical(let address) = place {
-            var at = address & ~0xFFF
-            while at < address &+ UInt64(bytes.count) {
-                guard processor.memory.page(at).write >= 0 else { return "There is no memory to write at \(at.hex)." }
-                at += 0x1000
-            }
-            processor.memory.write(address, bytes)
-            return nil
+            return processor.poke(physical: address, bytes).map { "There is no memory to write at \($0.hex)." }
         }
         switch linear(place, processor) {
         case .failure(let error): return error.sentence
