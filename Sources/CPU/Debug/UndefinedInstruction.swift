@@ -43,7 +43,7 @@ public struct UndefinedInstruction: Equatable, Sendable {
 
 extension Op {
     /// Raises #UD whatever the state of the processor is.
-    fileprivate var isUndefined: Bool { (kind == .slow || kind == .slowEnd) && sub == Mnemonic.undefined.rawValue && imm == 6 }
+    var isUndefined: Bool { (kind == .slow || kind == .slowEnd) && sub == Mnemonic.undefined.rawValue && imm == 6 }
 }
 
 /// What a processor keeps of them.

@@ -34,9 +34,15 @@ struct LackedInstruction: Equatable {
     /// Without the full stop.
     var sentence: String {
         let words = bytes.map { HexText.hex(UInt64($0), 2) }.joined(separator: " ")
-        let what = "the guest got #UD for '\(text)' (bytes \(words)) at \(place), "
-        if let model, !isModels { return what + "which its processor lacks; --cpu-model \(model) has it" }
-        return what + "an instruction that Vitrine lacks"
+        return "the guest got #UD for '\(text)' (bytes \(words)) at \(place), \(isOurs ? "" : "which ")\(what)"
+    }
+
+    /// The end of a sentence that has told place and bytes.
+    var addition: String { "; '\(text)' is \(isOurs ? "" : "one that ")\(what)" }
+
+    private var what: String {
+        if let model, !isModels { return "its processor lacks; --cpu-model \(model) has it" }
+        return "an instruction that Vitrine lacks"
     }
 }
 

@@ -119,8 +119,10 @@ extension RunLoop {
         guard isHit else {
             return (.start, "No instruction has written to \(address) since instruction \(pc.retired), where the recording begins.")
         }
-        if byDevice { return (.breakpoint, "A device wrote to \(address) by itself (DMA) behind instruction \(pc.retired); 'goto-instruction \(from)' leads back.") }
-        return (.breakpoint, "Instruction \(pc.retired), which is next, wrote to \(address); 'goto-instruction \(from)' leads back.")
+        let who = byDevice
+            ? "A device wrote to \(address) by itself (DMA) behind instruction \(pc.retired)"
+            : "Instruction \(pc.retired), which is next, wrote to \(address)"
+        return (.breakpoint, who + "; 'goto-instruction \(from)' leads back.")
     }
 }
 

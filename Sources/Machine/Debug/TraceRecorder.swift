@@ -94,7 +94,8 @@ extension Debugger {
             let isCall = decoded?.flow == .call && wishes.calls, isReturn = decoded?.text.hasPrefix("iret") == true && wishes.returns
             guard isCall || isReturn || wishes.registers || wishes.memory else { return }
         }
-        let place = "\(instruction.selector.hex):\(instruction.mode.bits == 64 ? instruction.offset.hex : UInt32(truncatingIfNeeded: instruction.offset).hex)"
+        let mode = instruction.mode, digits = mode == .long ? 16 : mode.isRealLike && instruction.offset <= 0xFFFF ? 4 : 8
+        let place = "\(instruction.selector.hex):\(HexText.hex(instruction.offset, digits).uppercased())"
         var line = "\(vcpu) \(instruction.retired) \(place) \(decoded?.text ?? "(bad)")"
         if let name = symbols.text(instruction.linear) { line += "  <\(name)>" }
         guard let processor = processor(vcpu) else { return recorder.write(line) }
@@ -141,7 +142,7 @@ extension Debugger {
         return recorder.recorders[number].instructions.suffix(count).map { entry in
             let decoded = disassembler(entry.mode.bits).decode(entry.bytes, offset: entry.offset)
             return DebugInstruction(
-                linear: entry.linear, offset: entry.offset, bytes: entry.bytes, text: decoded?.text ?? "(bad)", label: symbols.label(entry.linear),
+                linear: entry.linear, offset: entry.offset, bytes: Array(entry.bytes.prefix(decoded?.length ?? 15)), text: decoded?.text ?? "(bad)", label: symbols.label(entry.linear),
                 isCurrent: false)
         }
     }

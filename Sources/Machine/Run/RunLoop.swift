@@ -173,7 +173,7 @@ final class RunLoop {
         case .powerOff: outcome = .poweredOff
         case .reset:
             if parts.noReboot { outcome = .resetWithNoReboot } else { resetMachine(byGuest: true) }
-        case .shutdown(let sentence): meditate(sentence + (pc.fatalUndefined.flatMap { LackedInstruction($0) }.map { "; " + $0.sentence } ?? ""))
+        case .shutdown(let sentence): meditate(sentence + (pc.fatalUndefined.flatMap { LackedInstruction($0)?.addition } ?? ""))
         case .failed(let what): meditate(GuruSentence.ours(what, at: pc.position))
         case .debugExit(let status): outcome = .debugExit(status)
         case .bootHook: startKernel()

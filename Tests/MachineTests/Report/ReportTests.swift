@@ -142,6 +142,19 @@ import Testing
         }
     }
 
+    @Test("an instruction that is lacked is recorded whole") func lackedInHistory() throws {
+        var settings = BoardSettings(bios: DebuggerTests.bios, vgaBIOS: [])
+        settings.bios.replaceSubrange(0..<4, with: [0x0F, 0x38, 0xC8, 0xC1])
+        settings.ramMiB = 2
+        let debugger = Debugger(pc: try PC(settings))
+        debugger.recorder.keepsRing = true
+        debugger.attachRecorders()
+        _ = debugger.pc.run(instructions: 2)
+        let line = try #require(debugger.history(10).last)
+        #expect(line.bytes == [0x0F, 0x38, 0xC8, 0xC1] && line.text == "sha1nexte xmm0, xmm1")
+        #expect(debugger.pc.takeUndefined().map(\.offset) == [0])
+    }
+
     @Test("an instruction that is lacked is named, with its bytes and its place; what raises #UD by design is not") func lacked() throws {
         func words(_ bytes: [UInt8], _ mode: ExecutionMode = .long, isModels: Bool = false) -> String? {
             LackedInstruction(UndefinedInstruction(selector: 8, offset: 0x10, mode: mode, bytes: bytes, isModels: isModels))?.sentence
