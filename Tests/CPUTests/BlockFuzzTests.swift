@@ -104,6 +104,8 @@ struct RandomBlock {
     private let mode: VectorRig.Mode
     private let features: CPUFeatures
     private var encoder = VectorEncoder()
+    /// Bytes of the instructions so far.
+    private var length = 0
     static let counter: UInt32 = 0x2_0F00, forms = VectorEncoder.forms.filter {
         ![.rdrand, .xgetbv, .xsetbv].contains($0.row.action) && CPUFeatures.host.contains($0.features.intersection(.needHost))
     }
@@ -116,7 +118,10 @@ struct RandomBlock {
         let count = 1 + below(14)
         // Most blocks are of one kind, as programs are.
         let bias = below(6)
-        for _ in 0..<count { instructions.append(instruction(below(3) == 0 ? below(6) : bias)) }
+        for _ in 0..<count {
+            instructions.append(instruction(below(3) == 0 ? below(6) : bias))
+            length += instructions[instructions.count - 1].count
+        }
         let body = instructions.flatMap { $0 }
         // DEC [counter]; JNZ; HLT
         var tail: [UInt8] = mode == .long ? [0xFF, 0x0C, 0x25] : [0xFF, 0x0D]
@@ -141,15 +146,33 @@ struct RandomBlock {
         }
     }
 
-    /// ModR/M with [RSI+disp32], and sometimes a segment prefix before the opcode.
+    /// ModR/M with [RSI+disp32], or the address alone (in 64-bit code from RIP), and sometimes a segment prefix before the opcode.
     private mutating func memory(_ opcode: [UInt8], _ reg: Int, _ spread: Int = 96) -> [UInt8] {
         let prefix: [UInt8] = below(12) == 0 ? [[0x26, 0x36, 0x3E, 0x64][below(4)]] : []
+        if below(5) == 0 {
+            let place = Int(VectorRig.data) + (below(3) == 0 ? 0xFC0 + below(0x60) : below(0x600))
+            let from = mode == .long ? Int(VectorRig.code) + length + prefix.count + opcode.count + 5 : 0
+            return prefix + opcode + [0x05 | UInt8(reg & 7) << 3] + bytes(UInt64(bitPattern: Int64(place - from)), 4)
+        }
         return prefix + opcode + [0x86 | UInt8(reg & 7) << 3] + bytes(UInt64(bitPattern: Int64(below(spread) - spread / 2)), 4)
     }
 
     private mutating func integer() -> [UInt8] {
         let (r, s) = (below(3), below(3))
-        switch below(8) {
+        switch below(30) {
+        case 20...29: return stackOrCount(r, s)
+        case 8: return memory([0x0F, [0xB0, 0xB1, 0xC0, 0xC1][below(4)]], r)
+        case 9: return memory([[0x86, 0x87][below(2)]], r)
+        case 10: return memory([0x0F, 0xBA], 4 + below(4)) + [UInt8(below(256))]
+        case 11: return memory([0x0F, 0xA3 | UInt8(below(4) << 3)], r)
+        case 12: return memory([0x0F, [0xBC, 0xBD][below(2)]], r)
+        case 13: return memory([[0xC0, 0xC1][below(2)]], [0, 1, 4, 5, 7][below(5)]) + [UInt8(below(40))]
+        case 14: return memory([[0x80, 0x83][below(2)]], below(8)) + [UInt8(below(256))]
+        case 15: return memory([[0xFE, 0xFF][below(2)]], below(2))
+        case 16: return memory([[0xF6, 0xF7][below(2)]], 2 + below(2))
+        case 17: return memory([0x0F, [0xB6, 0xB7, 0xBE, 0xBF][below(4)]], r)
+        case 18: return [0x0F, [0xA4, 0xAC][below(2)], 0xC0 | UInt8(r << 3 | s), UInt8(below(40))]
+        case 19: return [[0xC0, 0xC1][below(2)], 0xC0 | UInt8([0, 1, 4, 5, 7][below(5)] << 3 | s), UInt8(below(40))]
         case 0: return [0x01, 0xC0 | UInt8(r << 3 | s)]
         case 1: return memory([[0x8B, 0x89, 0x03, 0x29, 0x13][below(5)]], r)
         case 2: return [0x0F, 0xAF, 0xC0 | UInt8(r << 3 | s)]
@@ -158,6 +181,24 @@ struct RandomBlock {
         case 5: return [0x0F, 0x40 | UInt8(below(16)), 0xC0 | UInt8(r << 3 | s)]
         case 6: return [0x74 | UInt8(below(2)), 2, 0x31, 0xC0 | UInt8(r << 3 | s)]
         default: return [0xD1, 0xE0 | UInt8(s)]
+        }
+    }
+
+    /// What several operands off one register, and flags that are made again, are about.
+    private mutating func stackOrCount(_ r: Int, _ s: Int) -> [UInt8] {
+        let wide: [UInt8] = mode == .long ? [0x48] : []
+        switch below(11) {
+        case 0: return [0x50 | UInt8([0, 1, 2, 3, 4, 5][below(6)])]
+        case 1: return [0x58 | UInt8([0, 1, 2, 3, 5][below(5)])]
+        case 2: return wide + [0x83, [0xC4, 0xEC][below(2)], UInt8(below(8) * 8)]
+        case 3: return [[0x8B, 0x89, 0x03, 0x29, 0x13, 0x3B, 0x85, 0x39][below(8)], 0x44 | UInt8(r << 3), 0x24, UInt8(below(128))]
+        case 4: return [0xFF, 0xC0 | UInt8(below(2) << 3 | s)]
+        case 5: return memory([0xD3], [4, 5, 7][below(3)])
+        case 6: return [0x6B, 0xC0 | UInt8(r << 3 | s), UInt8(below(256))]
+        case 7: return [0x39, 0xC0 | UInt8(r << 3 | s), 0x70 | UInt8(below(16)), 2, 0xFF, 0xC0 | UInt8(s)]
+        case 8: return below(3) == 0 ? [0xE8, 0, 0, 0, 0] : [0x6A, UInt8(below(256))]
+        case 9: return memory([0xF7], 4 + below(2))
+        default: return wide + [0x8D, 0x64, 0x24, UInt8(below(16) * 8)]
         }
     }
 
@@ -225,7 +266,8 @@ struct RandomBlock {
         s.retired = 0
         for n in 0..<16 { s.gpr[n] = random.next() >> UInt64(below(4) * 16) }
         (s.gpr[4], s.gpr[6], s.gpr[7]) = (0x3F_0000, place(below), place(below))
-        s.rip = VectorRig.code
+        // Code far from 0 has operands that no displacement holds; the first 512 GiB are there once more.
+        s.rip = VectorRig.code + (mode == .long && below(2) == 0 ? 1 << 39 : 0)
         (s.cpl, s.halted, s.shadow, s.systemFlags) = (0, false, 0, 2 | (below(8) == 0 ? EFlags.df : 0))
         s.cr0 = CR0.pe | CR0.mp | CR0.ne | CR0.et | CR0.wp | (mode == .long ? CR0.pg : 0)
         if below(16) == 0 { s.cr0 |= [CR0.ts, CR0.em, CR0.ts | CR0.em][below(3)] }
@@ -269,6 +311,7 @@ struct RandomBlock {
         for n in 0..<512 { rig.memory.store(0x4000 + UInt64(8 * n), UInt64(n) << 12 | 3) }
         for page in [0x1F, 0x21, 0x22] where below(4) == 0 { rig.memory.store(0x4000 + UInt64(8 * page), UInt64(page) << 12 | UInt64([0, 1, 5][below(3)])) }
         rig.memory.store(0x3000, UInt64(0x4003))
+        rig.memory.store(0x1008, UInt64(0x2007))
     }
 
     private func outcome(_ rig: VectorRig, _ exits: [EngineExit]) -> Outcome {

@@ -34,6 +34,10 @@ struct Block {
     var heat: UInt32 = 0
     /// The interpreter is the better engine for it.
     var barred = false
+    /// It writes over code, or beside it: how often it was set aside for that, and since `writesSince` retired instructions how often it did.
+    var patience: UInt8 = 0
+    var codeWrites: UInt8 = 0
+    var writesSince: UInt64 = 0
 }
 
 typealias BlockPointer = UnsafeMutablePointer<Block>
@@ -117,6 +121,8 @@ final class BlockCache {
 
     /// Statistics: blocks decoded, blocks dropped by writes, whole flushes.
     private(set) var decoded: UInt64 = 0, dropped: UInt64 = 0, flushes: UInt64 = 0
+    /// Writes to pages that hold decoded code.
+    private(set) var codeWrites: UInt64 = 0
 
     init(features: CPUFeatures, memory: GuestMemory, bytes: Int = 48 << 20) {
         self.features = features
@@ -306,6 +312,7 @@ final class BlockCache {
 
     /// Bytes of one arena page are about to change: drops the blocks over them.
     func invalidate(_ offset: Int, _ count: Int) {
+        codeWrites &+= 1
         let page = offset >> 12
         let start = offset & 0xFFF
         let last = min((start + count - 1) >> 6, 63)

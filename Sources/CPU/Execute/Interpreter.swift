@@ -991,7 +991,7 @@ private func takeSlow(_ c: Core, _ block: BlockPointer, _ o: OpPointer) -> Block
     let place = here.storage &+ delta
     if here.storage >= 0 && (place ^ here.storage) & ~0xFFF == 0 && abs(delta) < 4096 && !here.crossesPage {
         // Not linked: the dispatcher counts it, or enters its translation. What is soon rewritten again is left to the interpreter for longer.
-        if c.t.pointee.translating {
+        if c.t.pointee.translating && here.patience == 0 {
             guard let writes = c.t.pointee.deferring, writes[place >> 12] >= BlockCache.restlessWrites else { return nil }
         }
         guard let next = c.t.pointee.processor.blocks.find(c, storage: place, rip: target, mode: here.mode) else { return nil }
@@ -1019,9 +1019,10 @@ private func jumpCached(_ c: Core, _ target: UInt64, _ block: BlockPointer) -> B
     let entry = c.t.pointee.jumpCache + JumpEntry.index(linear)
     let generation = entry.pointee.key ^ (target & 0xFFFF_FFFF)
     guard entry.pointee.linear == linear, generation == c.t.pointee.globalGeneration || generation == c.t.pointee.modeGeneration,
-        let next = entry.pointee.block, c.t.pointee.budget >= next.pointee.cost, !block.pointee.isSingle, !c.t.pointee.translating
+        let next = entry.pointee.block, c.t.pointee.budget >= next.pointee.cost, !block.pointee.isSingle
     else { return nil }
-    return next
+    // Else the dispatcher counts it, or enters its translation.
+    return !c.t.pointee.translating || (next.pointee.patience != 0 && next.pointee.code[c.isUserClass] == 0) ? next : nil
 }
 
 // MARK: Slow handlers

@@ -28,6 +28,7 @@ public final class Processor {
     public let model: CPUModel
     /// Initial APIC ID; 0: the bootstrap processor.
     public let apicID: UInt8
+    private let tscIsNanoseconds: Bool
     let blocks: BlockCache
     private(set) var translator: Translator?
     /// The same, for the path that every look-up takes: counting references costs as much as the rest of it.
@@ -41,10 +42,12 @@ public final class Processor {
     /// For `census`: instructions of all calls of `run`.
     var ran: UInt64 = 0
 
-    let filled: UnsafeMutablePointer<UInt16>
-    var filledCount = 0
-    var filledOverflow = false
-    static let filledCapacity = 1024
+    /// TLB entries that were filled with pages that are not global since the last flush, each once.
+    private let filled: UnsafeMutablePointer<UInt16>
+    private let isFilled: UnsafeMutablePointer<Bool>
+    private var filledCount = 0
+    /// Some page was global.
+    private var hasGlobal = false
     let globalSlots: UnsafeMutablePointer<Bool>
     /// One bit for each linear page modulo 65,536 that the jump cache may lead to, since the last flush that made it forget them; global pages have
     /// their own.
@@ -57,11 +60,14 @@ public final class Processor {
         self.bus = bus
         self.model = model
         self.apicID = apicID
+        tscIsNanoseconds = model.tscHertz == 1_000_000_000
         blocks = BlockCache(features: model.features, memory: memory)
         let block = UnsafeMutableRawPointer.allocateLarge(byteCount: Core.blockBytes)
         memset(block, 0, Core.blockBytes)
         core = Core(base: block)
-        filled = .allocate(capacity: Processor.filledCapacity)
+        filled = .allocate(capacity: 2 * TLBEntry.entries)
+        isFilled = .allocate(capacity: 2 * TLBEntry.entries)
+        isFilled.initialize(repeating: false, count: 2 * TLBEntry.entries)
         jumpPages = .allocate(capacity: (Processor.jumpPageMask + 1) / 64)
         jumpPages.initialize(repeating: 0, count: (Processor.jumpPageMask + 1) / 64)
         globalJumpPages = .allocate(capacity: (Processor.jumpPageMask + 1) / 64)
@@ -78,8 +84,10 @@ public final class Processor {
         core.t.initialize(
             to: Transient(
                 tlb: tlb, userTLB: tlb + TLBEntry.entries, systemTLB: tlb, jumpCache: jumps, missTLB: tlb + 2 * TLBEntry.entries, processor: self,
-                single: blocks.scratchBlock, census: census))
+                owner: Unmanaged.passUnretained(self), memory: Unmanaged.passUnretained(memory), single: blocks.scratchBlock, census: census))
         core.t.pointee.arena = UInt(bitPattern: memory.base)
+        core.t.pointee.frameMask = model.frameMask
+        core.t.pointee.hasGigabytePages = model.has(.gbpages)
         core.t.pointee.jumpPages = UInt(bitPattern: jumpPages)
         if let translation {
             translator = Translator(core, blocks: blocks, threshold: translation.threshold, bytes: translation.codeBytes)
@@ -97,6 +105,7 @@ public final class Processor {
         core.t.pointee.census.deallocate()
         core.base.deallocate()
         filled.deallocate()
+        isFilled.deallocate()
         globalSlots.deallocate()
         jumpPages.deallocate()
         globalJumpPages.deallocate()
@@ -412,6 +421,15 @@ public final class Processor {
         var place = 0
         let system = c.isSystemAccess
         let faultAddress = c.v.pointee.cr2
+        if storage >= 0, let second = try? secondPage(c, linear) {
+            // The usual case: both pages are memory.
+            let left = 4096 - Int(linear & 0xFFF)
+            withUnsafeMutableBytes(of: &bytes) { raw in
+                raw.baseAddress?.copyMemory(from: memory.base + storage, byteCount: left)
+                raw.baseAddress?.advanced(by: left).copyMemory(from: memory.base + second, byteCount: 15 - left)
+            }
+            count = 15
+        }
         while count < 15 {
             let at = (linear &+ UInt64(count)) & c.t.pointee.addressMask
             if at & ~0xFFF != page {
@@ -445,6 +463,13 @@ public final class Processor {
         if pageFault != nil { c.v.pointee.cr2 = faultAddress }
         if !c.is64 && rip &+ UInt64(block.pointee.bytes) &- 1 > UInt64(c.v.pointee.seg[Seg.cs].limit) { throw .generalProtection }
         return block
+    }
+
+    /// Arena offset of the page behind the one of an instruction near its end; nil: it is on the bus, or not near.
+    private func secondPage(_ c: Core, _ linear: UInt64) throws(Fault) -> Int? {
+        guard 4096 - Int(linear & 0xFFF) < 15 else { return nil }
+        let found = try fetchOffset(c, ((linear | 0xFFF) &+ 1) & c.t.pointee.addressMask)
+        return found >= 0 ? found : nil
     }
 
     /// Arena offset of an instruction byte; -1: on the bus.
@@ -505,37 +530,33 @@ public final class Processor {
     // MARK: TLB bookkeeping
 
     /// A slot got a new page: remembered so that a flush need not sweep the whole table.
-    func noteFilled(_ slot: UnsafeMutablePointer<TLBEntry>, global: Bool) {
-        let index = slot - core.t.pointee.systemTLB
+    func noteFilled(_ index: Int, global: Bool) {
         globalSlots[index] = global
-        if filledCount < Processor.filledCapacity {
+        if global {
+            hasGlobal = true
+        } else if !isFilled[index] {
+            isFilled[index] = true
             filled[filledCount] = UInt16(truncatingIfNeeded: index)
             filledCount += 1
-        } else {
-            filledOverflow = true
         }
     }
 
     func flushTLB(keepGlobal: Bool) {
-        core.dropShortcuts(keepGlobal: keepGlobal, globalSlots)
         let tlb = core.t.pointee.systemTLB
-        if filledOverflow || (!keepGlobal && filledCount > 512) {
+        let all = !keepGlobal && hasGlobal
+        if all {
+            core.dropShortcuts()
             tlb.update(repeating: .none, count: 2 * TLBEntry.entries)
-            filledCount = 0
-            filledOverflow = false
-        } else {
-            var kept = 0
-            for i in 0..<filledCount {
-                let index = Int(filled[i])
-                if keepGlobal && globalSlots[index] {
-                    filled[kept] = filled[i]
-                    kept += 1
-                } else {
-                    tlb[index] = .none
-                }
-            }
-            filledCount = kept
+            hasGlobal = false
         }
+        for i in 0..<filledCount {
+            let index = Int(filled[i])
+            isFilled[index] = false
+            if all || (keepGlobal && globalSlots[index]) { continue }
+            core.forgetShortcut(index)
+            tlb[index] = .none
+        }
+        filledCount = 0
         if !keepGlobal {
             core.t.pointee.largeLow = .max
             core.t.pointee.largeHigh = 0
@@ -544,18 +565,28 @@ public final class Processor {
 
     /// The physical map changed: translations are stale.
     func mapChanged() {
+        noteMap()
         core.flushTLB(keepGlobal: false)
         core.t.pointee.leaveBlock = true
         if debug.points.hasPlaces || core.t.pointee.debugs.contains(.watches) { refreshStops() }
+    }
+
+    func noteMap() { core.t.pointee.flatTop = memory.flatTop }
+
+    /// Ticks of the time-stamp counter since power-on.
+    var ticks: UInt64 {
+        let now = bus.now()
+        return tscIsNanoseconds ? now : model.ticks(now)
     }
 
     /// First code on an arena page: stores to it must take the slow way from now on.
     func markCodePage(_ page: Int) {
         let host = UInt(bitPattern: memory.base) &+ UInt(page << 12)
         let tlb = core.t.pointee.systemTLB
-        core.dropShortcuts()
         for i in 0..<(2 * TLBEntry.entries) where tlb[i].write & TLBEntry.invalid == 0 {
-            if tlb[i].addend &+ UInt(truncatingIfNeeded: tlb[i].write & ~0xFFF) == host { tlb[i].write |= 2 }
+            guard tlb[i].addend &+ UInt(truncatingIfNeeded: tlb[i].write & ~0xFFF) == host else { continue }
+            core.forgetShortcut(i)
+            tlb[i].write |= 2
         }
     }
 

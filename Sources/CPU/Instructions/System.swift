@@ -176,7 +176,6 @@ func rdpmc(_ c: Core, _ o: OpPointer) throws(Fault) {
 extension Core {
     /// The time-stamp counter: guest time in ticks of the model's frequency, plus what the guest wrote.
     var timeStamp: UInt64 {
-        let processor = t.pointee.processor
-        return processor.model.ticks(processor.bus.now()) &+ v.pointee.tscOffset
+        withProcessor { $0.ticks } &+ v.pointee.tscOffset
     }
 }

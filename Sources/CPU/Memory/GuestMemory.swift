@@ -59,6 +59,8 @@ public final class GuestMemory {
 
     private var low = [Page](repeating: Page(read: -1, write: -1), count: 256)  // first MiB by 4 KiB pages
     private var windows: [Window] = []
+    /// Physical addresses from 1 MiB up to here are the same number in the arena, readable and writable; 0: none.
+    private(set) var flatTop: Physical = 0
     /// While a capture is under way: by arena page, whether it has yet to be taken. See `GuestMemory+Capture`.
     var uncaptured: UnsafeMutablePointer<Bool>?
     var capture = Capture()
@@ -136,13 +138,27 @@ public final class GuestMemory {
         mapChanged()
     }
 
+    /// Looks for the end of `flatTop`.
+    private func findFlat() {
+        flatTop = 0
+        let start: Physical = 0x10_0000
+        guard a20, search(start) == Page(read: Int(start), write: Int(start)) else { return }
+        guard let index = windows.lastIndex(where: { start >= $0.base && start - $0.base < $0.bytes }) else { return }
+        var top = windows[index].base + windows[index].bytes
+        for window in windows[(index + 1)...] where window.base + window.bytes > start && window.base < top { top = max(window.base, start) }
+        flatTop = top & ~0xFFF
+    }
+
     public func setA20(_ enabled: Bool) {
         guard enabled != a20 else { return }
         a20 = enabled
         mapChanged()
     }
 
-    private func mapChanged() { for attached in processors { attached.processor.mapChanged() } }
+    private func mapChanged() {
+        findFlat()
+        for attached in processors { attached.processor.mapChanged() }
+    }
 
     private func search(_ page: Physical) -> Page {
         for window in windows.reversed() where page >= window.base && page - window.base < window.bytes {
@@ -301,7 +317,10 @@ public final class GuestMemory {
         for attached in processors where attached.processor.noteMaster(offset, count) { return }
     }
 
-    func attach(_ processor: Processor) { processors.append(Attached(processor: processor)) }
+    func attach(_ processor: Processor) {
+        processors.append(Attached(processor: processor))
+        processor.noteMap()
+    }
     func detach(_ processor: Processor) { processors.removeAll { $0.processor === processor } }
 
     /// A processor decoded code of these granules of a page. On the first of a page the stores of all take the slow way from now on.

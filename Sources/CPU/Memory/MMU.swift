@@ -24,6 +24,12 @@ extension Core {
     /// True while accesses are made with supervisor rights (CPL 0–2, or the processor's own table accesses).
     @inline(__always) var isSystemAccess: Bool { t.pointee.tlb == t.pointee.systemTLB }
 
+    /// Work on the processor, or its memory, without counting references.
+    @inline(__always)
+    func withProcessor<R>(_ body: (Processor) -> R) -> R { t.pointee.owner._withUnsafeGuaranteedRef(body) }
+    @inline(__always)
+    func withMemory<R>(_ body: (GuestMemory) -> R) -> R { t.pointee.memory._withUnsafeGuaranteedRef(body) }
+
     // MARK: Slow accesses
 
     @inline(never)
@@ -66,7 +72,7 @@ extension Core {
             }
         }
         try requireExact()
-        return t.pointee.processor.readMMIO(e.physical | (address & 0xFFF), size: bytes)
+        return withProcessor { $0.readMMIO(e.physical | (address & 0xFFF), size: bytes) }
     }
 
     @inline(never)
@@ -94,9 +100,10 @@ extension Core {
         if e.addend != 0 {
             noteData(address, bytes, write: true)
             let host = e.addend &+ UInt(truncatingIfNeeded: address)
-            let memory = t.pointee.processor.memory
-            memory.willWrite(Int(host &- UInt(bitPattern: memory.base)), bytes)
-            if memory.seesFirstWrites { quickenStores(address, memory) }
+            withMemory { memory in
+                memory.willWrite(Int(host &- t.pointee.arena), bytes)
+                if memory.seesFirstWrites { quickenStores(address, memory) }
+            }
             let p = UnsafeMutableRawPointer(bitPattern: host).unsafelyUnwrapped
             switch bytes {
             case 1: p.storeBytes(of: UInt8(truncatingIfNeeded: value), as: UInt8.self)
@@ -109,7 +116,7 @@ extension Core {
         if e.dropped { return }
         try requireExact()
         noteData(address, bytes, write: true)
-        t.pointee.processor.writeMMIO(e.physical | (address & 0xFFF), size: bytes, value)
+        withProcessor { $0.writeMMIO(e.physical | (address & 0xFFF), size: bytes, value) }
     }
 
     /// The value at `linear` with both pages proved writable: first half of a read-modify-write.
@@ -219,20 +226,21 @@ extension Core {
             t.pointee.largeLow = min(t.pointee.largeLow, page & ~found.large)
             t.pointee.largeHigh = max(t.pointee.largeHigh, page | found.large)
         }
-        let memory = t.pointee.processor.memory
-        let target = memory.page(found.physical)
+        let isFlat = found.physical >= 0x10_0000 && found.physical < t.pointee.flatTop
+        let flat = Int(truncatingIfNeeded: found.physical & ~0xFFF)
+        let target = isFlat ? GuestMemory.Page(read: flat, write: flat) : withMemory { $0.page(found.physical) }
         let watched = t.pointee.watching && isWatched(page)
         let offset = access == .write ? target.write : target.read
         guard offset >= 0 else {
             return PageAccess(addend: 0, physical: found.physical, dropped: access == .write && target.write == -2)
         }
-        let addend = UInt(bitPattern: memory.base) &+ UInt(bitPattern: offset) &- UInt(truncatingIfNeeded: page)
+        let addend = t.pointee.arena &+ UInt(bitPattern: offset) &- UInt(truncatingIfNeeded: page)
         // A page that reads here and writes there (ROM shadowing) keeps only the half that was asked for.
         let same = target.read == target.write
         if slot.pointee.read & ~0xFFF != page && slot.pointee.write & ~0xFFF != page && slot.pointee.execute & ~0xFFF != page || slot.pointee.addend != addend {
             forgetShortcut(slot - t.pointee.systemTLB)
             slot.pointee = TLBEntry(read: TLBEntry.invalid, write: TLBEntry.invalid, execute: TLBEntry.invalid, addend: addend)
-            t.pointee.processor.noteFilled(slot, global: found.global)
+            withProcessor { $0.noteFilled(slot - t.pointee.systemTLB, global: found.global) }
         }
         let mark: UInt64 = watched ? 4 : 0
         let debug =
@@ -242,7 +250,7 @@ extension Core {
             if found.executable { slot.pointee.execute = page }
         }
         if target.write >= 0 && found.writable && found.dirty && (access == .write || same) {
-            slot.pointee.write = page | mark | debug.1 | (memory.storesAreSlow(target.write &>> 12) ? 2 : 0)
+            slot.pointee.write = page | mark | debug.1 | (withMemory { $0.storesAreSlow(target.write &>> 12) } ? 2 : 0)
         }
         return PageAccess(addend: addend, physical: found.physical)
     }
@@ -280,10 +288,21 @@ extension Core {
         return user && (access != .write || writable)
     }
 
+    /// An entry of a paging structure.
+    @inline(__always)
+    private func entryLoad<T: FixedWidthInteger & UnsignedInteger>(_ address: Physical, as: T.Type) -> T {
+        if address >= 0x10_0000 && address < t.pointee.flatTop {
+            return UnsafePointer<T>(bitPattern: t.pointee.arena &+ UInt(truncatingIfNeeded: address)).unsafelyUnwrapped.pointee
+        }
+        return withMemory { $0.load(address, as: T.self) }
+    }
+
+    @inline(never)
+    private func entryStore<T: FixedWidthInteger & UnsignedInteger>(_ address: Physical, _ value: T) { withMemory { $0.storeUnseen(address, value) } }
+
     private func walk32(_ address: UInt64, _ access: Access, system: Bool) throws(Fault) -> Translation {
-        let memory = t.pointee.processor.memory
         let directory = (v.pointee.cr3 & 0xFFFF_F000) | ((address &>> 20) & 0xFFC)
-        let pde = memory.load(directory, as: UInt32.self)
+        let pde = entryLoad(directory, as: UInt32.self)
         guard pde & 1 != 0 else { throw pageFault(address, access, system: system, present: false) }
         if pde & 0x80 != 0 && cr4 & CR4.pse != 0 {
             // Bits 13–20 carry physical address bits 32–39 (PSE-36); bit 21 is reserved.
@@ -293,7 +312,7 @@ extension Core {
                 throw pageFault(address, access, system: system, present: true)
             }
             let updated = pde | 0x20 | (access == .write ? 0x40 : 0)
-            if updated != pde { memory.storeUnseen(directory, updated) }
+            if updated != pde { entryStore(directory, updated) }
             let high = UInt64((pde &>> 13) & 0xF) &<< 32
             return Translation(
                 physical: high | UInt64(pde & 0xFFC0_0000) | (address & 0x3F_F000),
@@ -301,15 +320,15 @@ extension Core {
                 dirty: updated & 0x40 != 0, executable: true, large: 0x3F_FFFF)
         }
         let table = UInt64(pde & 0xFFFF_F000) | ((address &>> 10) & 0xFFC)
-        let pte = memory.load(table, as: UInt32.self)
+        let pte = entryLoad(table, as: UInt32.self)
         guard pte & 1 != 0 else { throw pageFault(address, access, system: system, present: false) }
         let (user, writable) = (pde & pte & 4 != 0, pde & pte & 2 != 0)
         guard permits(access, system: system, user: user, writable: writable) else {
             throw pageFault(address, access, system: system, present: true)
         }
-        if pde & 0x20 == 0 { memory.storeUnseen(directory, pde | 0x20) }
+        if pde & 0x20 == 0 { entryStore(directory, pde | 0x20) }
         let updated = pte | 0x20 | (access == .write ? 0x40 : 0)
-        if updated != pte { memory.storeUnseen(table, updated) }
+        if updated != pte { entryStore(table, updated) }
         return Translation(
             physical: UInt64(pte & 0xFFFF_F000), writable: writable || (system && cr0 & CR0.wp == 0), user: user,
             global: pte & 0x100 != 0 && cr4 & CR4.pge != 0, dirty: updated & 0x40 != 0, executable: true)
@@ -329,15 +348,14 @@ extension Core {
     }
 
     private func walkPAE(_ address: UInt64, _ access: Access, system: Bool) throws(Fault) -> Translation {
-        let memory = t.pointee.processor.memory
         let nx = v.pointee.efer & 0x800 != 0
         // Bits beyond the physical address space and 52–62 are reserved, 63 is NX.
-        let frame = t.pointee.processor.model.frameMask
+        let frame = t.pointee.frameMask
         let reservedHigh = ~frame & (nx ? 0x7FFF_FFFF_FFFF_F000 : 0xFFFF_FFFF_FFFF_F000)
         let pdpte = v.pointee.pdpte[Int(truncatingIfNeeded: address &>> 30) & 3]
         guard pdpte & 1 != 0 else { throw pageFault(address, access, system: system, present: false) }
         let directory = (pdpte & frame) | ((address &>> 18) & 0xFF8)
-        let pde = memory.load(directory, as: UInt64.self)
+        let pde = entryLoad(directory, as: UInt64.self)
         guard pde & 1 != 0 else { throw pageFault(address, access, system: system, present: false) }
         guard pde & reservedHigh == 0 else { throw pageFault(address, access, system: system, present: true, reserved: true) }
         if pde & 0x80 != 0 {
@@ -347,22 +365,22 @@ extension Core {
                 throw pageFault(address, access, system: system, present: true)
             }
             let updated = pde | 0x20 | (access == .write ? 0x40 : 0)
-            if updated != pde { memory.storeUnseen(directory, updated) }
+            if updated != pde { entryStore(directory, updated) }
             return Translation(
                 physical: (pde & frame & ~0x1F_FFFF) | (address & 0x1F_F000), writable: writable || (system && cr0 & CR0.wp == 0), user: user,
                 global: pde & 0x100 != 0 && cr4 & CR4.pge != 0, dirty: updated & 0x40 != 0, executable: executable, large: 0x1F_FFFF)
         }
         let table = (pde & frame) | ((address &>> 9) & 0xFF8)
-        let pte = memory.load(table, as: UInt64.self)
+        let pte = entryLoad(table, as: UInt64.self)
         guard pte & 1 != 0 else { throw pageFault(address, access, system: system, present: false) }
         guard pte & reservedHigh == 0 else { throw pageFault(address, access, system: system, present: true, reserved: true) }
         let (user, writable, executable) = (pde & pte & 4 != 0, pde & pte & 2 != 0, !nx || (pde | pte) >> 63 == 0)
         guard permits(access, system: system, user: user, writable: writable), access != .execute || executable else {
             throw pageFault(address, access, system: system, present: true)
         }
-        if pde & 0x20 == 0 { memory.storeUnseen(directory, pde | 0x20) }
+        if pde & 0x20 == 0 { entryStore(directory, pde | 0x20) }
         let updated = pte | 0x20 | (access == .write ? 0x40 : 0)
-        if updated != pte { memory.storeUnseen(table, updated) }
+        if updated != pte { entryStore(table, updated) }
         return Translation(
             physical: pte & frame, writable: writable || (system && cr0 & CR0.wp == 0), user: user,
             global: pte & 0x100 != 0 && cr4 & CR4.pge != 0, dirty: updated & 0x40 != 0, executable: executable)
@@ -370,9 +388,7 @@ extension Core {
 
     /// 4-level paging: PML4, page-directory-pointer table, directory, table; leaves at the last three levels.
     private func walkLong(_ address: UInt64, _ access: Access, system: Bool) throws(Fault) -> Translation {
-        let memory = t.pointee.processor.memory
-        let model = t.pointee.processor.model
-        let frame = model.frameMask
+        let frame = t.pointee.frameMask
         let nx = v.pointee.efer & EFER.nxe != 0
         // Bits 52–62 are ignored here, unlike in PAE paging.
         let reserved = ~frame & (nx ? 0x000F_FFFF_FFFF_F000 : 0x800F_FFFF_FFFF_F000)
@@ -384,9 +400,9 @@ extension Core {
         var level = 3
         while true {
             let place = table | ((address &>> UInt64(9 &+ 9 &* level)) & 0xFF8)
-            let entry = memory.load(place, as: UInt64.self)
+            let entry = entryLoad(place, as: UInt64.self)
             guard entry & 1 != 0 else { throw pageFault(address, access, system: system, present: false) }
-            let large = level == 1 || (level == 2 && model.has(.gbpages))
+            let large = level == 1 || (level == 2 && t.pointee.hasGigabytePages)
             let isLeaf = level == 0 || (entry & 0x80 != 0 && large)
             let size = (4096 as UInt64) &<< UInt64(9 &* level)
             // PS where no leaf may be, address bits below a large page's size (bit 12 is PAT), bits beyond the address space.
@@ -406,11 +422,11 @@ extension Core {
             }
             var above = 3
             while above > level {
-                if entries[above] & 0x20 == 0 { memory.storeUnseen(places[above], entries[above] | 0x20) }
+                if entries[above] & 0x20 == 0 { entryStore(places[above], entries[above] | 0x20) }
                 above -= 1
             }
             let updated = entry | 0x20 | (access == .write ? 0x40 : 0)
-            if updated != entry { memory.storeUnseen(place, updated) }
+            if updated != entry { entryStore(place, updated) }
             return Translation(
                 physical: (entry & frame & ~(size &- 1)) | (address & (size &- 1) & ~0xFFF), writable: writable || (system && cr0 & CR0.wp == 0),
                 user: user, global: entry & 0x100 != 0 && cr4 & CR4.pge != 0, dirty: updated & 0x40 != 0, executable: executable,

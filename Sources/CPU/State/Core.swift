@@ -60,6 +60,14 @@ struct Transient {
     /// Never filled: selected while every access must go the slow way.
     var missTLB: UnsafeMutablePointer<TLBEntry>
     unowned(unsafe) var processor: Processor
+    /// The same, and its memory, where counting references would cost more than the work: see `Core.withProcessor`.
+    var owner: Unmanaged<Processor>
+    var memory: Unmanaged<GuestMemory>
+    /// Of the model: see there.
+    var frameMask: UInt64 = 0
+    var hasGigabytePages = false
+    /// See `GuestMemory.flatTop`.
+    var flatTop: UInt64 = 0
     // MARK: Translated code
     /// Taken branches leave the interpreter, so that blocks are counted and translated ones entered.
     var translating = false
@@ -108,8 +116,8 @@ struct Transient {
     var arena: UInt = 0
     var jumpPages: UInt = 0
     /// Shortcuts that were filled, by privilege class: see `Shortcut`.
-    var systemShortcuts: UInt32 = UInt32(Shortcut.listed)
-    var userShortcuts: UInt32 = UInt32(Shortcut.listed)
+    var systemShortcuts: UInt32 = 0
+    var userShortcuts: UInt32 = 0
     /// Operands of the operation that made the flags, where they can be made again from them only.
     var flagOperand: UInt64 = 0
 }
@@ -352,7 +360,7 @@ struct JumpEntry {
     /// Offset in CS (low 32 bits) and `Transient.modeGeneration`.
     var key: UInt64
     var block: UnsafeMutablePointer<Block>?
-    /// The translation, or `Transient.noCode`.
+    /// The translation, or `Transient.noCode`: either is jumped to with the target in R10, not in `rip`.
     var code: UInt = 0
     static let entries = 8192
 }

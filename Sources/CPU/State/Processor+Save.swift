@@ -43,8 +43,6 @@ extension Processor {
             result.arena.append(UInt64(offset))
             result.rights.append(rights)
         }
-        result.filled = (0..<filledCount).map { filled[$0] }
-        result.filledOverflow = filledOverflow
         result.largeLow = core.t.pointee.largeLow
         result.largeHigh = core.t.pointee.largeHigh
         return result
@@ -52,8 +50,7 @@ extension Processor {
 
     private func check(_ saved: ProcessorState.Translations) throws(ProcessorStateError) {
         let count = saved.slots.count
-        guard count <= 2 * TLBEntry.entries, saved.linear.count == count, saved.arena.count == count, saved.rights.count == count,
-            saved.filled.count <= Processor.filledCapacity, saved.filled.allSatisfy({ $0 < 2 * TLBEntry.entries })
+        guard count <= 2 * TLBEntry.entries, saved.linear.count == count, saved.arena.count == count, saved.rights.count == count
         else { throw ProcessorStateError(field: "translations") }
         for n in 0..<count {
             let (slot, linear, arena) = (Int(saved.slots[n]), saved.linear[n], saved.arena[n])
@@ -74,12 +71,8 @@ extension Processor {
             if rights & 2 != 0 { entry.write = linear | (rights & 32 != 0 ? 4 : 0) | (memory.storesAreSlow(Int(saved.arena[n] >> 12)) ? 2 : 0) }
             if rights & 4 != 0 { entry.execute = linear }
             tlb[index] = entry
-            globalSlots[index] = rights & 8 != 0
+            noteFilled(index, global: rights & 8 != 0)
         }
-        for (n, slot) in saved.filled.enumerated() { filled[n] = slot }
-        filledCount = saved.filled.count
-        // A slot that nothing names would outlive every flush.
-        filledOverflow = saved.filledOverflow || !Set(saved.filled).isSuperset(of: saved.slots)
         core.t.pointee.largeLow = saved.largeLow
         core.t.pointee.largeHigh = saved.largeHigh
         if core.t.pointee.debugs.contains(.watches) { markWatches() }

@@ -84,7 +84,7 @@ public struct ProcessorState: Codable, Equatable, Sendable {
         public var dataPointer: UInt64
     }
 
-    /// The TLB: slots that hold something, and which were filled since the last flush.
+    /// The TLB: slots that hold something.
     public struct Translations: Codable, Equatable, Sendable {
         public var slots: [UInt16] = []
         /// Linear address of the page.
@@ -93,6 +93,7 @@ public struct ProcessorState: Codable, Equatable, Sendable {
         public var arena: [UInt64] = []
         /// Bit 0 read, 1 write, 2 execute, 3 global, 4 reads watched, 5 writes watched.
         public var rights: [UInt8] = []
+        /// Kept for states of versions that went by them.
         public var filled: [UInt16] = []
         public var filledOverflow = false
         public var largeLow: UInt64 = .max

@@ -212,5 +212,5 @@ enum Host {
 
 /// Condition codes, SDM Vol. 1, appendix B.
 enum Condition {
-    static let overflow: UInt8 = 0, carry: UInt8 = 2, notCarry: UInt8 = 3, zero: UInt8 = 4, notZero: UInt8 = 5, above: UInt8 = 7, sign: UInt8 = 8
+    static let overflow: UInt8 = 0, carry: UInt8 = 2, notCarry: UInt8 = 3, zero: UInt8 = 4, notZero: UInt8 = 5, above: UInt8 = 7, sign: UInt8 = 8, notSign: UInt8 = 9
 }

@@ -1,4 +1,4 @@
-/// Shifts and rotates of all sizes, bit tests and scans: what `Lowering.table` cannot say by the kind alone.
+/// Shifts and rotates of all sizes, bit tests and scans, exchanges: what `Lowering.table` cannot say by the kind alone.
 extension Lowering {
     /// How an operation is lowered.
     @inline(__always)
@@ -7,7 +7,7 @@ extension Lowering {
         guard row.form == .call else { return row }
         switch op.kind {
         case .shift_ri8, .shift_ri16, .shift_ri32, .shift_ri64, .shift_rc8, .shift_rc16, .shift_rc32, .shift_rc64, .shift_mi8, .shift_mi16, .shift_mi32,
-            .shift_mi64:
+            .shift_mi64, .shift_mc32, .shift_mc64:
             return shift(op) ?? row
         case .slow: return rare(op) ?? row
         default: return row
@@ -28,6 +28,9 @@ extension Lowering {
             // What a count beyond 8 or 16 bits leaves in CF is nobody's promise.
             guard operation < 2 || (operation >= 4 && size >= 4) else { return nil }
             return Lowering(form: rotates ? .rotateRC : .shiftRC, size: size, operation: operation, readsFlags: !rotates, writesA: true)
+        case 3:
+            guard !rotates else { return nil }
+            return Lowering(form: .shiftMC, size: size, operation: operation, readsFlags: true, mayFault: true)
         default:
             guard count != 0, count < size * 8, !rotates else { return nil }
             return Lowering(form: .shiftMI, size: size, operation: operation, killsFlags: true, mayFault: true)
@@ -41,6 +44,8 @@ extension Lowering {
         case .bsf: return Lowering(form: .bitScan, size: size, operation: 0, readsFlags: true, mayFault: !register, writesA: true)
         case .bsr: return Lowering(form: .bitScan, size: size, operation: 1, readsFlags: true, mayFault: !register, writesA: true)
         case .bswap where size >= 4: return Lowering(form: .byteSwap, size: size, writesA: true)
+        case .cmpxchg where !register && isPlain(op.a): return Lowering(form: .compareExchange, size: size, killsFlags: true, mayFault: true)
+        case .xadd where !register && isPlain(op.a): return Lowering(form: .exchangeAdd, size: size, killsFlags: true, mayFault: true, writesA: true)
         case .bt: return Lowering(form: .bitChange, size: size, operation: 4, readsFlags: true, mayFault: !register)
         case .bts: return Lowering(form: .bitChange, size: size, operation: 5, readsFlags: true, mayFault: !register)
         case .btr: return Lowering(form: .bitChange, size: size, operation: 6, readsFlags: true, mayFault: !register)
@@ -51,6 +56,11 @@ extension Lowering {
             return Lowering(form: .doubleShift, size: size, operation: 5, killsFlags: true)
         default: return nil
         }
+    }
+
+    /// A register of the host as it is.
+    private static func isPlain(_ displacement: UInt8) -> Bool {
+        displacement < 128 && displacement & 7 == 0 && Host.pinned[Int(displacement >> 3)] != Host.none
     }
 }
 
@@ -71,12 +81,44 @@ extension BlockLowering {
                 flags = FlagState(place: .dead)
             }
             finish(code)
+        case .shiftMC:
+            let needed = flagsNeeded
+            if needed { flagsToMemory() }
+            let code = access(row.size, write: true)
+            var skip = -1
+            if needed {
+                a.bytes(0xF6, 0xC1, row.size == 8 ? 63 : 31)  // TEST CL, 31
+                skip = a.jump(Condition.zero)
+            }
+            a.rm(0xD3, row.operation, memory, row.size)
+            if needed {
+                a.byte(0x9F)
+                a.load(Host.page, memory, row.size)
+                shiftFlags(row.operation, Host.page, row.size, Host.page, loaded: true)
+                a.patch(skip, to: a.count)
+            }
+            flags = FlagState(place: needed ? .memory : .dead)
+            finish(code)
         case .bitScan: bitScan(row)
         case .byteSwap:
             let register = isDirect(op.a) ? pinned(op.a) : source(op.a, row.size, Host.rax)
             a.byte((row.size == 8 ? 0x48 : 0x40) | register >> 3)
             a.bytes(0x0F, 0xC8 | register & 7)
             if register == Host.rax { writeBack(op.a, row.size) }
+        case .compareExchange:
+            let code = unitAccess(row.size, write: true)
+            a.move(Host.rax, Host.pinned[0], 8)
+            a.rm(row.size == 1 ? 0x0FB0 : 0x0FB1, pinned(op.a), memory, row.size, byteReg: row.size == 1)
+            let equal = a.jump(Condition.zero)
+            a.rr(row.size == 1 ? 0x8A : 0x8B, Host.pinned[0], Host.rax, row.size, byteReg: row.size == 1, byteRM: row.size == 1)
+            a.patch(equal, to: a.count)
+            produced()
+            finish(code)
+        case .exchangeAdd:
+            let code = unitAccess(row.size, write: true)
+            a.rm(row.size == 1 ? 0x0FC0 : 0x0FC1, pinned(op.a), memory, row.size, byteReg: row.size == 1)
+            produced()
+            finish(code)
         case .bitChange: bitChange(row)
         default:
             // SHLD, SHRD

@@ -130,12 +130,20 @@ extension BlockLowering {
     private mutating func taken(_ condition: UInt8, _ count: Int) {
         let to = target(block.pointee.ripMask)
         var code = ColdCode(kind: .exit, op: now, flags: flags)
-        code.from.0 = a.jump(condition)
-        (code.target, code.count, code.isTaken) = (to.rip, count, true)
         if to.isNear {
             code.site = newSite()
-            code.dropsFlags = canDrop(to)
+            code.saves = needed(to)
+            if to.rip <= block.pointee.rip &+ UInt64(op.ipOffset) && !units.isUsed {
+                // Backwards: a loop, mostly gone on with.
+                let before = flags, out = a.jump(condition ^ 1)
+                endExit(code, to.rip, count)
+                a.patch(out, to: a.count)
+                flags = before
+                return
+            }
         }
+        code.from.0 = a.jump(condition)
+        (code.target, code.count, code.isTaken) = (to.rip, count, true)
         cold.append(code)
     }
 
@@ -146,17 +154,22 @@ extension BlockLowering {
             flagsToMemory()
             return far(to.rip, count, calls: calls)
         }
-        var code = ColdCode(kind: .exit, op: now, flags: flags)
-        code.dropsFlags = canDrop(to)
-        if !code.dropsFlags { flagsToMemory() }
-        code.flags = flags
-        (code.target, code.site) = (to.rip, newSite())
-        a.aluImmediate(Lowering.sub, Host.budget, Int32(count), 8)
-        code.from.0 = a.jump(Condition.sign)
-        code.from.1 = calls ? hostCall() : a.jump()
-        sites[code.site].place = place(code.from.1)
-        cold.append(code)
+        var code = ColdCode(kind: .exit, op: now)
+        (code.saves, code.site) = (needed(to), newSite())
+        endExit(code, to.rip, count, calls: calls)
         if calls { landing() }
+    }
+
+    /// Flags, count, and the jump that is linked.
+    private mutating func endExit(_ code: ColdCode, _ rip: UInt64, _ count: Int, calls: Bool = false) {
+        var code = code
+        save(code.saves)
+        (code.flags, code.target) = (flags, rip)
+        a.aluImmediate(Lowering.sub, Host.budget, Int32(count), 8)
+        code.from.0 = a.jump(calls ? Condition.sign : Condition.notSign)
+        code.from.1 = calls ? hostCall() : a.jump()
+        sites[code.site].place = place(calls ? code.from.1 : code.from.0)
+        cold.append(code)
     }
 
     /// A direct call of the host; returns the place of its rel32. What it leaves on the stack of return addresses leads to the landing, which must
@@ -211,15 +224,15 @@ extension BlockLowering {
     private func place(_ offset: Int) -> Int { area.used + offset }
 
     private mutating func newSite() -> Int {
-        sites.append(Translator.Site(place: 0, stub: 0, source: block, dropsFlags: false))
+        sites.append(Translator.Site(place: 0, stub: 0, source: block, saves: .all))
         return sites.count - 1
     }
 
-    /// The branch need not save the flags: they can be made again on the way to the dispatcher, and the target sets its own.
-    private func canDrop(_ to: (rip: UInt64, place: Int, isNear: Bool)) -> Bool {
+    /// What the branch has to save of the flags: not what the target sets itself, when it can be made again on the way to the dispatcher.
+    private func needed(_ to: (rip: UInt64, place: Int, isNear: Bool)) -> FlagNeed {
         switch flags.place {
-        case .host, .again: flags.producer >= 0 && targetDropsFlags(to.place, to.rip)
-        case .memory, .dead: false
+        case .host, .again: flags.producer >= 0 ? targetNeeds(to.place, to.rip) : .all
+        case .memory, .dead: .all
         }
     }
 
@@ -262,17 +275,16 @@ extension BlockLowering {
 
     /// A branch to the offset in R10, through the jump cache. Flags are in memory.
     private mutating func indirect(_ count: Int, calls: Bool = false) {
-        a.store(StateField.rip, Host.address, 8)
         a.aluImmediate(Lowering.sub, Host.budget, Int32(count), 8)
-        out(a.jump(Condition.sign), area.lookUp)
+        out(a.jump(Condition.sign), area.lookUpAddress)
         if calls { guardReturns() }
-        if is64 {
-            a.move(Host.rax, Host.address, 8)
+        if flatCode {
+            a.move(Host.rax, Host.address, word)
         } else {
             a.load(Host.rax, StateField.segmentBase(1), 8)
             a.rr(0x03, Host.rax, Host.address, 4)
         }
-        let miss = area.lookUp - area.used
+        let miss = area.lookUpAddress - area.used
         CodeArea.lookUpJump(&a, user: user, call: calls, renew: area.renew - area.used) { a in
             let place = a.jump(Condition.notZero)
             a.patch(place, to: miss)
@@ -293,6 +305,7 @@ extension BlockLowering {
             a.load(Host.rsp, StateField.returnTop, 8)
             let back = a.jump()
             return a.patch(back, to: code.resume)
+        case .span: return writeSpan(code)
         default: break
         }
         let start = a.count
@@ -307,7 +320,7 @@ extension BlockLowering {
         for fill in [code.fills.0, code.fills.1] where fill >= 0 { a.patch(cold[fill].from.1, to: a.count) }
         if code.savesAddress { a.store(StateField.scratchAddress, Host.address, 8) }
         if code.flags.place == .again {
-            remake(code.flags.producer)
+            remake(code.flags)
         }
         settleUnits(code.op)
         helper(code.kind, code.op)
@@ -370,19 +383,18 @@ extension BlockLowering {
                 settleUnits(code.op)
                 return far(code.target, code.count)
             }
-            if !code.dropsFlags { flagsToMemory() }
+            save(code.saves)
             if closesLoop(code) { return writeLoop(code) }
             settleUnits(code.op)
             a.aluImmediate(Lowering.sub, Host.budget, Int32(code.count), 8)
-            ways = [a.jump(Condition.sign), a.jump(), -1, -1]
-            sites[code.site].place = place(ways[1])
+            // Not linked, or at the budget's end, it goes on right behind.
+            ways = [a.jump(Condition.notSign), -1, -1, -1]
+            sites[code.site].place = place(ways[0])
         }
         for way in ways where way >= 0 { a.patch(way, to: a.count) }
         sites[code.site].stub = place(a.count)
-        sites[code.site].dropsFlags = code.dropsFlags
-        if code.dropsFlags {
-            remake(flags.producer)
-        }
+        sites[code.site].saves = code.saves
+        if code.saves != .all { remake(flags) }
         a.constant(Host.rax, code.target)
         a.store(StateField.rip, Host.rax, 8)
         a.constant(Host.rax, UInt64(Int(TranslatedExit.firstSite) + firstSite + code.site))

@@ -11,6 +11,8 @@ struct ColdCode {
         case emptyReturns
         /// The way out of a branch; `site` counts from the block's first one, -1: not linkable, looked up.
         case exit
+        /// The operands of a span do not lie on one page that may be used: its operations one by one.
+        case span
     }
     var kind: Kind
     /// Index of the operation.
@@ -41,7 +43,17 @@ struct ColdCode {
     var site = -1
     /// The exit is jumped to by a condition: it counts and goes on here.
     var isTaken = false
-    var dropsFlags = false
+    /// What the exit has written of the flags; all the rest can be made again on the way to the dispatcher.
+    var saves = FlagNeed.all
+    /// Of a span: the flags behind it. Of an access: a span has proved it.
+    var flagsAfter = FlagState()
+    var isProved = false
+}
+
+/// What of the flags can be seen behind a place.
+enum FlagNeed: UInt8, Comparable {
+    case none, carry, all
+    static func < (a: FlagNeed, b: FlagNeed) -> Bool { a.rawValue < b.rawValue }
 }
 
 /// Where the guest's flags are at a point of the code.
@@ -50,9 +62,11 @@ struct FlagState {
     var place = Place.memory
     /// The operation that made them, when it can be done again (`again`, and `host`); -1: none.
     var producer = -1
-    /// With `host`: what is not as the guest's. OF and AF behind a shift; CF, which is in memory still, behind INC and DEC.
-    enum Missing { case none, overflow, carry }
+    /// With `host`: what is not as the guest's. OF and AF behind a shift; CF, which is in memory still, behind INC and DEC; CF and OF of a product.
+    enum Missing { case none, overflow, carry, product }
     var missing = Missing.none
+    /// For INC and DEC: the operation that CF is from and that is done again for it; -1: CF is in memory.
+    var source = -1
 }
 
 /// Translates one block.
@@ -82,10 +96,11 @@ struct BlockLowering {
     var memory = Assembler.Memory(base: Host.page)
     /// What the usual way and the rest have become.
     private(set) var hotBytes = 0, coldBytes = 0
-    /// Whether the block at an arena offset and CS offset sets all flags before anything can see them.
-    private(set) var targetDropsFlags: (Int, UInt64) -> Bool = { _, _ in false }
+    /// Which flags the block at an arena offset and CS offset lets anything see.
+    private(set) var targetNeeds: (Int, UInt64) -> FlagNeed = { _, _ in .all }
     var now = 0
     var units = HostUnits()
+    var span = Span()
 
     init(
         area: CodeArea, block: BlockPointer, user: Bool, flatCode: Bool, needs: UnsafeMutablePointer<UInt8>, firstSite: Int, shortcut: Int,
@@ -115,16 +130,19 @@ struct BlockLowering {
     var flagsNeeded: Bool { neededAfter(now) }
 
     /// False: the block is better interpreted.
-    mutating func run(_ targetDropsFlags: @escaping (Int, UInt64) -> Bool) -> Bool {
-        self.targetDropsFlags = targetDropsFlags
+    mutating func run(_ targetNeeds: @escaping (Int, UInt64) -> FlagNeed) -> Bool {
+        self.targetNeeds = targetNeeds
         guard isWorthwhile else { return false }
         findNeeds()
         a.bytes(0x0F, 0x1F, 0x44, 0x00, 0x00)  // NOP, `CodeArea.entryBytes`
         beginUnits()
         while now < count {
+            if now >= span.end { beginSpan() }
             lower(row(now))
             endUnit()
+            if now < span.end { passSpan() }
             now += 1
+            if now == span.end { endSpan() }
         }
         hotBytes = a.count
         let start = area.coldUsed - area.used
@@ -156,7 +174,7 @@ struct BlockLowering {
         var n = count - 1
         while n >= 0 {
             let row = row(n)
-            let before = row.readsFlags || row.mayFault || (!row.killsFlags && after)
+            let before = (row.readsFlags && !row.keepsSomeFlags) || row.mayFault || (!row.killsFlags && after)
             needs[n] = (after ? 1 : 0) | (before ? 2 : 0)
             after = before
             n -= 1
@@ -195,11 +213,22 @@ struct BlockLowering {
     /// Flags as the word in memory, for whoever reads or changes them there.
     mutating func flagsToMemory() {
         switch flags.place {
-        case .host: if flags.missing == .none { saveFlags() } else { remake(flags.producer) }
-        case .again: remake(flags.producer)
+        case .host: if flags.missing == .none { saveFlags() } else { remake(flags) }
+        case .again: remake(flags)
         case .memory, .dead: break
         }
         flags = FlagState(place: .memory)
+    }
+
+    /// Before an exit: what its target needs is written. Unless that is all, `flags` stays: the rest can be made again.
+    mutating func save(_ need: FlagNeed) {
+        switch (need, flags.place) {
+        case (.none, _), (.carry, .memory), (.carry, .dead): break
+        case (.carry, .host) where flags.missing == .none || flags.missing == .overflow: a.rm(0x0F92, 0, StateField.packedHigh, 1)  // SETC
+        // INC and DEC without a source have left CF in memory.
+        case (.carry, _): if !isCounted(flags.producer) || flags.source >= 0 { remake(flags) }
+        case (.all, _): flagsToMemory()
+        }
     }
 
     /// LAHF; SETO AL; MOV [packed], AX.
@@ -225,15 +254,16 @@ struct BlockLowering {
         switch flags.place {
         case .host:
             switch (flags.missing, code >> 1) {
-            case (.overflow, 0), (.overflow, 6), (.overflow, 7), (.carry, 1), (.carry, 3):
+            case (.overflow, 0), (.overflow, 6), (.overflow, 7), (.carry, 1), (.carry, 3), (.product, 0), (.product, 1), (.product, 3), (.product, 6),
+                (.product, 7):
                 flagsToMemory()
                 return condition(code)
             default: return code
             }
         case .again:
-            redo(flags.producer)
+            redo(flags)
             flags.place = .host
-            flags.missing = row(flags.producer).form == .shiftRI ? .overflow : .none
+            flags.missing = missing(flags.producer)
             return condition(code)
         case .memory, .dead:
             let mask: UInt8
@@ -258,7 +288,7 @@ struct BlockLowering {
     }
 
     /// Registers by number that an operation writes.
-    private func written(_ n: Int) -> UInt32 {
+    func written(_ n: Int) -> UInt32 {
         let (row, op) = (row(n), ops[n])
         let own: UInt32 = row.writesA ? 1 << UInt32(op.a >> 3) : 0
         switch row.form {
@@ -267,6 +297,7 @@ struct BlockLowering {
         case .popR: return own | 1 << 4
         case .leave: return 1 << 4 | 1 << 5
         case .wideR, .wideM: return 1 | 1 << 2
+        case .compareExchange: return 1
         case .doubleShift, .bitChange: return 1 << UInt32(ops[n].b >> 3)
         case .widenAL: return 1
         case .widenAX: return 1 << 2
@@ -277,15 +308,22 @@ struct BlockLowering {
     }
 
     /// The registers that would be needed to make the flags of operation `n` again keep their values as long as somebody may want them.
-    func survives(_ n: Int) -> Bool {
-        var inputs: UInt32 = 1 << UInt32(ops[n].a >> 3)
+    func survives(_ n: Int) -> Bool { keep(inputs(n), from: n + 1) }
+
+    /// Registers by number that `redo` reads.
+    func inputs(_ n: Int) -> UInt32 {
+        let own: UInt32 = 1 << UInt32(ops[n].a >> 3)
         switch row(n).form {
-        case .aluRR, .fusedRR: inputs |= 1 << UInt32(ops[n].b >> 3)
-        case .aluMI: inputs = 0
-        default: break
+        case .aluRR, .fusedRR: return own | 1 << UInt32(ops[n].b >> 3)
+        case .aluMI, .shiftRI: return 0
+        default: return own
         }
+    }
+
+    /// These registers keep their values from operation `first` on, as long as somebody may want the flags from before it.
+    func keep(_ inputs: UInt32, from first: Int) -> Bool {
         var lost = false
-        var j = n + 1
+        var j = first
         while j < count {
             let row = row(j)
             if lost && (row.readsFlags || row.mayFault) { return false }
@@ -319,11 +357,18 @@ struct BlockLowering {
         return false
     }
 
-    /// Does operation `n` again for its flags, and saves them. RAX and R11 are lost.
-    mutating func remake(_ n: Int) {
-        let row = row(n)
+    /// Does the operation that made these flags again, and saves them. RAX and R11 are lost.
+    mutating func remake(_ flags: FlagState) {
+        let n = flags.producer, row = row(n)
+        if isProduct(n) {
+            redo(flags)
+            a.byte(0x9F)  // LAHF
+            a.load(Host.rax, StateField.flagOperand, 1)
+            a.bytes(0x08, 0xC4)  // OR AH, AL
+            return a.store(StateField.packedFlags, Host.rax, 2)
+        }
         guard row.form == .shiftRI else {
-            redo(n)
+            redo(flags)
             return saveFlags()
         }
         a.load(Host.page, StateField.flagOperand, 8)
@@ -331,8 +376,27 @@ struct BlockLowering {
         shiftFlags(row.operation, Host.page, row.size, Host.page)
     }
 
-    /// Does operation `n` again for its flags, in RAX; of a shift OF and AF are the host's.
-    mutating func redo(_ n: Int) {
+    /// What `redo` does not make as the guest's.
+    func missing(_ n: Int) -> FlagState.Missing { row(n).form == .shiftRI ? .overflow : isProduct(n) ? .product : .none }
+
+    func isProduct(_ n: Int) -> Bool {
+        switch row(n).form {
+        case .multiplyRR, .multiplyRRI: true
+        default: false
+        }
+    }
+
+    /// INC and DEC of a register.
+    func isCounted(_ n: Int) -> Bool {
+        switch row(n).form {
+        case .unaryR, .fusedDec: true
+        default: false
+        }
+    }
+
+    /// Does the operation that made these flags again, in RAX; of a shift OF and AF are the host's, of a product CF and OF are 0.
+    mutating func redo(_ flags: FlagState) {
+        let n = flags.producer
         let (row, o) = (row(n), ops[n])
         let size = row.size
         switch (row.form, row.operation) {
@@ -342,10 +406,17 @@ struct BlockLowering {
         case (.aluRM, _), (.aluMR, _), (.aluMI, _):
             a.load(Host.rax, StateField.flagOperand, 8)
             compareLoaded(row, o)
+        case (.multiplyRR, _), (.multiplyRRI, _):
+            let register = pinned(o.a)
+            a.rr(0x85, register, register, size)
         case (.unaryR, _), (.fusedDec, _):
-            // CF from before is in memory; LEA leaves it alone.
-            a.load(Host.rax, StateField.packedFlags, 2)
-            a.bytes(0x0F, 0xBA, 0xE0, 0x08)  // BT EAX, 8
+            // CF from before is in memory, or made again; LEA leaves it alone.
+            if flags.source >= 0 {
+                redo(FlagState(producer: flags.source))
+            } else {
+                a.load(Host.rax, StateField.packedFlags, 2)
+                a.bytes(0x0F, 0xBA, 0xE0, 0x08)  // BT EAX, 8
+            }
             let down = row.form == .fusedDec || row.operation == 1
             let register = source(o.a, size, Host.page)
             a.rm(0x8D, Host.rax, Assembler.Memory(base: register, disp: down ? 1 : -1), 8)
@@ -510,6 +581,7 @@ struct BlockLowering {
 
     /// Address, clobbered flags and page of the memory operand; the slow way does the whole operation and goes on at `finish`.
     mutating func access(_ size: Int, write: Bool) -> ColdCode {
+        if now < span.end { return accessSpan(Assembler.Memory(base: pinned(op.base), disp: op.disp)) }
         let place = operand()
         clobber()
         var code = ColdCode(kind: .one, op: now, flags: flags, savesAddress: op.base == 136)
@@ -519,6 +591,7 @@ struct BlockLowering {
 
     /// The end of what `access` began.
     mutating func finish(_ code: ColdCode) {
+        if code.isProved && code.from.1 < 0 && code.from.2 < 0 { return }
         var code = code
         code.resume = a.count
         code.restoresFlags = flags.place == .host

@@ -127,16 +127,24 @@ final class CodeArea {
         a.move(Host.rax, Host.address, 4)
         a.rm(0x33, Host.rax, entry, 8)
         a.rm(0x3B, Host.rax, user ? StateField.modeGeneration : StateField.globalGeneration, 8)
-        let hit = a.jump(Condition.zero)
+        var code = entry
+        code.disp += 16
+        var hit = -1
+        if call {
+            hit = a.jump(Condition.zero)
+        } else {
+            let unlikely = a.jump(Condition.notZero)
+            a.rm(0xFF, 4, code, 4)  // JMP [entry]
+            a.patch(unlikely, to: a.count)
+        }
         a.rm(0x3B, Host.rax, user ? StateField.globalGeneration : StateField.modeGeneration, 8)
         let other = a.jump(Condition.zero)
         let place = a.call()
         a.patch(place, to: renew)
         miss(&a)
-        a.patch(hit, to: a.count)
+        if hit >= 0 { a.patch(hit, to: a.count) }
         a.patch(other, to: a.count)
-        entry.disp += 16
-        a.rm(0xFF, call ? 2 : 4, entry, 4)  // CALL, JMP [entry]
+        a.rm(0xFF, call ? 2 : 4, code, 4)  // CALL, JMP [entry]
     }
 
     private func makeThunks() {
@@ -190,30 +198,44 @@ final class CodeArea {
             a.rr(0xC1, 5, Host.rcx, 4)
             a.byte(12)
             a.aluImmediate(Lowering.and, Host.rcx, Int32(TLBEntry.entries - 1), 4)
-            a.rm(0xC6, 0, Assembler.Memory(base: Host.state, index: Host.rcx, disp: Int32(Core.shortcutMarks + table)), 1)
-            a.byte(1)
             a.rr(0xC1, 4, Host.rcx, 4)
             a.byte(5)
             a.aluImmediate(Lowering.and, Host.page, -4096, 8)
             var entry = Assembler.Memory(base: Host.state, index: Host.rcx, disp: Int32(Core.tlbOffset + table * 32 + (n & 1) * 8))
             a.rm(0x3B, Host.page, entry, 8)
             let miss = a.jump(Condition.notZero)
+            var unreadable = -1
+            if n & 1 != 0 {
+                // A span reads through what was proved for stores: not where reads lead elsewhere, or are watched.
+                var read = entry
+                read.disp -= 8
+                a.rm(0x3B, Host.page, read, 8)
+                unreadable = a.jump(Condition.notZero)
+            }
             a.store(Assembler.Memory(base: Host.state, index: Host.rax), Host.page, 8)
             entry.disp = Int32(Core.tlbOffset + table * 32 + 24)
             a.load(Host.page, entry, 8)
             a.store(Assembler.Memory(base: Host.state, index: Host.rax, disp: 8), Host.page, 8)
-            // Listed, to be dropped by itself; ZF is 1 at the end.
+            // Listed, to be dropped by itself (see `ShortcutFill`); ZF is 1 at the end.
             let filled = n & 2 != 0 ? StateField.userShortcuts : StateField.systemShortcuts
-            a.load(Host.rcx, filled, 4)
-            a.aluImmediate(Lowering.cmp, Host.rcx, Int32(Shortcut.listed), 4)
+            a.load(Host.page, filled, 4)
+            a.aluImmediate(Lowering.cmp, Host.page, Int32(Shortcut.listed), 4)
             let full = a.jump(Condition.notCarry)
-            let list = Core.shortcutLists + (n & 2 != 0 ? Shortcut.listed * 4 : 0)
-            a.store(Assembler.Memory(base: Host.state, index: Host.rcx, scale: 2, disp: Int32(list)), Host.rax, 4)
-            a.aluImmediate(Lowering.add, Host.rcx, 1, 4)
-            a.store(filled, Host.rcx, 4)
+            var fill = Assembler.Memory(base: Host.state, index: Host.page, scale: 3, disp: Int32(Core.shortcutFills + (n & 2 != 0 ? Shortcut.listed * 8 : 0)))
+            a.store(fill, Host.rax, 4)
+            a.rr(0xC1, 5, Host.rcx, 4)
+            a.byte(3)
+            let head = Assembler.Memory(base: Host.state, index: Host.rcx, disp: Int32(Core.shortcutHeads + table * 4))
+            a.load(Host.rax, head, 4)
+            fill.disp += 4
+            a.store(fill, Host.rax, 4)
+            a.aluImmediate(Lowering.add, Host.page, 1, 4)
+            a.store(head, Host.page, 4)
+            a.store(filled, Host.page, 4)
             a.patch(full, to: a.count)
             a.rr(0x3B, Host.rcx, Host.rcx, 4)
             a.patch(miss, to: a.count)
+            if unreadable >= 0 { a.patch(unreadable, to: a.count) }
             a.bytes(0x59, 0xC3)  // POP RCX; RET
         }
         // A jump-cache entry of before a flush of the TLB: RAX its generation, R11 32 times its number, R10 the target. It is as good as new when the

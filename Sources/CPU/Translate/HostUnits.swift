@@ -351,9 +351,7 @@ extension BlockLowering {
         a.patch(again, to: units.loopStart)
         a.patch(over, to: a.count)
         if units.usesAVX { a.bytes(0xC5, 0xF8, 0x77) }
-        if code.dropsFlags {
-            remake(flags.producer)
-        }
+        if code.saves != .all { remake(flags) }
         a.constant(Host.rax, code.target)
         a.store(StateField.rip, Host.rax, 8)
         let out = a.jump()

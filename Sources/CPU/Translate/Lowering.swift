@@ -30,7 +30,7 @@ struct Lowering {
         case callStack, retStack
         case loop, loopCondition, jcxz
         /// Not by kind alone: see `Lowering.of`. `operation` as in ModR/M.
-        case rotateRI, rotateRC, shiftMI, bitScan, byteSwap, bitChange, doubleShift
+        case rotateRI, rotateRC, shiftMI, shiftMC, bitScan, byteSwap, compareExchange, exchangeAdd, bitChange, doubleShift
     }
 
     var form = Form.call
@@ -48,6 +48,13 @@ struct Lowering {
     var mayFault = false
     /// Writes the register `a`.
     var writesA = false
+    /// Reads flags only to keep some as they are: when nobody wants them behind it, it wants none.
+    var keepsSomeFlags: Bool {
+        switch form {
+        case .unaryR, .shiftRC, .bitRR, .bitRI: !mayFault
+        default: false
+        }
+    }
 
     /// ADD OR ADC SBB AND SUB XOR CMP by number; TEST is 8 here.
     static let add: UInt8 = 0, or: UInt8 = 1, adc: UInt8 = 2, sbb: UInt8 = 3, and: UInt8 = 4, sub: UInt8 = 5, xor: UInt8 = 6, cmp: UInt8 = 7, test: UInt8 = 8

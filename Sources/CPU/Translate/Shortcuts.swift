@@ -13,21 +13,29 @@ struct Shortcut {
     static let count = 4096
     /// The stack's, for loads and for stores; from `first` on they are dealt out in turn.
     static let stackLoad = 0, stackStore = 1, first = 2
-    /// As many as are remembered one by one; when more were filled, all are dropped.
-    static let listed = 1024
+    /// As many fills are remembered one by one; when there were more, all shortcuts of the class are dropped together.
+    static let listed = 4096
     /// No canonical address, nor one of 32 bits, lies there; one that does all the same gets a page of its own.
     static let nowhere: UInt64 = 0x5C3A_91E7_46D2_B000
 }
 
+/// That a shortcut was filled from a TLB entry.
+private struct ShortcutFill {
+    /// Of the shortcut.
+    var displacement: UInt32
+    /// The one before of the same TLB entry, by number and plus 1; 0: none.
+    var next: UInt32
+}
+
 extension Core {
-    /// One byte for each TLB entry: its page may be in a shortcut.
-    static let shortcutMarks = jumpOffset + JumpEntry.entries * MemoryLayout<JumpEntry>.stride
+    /// By TLB entry: its last fill, by number and plus 1; 0: its page is in no shortcut.
+    static let shortcutHeads = jumpOffset + JumpEntry.entries * MemoryLayout<JumpEntry>.stride
     /// What `Shortcut.nowhere` leads to.
-    static let blankOffset = shortcutMarks + 2 * TLBEntry.entries
+    static let blankOffset = shortcutHeads + 2 * TLBEntry.entries * 4
     static let shortcutOffset = blankOffset + 2 * 4096
-    /// Displacements of those that were filled, for each class; how many is in `Transient`.
-    static let shortcutLists = shortcutOffset + 2 * Shortcut.count * MemoryLayout<Shortcut>.stride
-    static let shortcutEnd = shortcutLists + 2 * Shortcut.listed * 4
+    /// Fills since the last time that all were dropped, for each class; how many is in `Transient`.
+    static let shortcutFills = shortcutOffset + 2 * Shortcut.count * MemoryLayout<Shortcut>.stride
+    static let shortcutEnd = shortcutFills + 2 * Shortcut.listed * MemoryLayout<ShortcutFill>.stride
 
     @inline(__always) private var blank: Shortcut {
         Shortcut(page: Shortcut.nowhere, addend: UInt(bitPattern: base + Core.blankOffset) &- UInt(truncatingIfNeeded: Shortcut.nowhere))
@@ -35,55 +43,57 @@ extension Core {
     @inline(__always) private func shortcut(_ displacement: UInt32) -> UnsafeMutablePointer<Shortcut> {
         (base + Int(displacement)).assumingMemoryBound(to: Shortcut.self)
     }
-    @inline(__always) private func shortcutList(user: Bool) -> UnsafeMutablePointer<UInt32> {
-        (base + Core.shortcutLists).assumingMemoryBound(to: UInt32.self) + (user ? Shortcut.listed : 0)
+    @inline(__always) private func fills(user: Bool) -> UnsafeMutablePointer<ShortcutFill> {
+        (base + Core.shortcutFills).assumingMemoryBound(to: ShortcutFill.self) + (user ? Shortcut.listed : 0)
     }
-    @inline(__always) private var marks: UnsafeMutablePointer<Bool> { (base + Core.shortcutMarks).assumingMemoryBound(to: Bool.self) }
+    @inline(__always) private var heads: UnsafeMutablePointer<UInt32> { (base + Core.shortcutHeads).assumingMemoryBound(to: UInt32.self) }
 
     /// TLB entries allow less than before.
     func dropShortcuts() {
         guard t.pointee.translating else { return }
-        for user in [false, true] { dropShortcuts(user: user) { _ in true } }
-        marks.update(repeating: false, count: 2 * TLBEntry.entries)
+        dropShortcuts(user: false)
+        dropShortcuts(user: true)
     }
 
-    /// The TLB is flushed; with `keepGlobal` entries of global pages stay.
-    func dropShortcuts(keepGlobal: Bool, _ globalSlots: UnsafePointer<Bool>) {
-        guard keepGlobal else { return dropShortcuts() }
-        guard t.pointee.translating else { return }
-        dropShortcuts(user: true) { _ in true }
-        dropShortcuts(user: false) { !globalSlots[Int(truncatingIfNeeded: ($0 &>> 12) & UInt64(TLBEntry.entries - 1))] }
-        (marks + TLBEntry.entries).update(repeating: false, count: TLBEntry.entries)
-    }
-
-    /// TLB entry `index` is about to lose its page.
+    /// TLB entry `index` is about to lose its page, or to allow less.
     @inline(__always)
     func forgetShortcut(_ index: Int) {
-        guard marks[index] else { return }
-        marks[index] = false
-        let slot = UInt64(index & (TLBEntry.entries - 1))
-        dropShortcuts(user: index >= TLBEntry.entries) { ($0 &>> 12) & UInt64(TLBEntry.entries - 1) == slot }
+        let user = index >= TLBEntry.entries
+        if (user ? t.pointee.userShortcuts : t.pointee.systemShortcuts) >= UInt32(Shortcut.listed) { return overflow(user) }
+        if heads[index] != 0 { forget(index, user) }
     }
 
-    private func dropShortcuts(user: Bool, _ loses: (UInt64) -> Bool) {
+    @inline(never)
+    private func forget(_ index: Int, _ user: Bool) {
+        let slot = UInt64(index & (TLBEntry.entries - 1))
+        let fills = fills(user: user)
+        var number = heads[index]
+        heads[index] = 0
+        while number != 0 {
+            let fill = fills[Int(number &- 1)]
+            // It may be another entry's by now.
+            let entry = shortcut(fill.displacement)
+            if (entry.pointee.page &>> 12) & UInt64(TLBEntry.entries - 1) == slot { entry.pointee = blank }
+            number = fill.next
+        }
+    }
+
+    @inline(never)
+    private func overflow(_ user: Bool) {
+        if t.pointee.translating { dropShortcuts(user: user) }
+    }
+
+    private func dropShortcuts(user: Bool) {
         let count = Int(user ? t.pointee.userShortcuts : t.pointee.systemShortcuts)
-        var kept = 0
         if count >= Shortcut.listed {
             (base + Core.shortcutOffset).assumingMemoryBound(to: Shortcut.self).advanced(by: user ? Shortcut.count : 0)
                 .update(repeating: blank, count: Shortcut.count)
         } else {
-            let list = shortcutList(user: user)
-            for n in 0..<count {
-                let entry = shortcut(list[n])
-                if loses(entry.pointee.page) {
-                    entry.pointee = blank
-                } else {
-                    list[kept] = list[n]
-                    kept += 1
-                }
-            }
+            let fills = fills(user: user)
+            for n in 0..<count { shortcut(fills[n].displacement).pointee = blank }
         }
-        if user { t.pointee.userShortcuts = UInt32(kept) } else { t.pointee.systemShortcuts = UInt32(kept) }
+        (heads + (user ? TLBEntry.entries : 0)).update(repeating: 0, count: TLBEntry.entries)
+        if user { t.pointee.userShortcuts = 0 } else { t.pointee.systemShortcuts = 0 }
     }
 
     // MARK: Returns

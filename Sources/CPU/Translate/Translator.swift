@@ -11,6 +11,7 @@ public struct TranslationSettings: Sendable {
     private static let limit: Int = getenv("VITRINE_CODE_MIB").flatMap { Int(String(cString: $0)) }.map { min(max($0, 1), 1 << 20) << 20 } ?? .max
 
     public init(threshold: UInt32 = 24, codeBytes: Int = 64 << 20) {
+        let threshold = getenv("VX_T").flatMap { UInt32(String(cString: $0)) } ?? threshold
         (self.threshold, self.codeBytes) = (threshold, min(codeBytes, TranslationSettings.limit))
     }
 }
@@ -28,6 +29,8 @@ public struct TranslationSettings: Sendable {
 final class Translator {
     /// No block has more instructions.
     static let reserve = 128
+    /// Stores to pages of code before a block's habit is judged.
+    private static let patientWrites: UInt8 = 64
 
     /// A direct branch within a page that can be linked to its target.
     struct Site {
@@ -35,8 +38,8 @@ final class Translator {
         var place: Int
         var stub: Int
         var source: BlockPointer
-        /// Only to be linked to a block that sets all flags before anything can see them: the branch does not save them.
-        var dropsFlags: Bool
+        /// What the branch has saved of the flags: only to be linked to a block that needs no more.
+        var saves: FlagNeed
         var isLinked = false
         var target: BlockPointer?
         /// A branch to another page: where it compares the epoch, -1: none. The displacement of the field, then the number.
@@ -51,7 +54,7 @@ final class Translator {
     private var sites: [Site] = []
     /// Executions after which a block is translated.
     var threshold: UInt32
-    private unowned(unsafe) let blocks: BlockCache
+    private let blocks: BlockCache
     /// The shortcut that was dealt out last.
     private var shortcut = Shortcut.first
     private let single: BlockPointer
@@ -72,7 +75,7 @@ final class Translator {
         single.mutableOps[1] = Op(.bail)
         needs = .allocate(capacity: BlockCache.maximumOperations + 16)
         needs.initialize(repeating: 0, count: BlockCache.maximumOperations + 16)
-        c.t.pointee.noCode = area.executable + UInt(area.lookUp)
+        c.t.pointee.noCode = area.executable + UInt(area.lookUpAddress)
         c.t.pointee.helpers = (
             address(of: translatedOne), address(of: translatedPush), address(of: translatedTarget), address(of: translatedReturn),
             address(of: translatedX87))
@@ -80,6 +83,7 @@ final class Translator {
         c.t.pointee.single = single
         (c.t.pointee.returnTop, c.t.pointee.returnStack) = (area.returnTop, area.returnTop)
         c.t.pointee.translating = true
+        (c.t.pointee.systemShortcuts, c.t.pointee.userShortcuts) = (UInt32(Shortcut.listed), UInt32(Shortcut.listed))
         c.dropShortcuts()
     }
 
@@ -121,7 +125,7 @@ final class Translator {
         var place = source.storage &+ Int(truncatingIfNeeded: Int64(bitPattern: target &- source.rip))
         var epoch: (value: UInt32, isGlobal: Bool)?
         if sites[number].epochPlace >= 0 || sites[number].addendPlace >= 0 {
-            guard c.t.pointee.codeBase == 0, let found = c.t.pointee.processor.linkable(target) else { return nil }
+            guard c.t.pointee.codeBase == 0, let found = c.withProcessor({ $0.linkable(target) }) else { return nil }
             (place, epoch) = (found.storage, found.isGlobal ? (c.t.pointee.globalEpoch, true) : (c.t.pointee.pageEpoch, false))
         }
         // Mostly the one of before: only the epoch is another.
@@ -131,10 +135,10 @@ final class Translator {
         let user = c.isUserClass
         guard let code = self.code(c, block, user) else { return nil }
         // A translation may have made room by dropping all others.
-        if sites.indices.contains(number), sites[number].source.pointee.code[user] != 0, !sites[number].dropsFlags || dropsFlags(block) {
+        if sites.indices.contains(number), sites[number].source.pointee.code[user] != 0, sites[number].saves >= needs(block) {
             connect(number, block, code, user)
             if sites[number].addendPlace >= 0 {
-                let host = UInt(bitPattern: c.t.pointee.processor.memory.base) &+ UInt(bitPattern: place)
+                let host = c.t.pointee.arena &+ UInt(bitPattern: place)
                 area.store(Int(sites[number].addendPlace), host &- UInt(truncatingIfNeeded: target))
             } else if let epoch {
                 let field = epoch.isGlobal ? StateField.globalEpoch : StateField.pageEpoch
@@ -183,7 +187,20 @@ final class Translator {
         if block.pointee.barred || block.pointee.isSingle || block.pointee.crossesPage { return nil }
         block.pointee.heat &+= 1
         let late = threshold > 1 && blocks.isRestless(block.pointee.storage)
-        return block.pointee.heat >= (late ? threshold &<< 2 : threshold) ? translate(c, block, user) : nil
+        return block.pointee.heat >= (late ? threshold &<< 2 : threshold) &<< UInt32(block.pointee.patience) ? translate(c, block, user) : nil
+    }
+
+    /// A store of this block went to a page that holds code, by the long way. Where most of what it does is that, the interpreter is the faster engine: it
+    /// gets the block for a while.
+    func noteCodeWrite(_ block: BlockPointer, retired: UInt64) {
+        if block.pointee.codeWrites == 0 { block.pointee.writesSince = retired }
+        block.pointee.codeWrites &+= 1
+        guard block.pointee.codeWrites == Translator.patientWrites else { return }
+        block.pointee.codeWrites = 0
+        guard retired &- block.pointee.writesSince < UInt64(Translator.patientWrites) * 48, threshold > 1 else { return }
+        drop(block)
+        block.pointee.heat = 0
+        block.pointee.patience = min(block.pointee.patience + 5, 15)
     }
 
     // MARK: Making and dropping
@@ -195,8 +212,8 @@ final class Translator {
             cold: cold)
         work.planUnits(c)
         let usable = work.run { place, rip in
-            guard let target = self.blocks.find(c, storage: place, rip: rip, mode: block.pointee.mode) else { return false }
-            return self.dropsFlags(target)
+            guard let target = self.blocks.find(c, storage: place, rip: rip, mode: block.pointee.mode) else { return .all }
+            return self.needs(target)
         }
         (cold, shortcut) = (work.cold, work.shortcut)
         guard usable else {
@@ -212,22 +229,29 @@ final class Translator {
         return entry
     }
 
-    /// Nothing can see the flags that are there when this block is entered.
-    private func dropsFlags(_ block: BlockPointer) -> Bool {
+    /// Which of the flags that are there when this block is entered anything can see.
+    private func needs(_ block: BlockPointer) -> FlagNeed {
         let ops = block.ops
+        var need = FlagNeed.all
         for n in 0..<Int(block.pointee.operations) {
             let row = Lowering.table[Int(ops[n].kind.rawValue)]
-            if row.readsFlags || row.mayFault { return false }
-            if row.killsFlags { return true }
+            if row.form == .unaryR && row.operation < 2 {
+                // INC, DEC
+                need = .carry
+            } else if row.readsFlags || row.mayFault {
+                return need
+            } else if row.killsFlags {
+                return .none
+            }
         }
-        return false
+        return need
     }
 
     /// The block's bytes have changed: no branch leads there any more.
     func drop(_ block: BlockPointer) {
         for user in [false, true] where block.pointee.code[user] != 0 {
             counts.dropped &+= 1
-            area.redirect(Int(block.pointee.code[user] - area.executable), to: area.lookUp)
+            area.redirect(Int(block.pointee.code[user] - area.executable), to: area.lookUpAddress)
             var number = block.pointee.incoming[user]
             while number >= 0 {
                 let site = sites[Int(number)]
@@ -388,9 +412,13 @@ extension Core {
             return TranslatedExit.lookUp
         }
         let budget = t.pointee.budget
+        let writes = withProcessor { $0.blocks.codeWrites }
         if let fault = execute(self, single) {
             t.pointee.translatedFault = fault
             return TranslatedExit.fault
+        }
+        withProcessor { processor in
+            if processor.blocks.codeWrites != writes { processor.translator?.noteCodeWrite(block, retired: processor.retired) }
         }
         t.pointee.handled &+= 1
         if t.pointee.budget != budget { return TranslatedExit.lookUp }

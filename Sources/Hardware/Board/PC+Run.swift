@@ -167,9 +167,10 @@ extension PC {
         case .virtual:
             return max(1, min(limit, Int64(clamping: gap / PC.nanosecondsPerInstruction &+ gap % PC.nanosecondsPerInstruction)))
         case .host:
-            // Host time passes at a rate that is only guessed: look again often enough to be some tens of microseconds late at most.
+            // Host time passes at a rate that is only guessed: look again often enough to be some tens of microseconds late at most. Translated code does
+            // many more than one instruction in a nanosecond.
             let guess = (min(gap, 1 << 20) * hostRate) >> 10
-            return max(1, min(limit, Int64(min(max(guess, 500), 20_000))))
+            return max(1, min(limit, Int64(min(max(guess, 500), max(20_000, (20_000 * hostRate) >> 10)))))
         }
     }
 

@@ -48,7 +48,7 @@ def processor_time(pid):
 def watch(command, patterns, timeout, cwd, fifo=None, stream="stdout"):
     """Runs a command until its output has matched all patterns in turn; returns [(wall, cpu)] at start and at each match, and the text.
 
-    The output is what comes through `fifo`, or through the given stream. The process is given two seconds to end by itself."""
+    The output is what comes through `fifo`, or through the given stream. The process is given ten seconds to end by itself."""
     log = open(os.path.join(cwd, "log"), "ab")
     pipe = {"stdout": log, "stderr": log}
     source = None
@@ -86,7 +86,7 @@ def watch(command, patterns, timeout, cwd, fifo=None, stream="stdout"):
             elif fifo:
                 time.sleep(0.01)
         try:
-            process.wait(2)
+            process.wait(10)
         except subprocess.TimeoutExpired:
             pass
     finally:
