@@ -142,8 +142,8 @@ extension Debugger {
         return recorder.recorders[number].instructions.suffix(count).map { entry in
             let decoded = disassembler(entry.mode.bits).decode(entry.bytes, offset: entry.offset)
             return DebugInstruction(
-                linear: entry.linear, offset: entry.offset, bytes: Array(entry.bytes.prefix(decoded?.length ?? 15)), text: decoded?.text ?? "(bad)", label: symbols.label(entry.linear),
-                isCurrent: false)
+                linear: entry.linear, offset: entry.offset, bytes: Array(entry.bytes.prefix(decoded?.length ?? 15)), text: decoded?.text ?? "(bad)",
+                label: symbols.label(entry.linear), isCurrent: false)
         }
     }
 }
