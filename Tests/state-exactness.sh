@@ -7,22 +7,9 @@
 # 1,000 points when not given. `--clock virtual`, `--headless` and `--disposable` are always added. VITRINE names the program.
 set -euo pipefail
 
-points=1000 seed=$RANDOM batch=40 end=4000000000
-while [ $# -gt 0 ]; do
-    case $1 in
-        --points) points=$2; shift 2 ;;
-        --seed) seed=$2; shift 2 ;;
-        --batch) batch=$2; shift 2 ;;
-        --end) end=$2; shift 2 ;;
-        --) shift; break ;;
-        *) echo "usage: Tests/state-exactness.sh [--points N] [--seed S] [--batch N] [--end INSTRUCTIONS] -- OPTIONS" >&2; exit 64 ;;
-    esac
-done
-here=$(cd "$(dirname "$0")/.." && pwd)
-vitrine=${VITRINE:-$here/.build/release/vitrine}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-run() { "$vitrine" run "$@" --headless --clock virtual --disposable; }
+name=state-exactness usage="[--points N] [--seed S] [--batch N] [--end INSTRUCTIONS]" batch=40
+own_option() { case $1 in --batch) batch=$2 ;; *) return 1 ;; esac }
+. "$(dirname "$0")/Fixtures/exactness.sh"
 
 # Random points in order, from the seed.
 awk -v n="$points" -v seed="$seed" -v end="$end" 'BEGIN { srand(seed); for (i = 0; i < n; i++) printf "%.0f\n", 1 + rand() * (end - 1) }' |
@@ -32,7 +19,7 @@ echo "state-exactness: seed $seed, $(wc -l <"$work/points") points up to $end"
 # The uninterrupted run: digests alone, nothing is saved.
 while read -r point; do printf 'wait-instructions %s\ndigest %s\n' "$point" "$work/straight"; done <"$work/points" >"$work/straight.txt"
 echo stop >>"$work/straight.txt"
-run "$@" --script "$work/straight.txt"
+run --script "$work/straight.txt"
 
 good=0 bad=0 last=""
 while mapfile -t -n "$batch" group && [ ${#group[@]} -gt 0 ]; do
@@ -40,7 +27,7 @@ while mapfile -t -n "$batch" group && [ ${#group[@]} -gt 0 ]; do
     { [ -z "$last" ] || echo "restore $last"
       for point in "${group[@]}"; do printf 'wait-instructions %s\nsave %s\n' "$point" "$work/at-$point"; done
       echo stop; } >"$work/saving.txt"
-    run "$@" --script "$work/saving.txt"
+    run --script "$work/saving.txt"
     [ -z "$last" ] || rm -f "$last"
     for index in "${!group[@]}"; do
         point=${group[$index]} next=${group[$((index + 1))]:-}
@@ -48,7 +35,7 @@ while mapfile -t -n "$batch" group && [ ${#group[@]} -gt 0 ]; do
         [ -n "$next" ] || continue
         printf 'restore %s\nwait-instructions %s\ndigest %s\nstop\n' "$work/at-$point" "$next" "$work/restored" >"$work/one.txt"
         rm -f "$work/restored"
-        run "$@" --script "$work/one.txt" || true
+        run --script "$work/one.txt" || true
         if [ -s "$work/restored" ] && grep -qxF "$(cat "$work/restored")" "$work/straight"; then
             good=$((good + 1))
         else

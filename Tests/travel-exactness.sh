@@ -7,21 +7,9 @@
 # 1,000 points when not given. `--clock virtual`, `--headless` and `--disposable` are always added. VITRINE names the program.
 set -euo pipefail
 
-points=1000 seed=$RANDOM end=4000000000
-while [ $# -gt 0 ]; do
-    case $1 in
-        --points) points=$2; shift 2 ;;
-        --seed) seed=$2; shift 2 ;;
-        --end) end=$2; shift 2 ;;
-        --) shift; break ;;
-        *) echo "usage: Tests/travel-exactness.sh [--points N] [--seed S] [--end INSTRUCTIONS] -- OPTIONS" >&2; exit 64 ;;
-    esac
-done
-here=$(cd "$(dirname "$0")/.." && pwd)
-vitrine=${VITRINE:-$here/.build/release/vitrine}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-run() { "$vitrine" run "$@" --headless --clock virtual --disposable; }
+name=travel-exactness usage="[--points N] [--seed S] [--end INSTRUCTIONS]"
+own_option() { return 1; }
+. "$(dirname "$0")/Fixtures/exactness.sh"
 
 awk -v n="$points" -v seed="$seed" -v end="$end" \
     'BEGIN { srand(seed); for (i = 0; i < n; i++) printf "%.0f %.9f\n", 1 + rand() * (end - 1), rand() }' >"$work/points"
@@ -32,14 +20,14 @@ sort -n -u -k1,1 "$work/points" | while read -r point _; do
     printf 'wait-instructions %s\ndigest %s\n' "$point" "$work/straight"
 done >"$work/straight.txt"
 echo stop >>"$work/straight.txt"
-run "$@" --script "$work/straight.txt"
+run --script "$work/straight.txt"
 
 # Recorded to the end, then to the points in any order.
 { echo "wait-instructions $end"
   sort -k2,2 "$work/points" | while read -r point _; do printf 'goto-instruction %s\ndigest %s\n' "$point" "$work/travelled"; done
   echo stop; } >"$work/travel.txt"
 began=$(date +%s)
-run "$@" --record --script "$work/travel.txt"
+run --record --script "$work/travel.txt"
 echo "travel-exactness: recording and going took $(($(date +%s) - began)) s"
 
 sort -u "$work/travelled" | comm -13 <(sort -u "$work/straight") - >"$work/different"

@@ -51,7 +51,7 @@ extension ConsoleModel {
             say("\(driveName(bay)) is empty.")
         case .detach: effects.append(.detach)
         case .browse(let folder): browse(folder)
-        case .debugPanel, .debugGoto, .debugSearch, .debugEdit: performDebug(request)
+        case .debugPanel, .debugGoto, .debugSearch, .debugEdit, .debugSet: performDebug(request)
         case .nothing, .manager: break
         }
     }

@@ -61,7 +61,7 @@ extension ConsoleModel {
             return run(binding)
         }
         guard case .character(let scalar) = chord.key, chord.modifiers.isEmpty, Width.of(scalar) > 0 else { return effects.append(.beep) }
-        debug?.insert(scalar)
+        if let outcome = debug?.type(scalar) { follow(outcome, .debugEdit) }
     }
 
     mutating func runDebugger(_ id: ActionID) {
@@ -75,6 +75,10 @@ extension ConsoleModel {
         default: break
         }
         guard let outcome = debug?.command(id, at: now) else { return say("\(Action[id].title): only in the debugger.") }
+        follow(outcome, id)
+    }
+
+    private mutating func follow(_ outcome: DebugModel.Outcome, _ id: ActionID) {
         switch outcome {
         case .done: break
         case .beep: effects.append(.beep)
@@ -94,6 +98,7 @@ extension ConsoleModel {
         case .debugGoto(let kind, let text): debug?.go(kind, to: text, at: now)
         case .debugSearch(let text): debug?.search(text)
         case .debugEdit(let text): debug?.edit(text)
+        case .debugSet(let register, let text): debug?.set(register, text)
         default: break
         }
     }

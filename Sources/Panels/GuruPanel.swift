@@ -72,7 +72,7 @@ public struct GuruPanel: Equatable, Sendable {
 
     /// Rows of the sentence and the choices, then what is left.
     private func room(_ area: Rect) -> (words: [String], body: Rect) {
-        let words = PanelLook.wrap("The guest's processor has stopped: \(sentence).", max(10, area.width - 4))
+        let words = PanelLook.wrap(GuruSentence.whole(sentence), max(10, area.width - 4))
         let shown = Array(words.prefix(max(1, area.height - 6)))
         let used = shown.count + 3 + rows(area.width - 4).count
         return (shown, Rect(x: area.x, y: area.y + used, width: area.width, height: max(0, area.height - used)))

@@ -17,7 +17,7 @@ extension ManagerModel {
         case .browse(let folder): browse(folder)
         case .manager(let request): perform(request)
         case .nothing, .send, .hold, .askSysRq, .sysRq, .typeNow, .drive, .insert, .eject, .detach, .debugPanel, .debugGoto, .debugSearch,
-            .debugEdit: break
+            .debugEdit, .debugSet: break
         }
     }
 

@@ -28,6 +28,7 @@ public enum Request: Equatable, Sendable {
     case debugGoto(DebugPanelKind, String)
     case debugSearch(String)
     case debugEdit(String)
+    case debugSet(register: String, String)
     /// For the manager; a console by itself knows none of these.
     case manager(ManagerRequest)
     case nothing
@@ -41,6 +42,7 @@ public enum Request: Equatable, Sendable {
         case .debugGoto(let kind, _): value.isEmpty ? nil : .debugGoto(kind, value)
         case .debugSearch: value.isEmpty ? nil : .debugSearch(value)
         case .debugEdit: value.isEmpty ? nil : .debugEdit(value)
+        case .debugSet(let register, _): value.isEmpty ? nil : .debugSet(register: register, value)
         case .browse: .browse(PathCompletion.split(value).folder)
         case .manager(.rename(let name, _)): value.isEmpty ? nil : .manager(.rename(name, to: value))
         case .manager(.clone(let name, _)): value.isEmpty ? nil : .manager(.clone(name, to: value))

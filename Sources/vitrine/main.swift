@@ -1,6 +1,7 @@
 import Commands
 import Console
 import Foundation
+import Machine
 
 func options(_ settings: ConsoleSettings) -> ConsoleOptions {
     var options = ConsoleOptions()
@@ -39,6 +40,7 @@ let screens = ScreenHook(
     keys: { keymap in text { try keyTable(keymap) } }, testKeys: { end(runKeyTest(options: options($0))) })
 
 signal(SIGPIPE, SIG_IGN)
+CrashNote.install()
 let arguments = Array(CommandLine.arguments.dropFirst())
 if arguments == ["--reset-terminal"] {
     // For a terminal that a kill -9 left in our modes.

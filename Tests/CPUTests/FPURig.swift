@@ -1,21 +1,14 @@
+import EmptyBoard
 import Primitives
 import Testing
 
 @testable import CPU
 
 /// A board of nothing but FERR#.
-final class FERRBus: CPUBus {
+final class FERRBus: EmptyBoard {
     /// Every level that was driven, in order.
     var ferr: [Bool] = []
-    func readPort(_ port: Port, size: Int) -> UInt32 { 0xFFFF_FFFF }
-    func writePort(_ port: Port, size: Int, _ value: UInt32) {}
-    func readMMIO(_ address: Physical, size: Int) -> UInt64 { .max }
-    func writeMMIO(_ address: Physical, size: Int, _ value: UInt64) {}
-    func acknowledgeInterrupt() -> UInt8? { nil }
     func setFERR(_ asserted: Bool) { ferr.append(asserted) }
-    func now() -> Nanoseconds { 0 }
-    func readMSR(_ index: UInt32) -> UInt64? { nil }
-    func writeMSR(_ index: UInt32, _ value: UInt64) -> Bool { false }
 }
 
 /// One vCPU in flat 32-bit protected mode with 1 MiB of memory, and single x87 and MMX instructions run on it without a decoder.

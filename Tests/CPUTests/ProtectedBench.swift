@@ -1,25 +1,21 @@
+import EmptyBoard
 import Primitives
 
 @testable import CPU
 
 /// A bus with nothing on it but a clock and the APIC base register.
-final class BenchBus: CPUBus {
+final class BenchBus: EmptyBoard {
     var time: Nanoseconds = 0
     var apicBase: UInt64 = 0xFEE0_0900
     /// What INTA gives, once.
     var vector: UInt8?
     /// Called at INTA: the line goes down.
     var acknowledged: () -> Void = {}
-    func readPort(_ port: Port, size: Int) -> UInt32 { .max }
-    func writePort(_ port: Port, size: Int, _ value: UInt32) {}
-    func readMMIO(_ address: Physical, size: Int) -> UInt64 { .max }
-    func writeMMIO(_ address: Physical, size: Int, _ value: UInt64) {}
     func acknowledgeInterrupt() -> UInt8? {
         acknowledged()
         defer { vector = nil }
         return vector
     }
-    func setFERR(_ asserted: Bool) {}
     func now() -> Nanoseconds { time }
     func readMSR(_ index: UInt32) -> UInt64? { index == 0x1B ? apicBase : nil }
     func writeMSR(_ index: UInt32, _ value: UInt64) -> Bool {

@@ -1,20 +1,17 @@
+import EmptyBoard
 import Primitives
 
 @testable import CPU
 
 /// A board whose every answer comes from the seed.
-final class RandomBus: CPUBus {
+final class RandomBus: EmptyBoard {
     var random: ProtectedRandomTests.Random
     init(seed: UInt64) { random = .init(state: seed) }
     func readPort(_ port: Port, size: Int) -> UInt32 { UInt32(truncatingIfNeeded: random.next()) }
-    func writePort(_ port: Port, size: Int, _ value: UInt32) {}
     func readMMIO(_ address: Physical, size: Int) -> UInt64 { random.next() }
-    func writeMMIO(_ address: Physical, size: Int, _ value: UInt64) {}
     /// False: each request is answered, so that nothing depends on how often it is looked at.
     var mayDecline = true
     func acknowledgeInterrupt() -> UInt8? { mayDecline && random.next() & 7 == 0 ? nil : UInt8(truncatingIfNeeded: random.next()) }
-    func setFERR(_ asserted: Bool) {}
-    func now() -> Nanoseconds { 0 }
     func readMSR(_ index: UInt32) -> UInt64? { index == 0x1B ? 0xFEE0_0900 : nil }
     func writeMSR(_ index: UInt32, _ value: UInt64) -> Bool { index == 0x1B }
 }

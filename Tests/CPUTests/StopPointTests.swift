@@ -1,3 +1,4 @@
+import EmptyBoard
 import Primitives
 import Testing
 
@@ -6,18 +7,11 @@ import Testing
 /// What a debugger stops a processor at, in both engines and three modes.
 @Suite("debugger · stop points") struct StopPointTests {
     /// Ports that remember what was written.
-    final class Board: CPUBus {
+    final class Board: EmptyBoard {
         var written: [(Port, UInt32)] = []
         func readPort(_ port: Port, size: Int) -> UInt32 { 0x5A }
         func writePort(_ port: Port, size: Int, _ value: UInt32) { written.append((port, value)) }
-        func readMMIO(_ address: Physical, size: Int) -> UInt64 { .max }
-        func writeMMIO(_ address: Physical, size: Int, _ value: UInt64) {}
-        func acknowledgeInterrupt() -> UInt8? { nil }
-        func setFERR(_ asserted: Bool) {}
-        func now() -> Nanoseconds { 0 }
-        func readMSR(_ index: UInt32) -> UInt64? { nil }
-        func writeMSR(_ index: UInt32, _ value: UInt64) -> Bool { false }
-    }
+                                }
 
     enum Mode: CaseIterable { case real, protected, long }
     struct Case: Sendable, CustomStringConvertible {
@@ -260,5 +254,45 @@ import Testing
         recorded.recorder = nil
         recorded.edit { ($0.rip, $0.halted) = (0x1000, false) }
         #expect(recorded.run(budget: 10_000) == .halted)
+    }
+
+    @Test("a watch sees what a bus master writes, linear and physical; not what a debugger or the page walk writes", arguments: cases)
+    func masters(one: Case) throws {
+        let processor = try processor(one, [0x90, 0x90, 0x90, 0xEB, 0xFB])
+        var points = StopPoints()
+        points.watches = [.init(first: 0x3010, last: 0x3011, reads: false, writes: true)]
+        processor.stopPoints = points
+        #expect(processor.run(budget: 10) == .budgetUsed)
+        // Beside it, over it, and one that only reads.
+        processor.memory.write(0x3000, [UInt8](repeating: 1, count: 16))
+        #expect(processor.run(budget: 10) == .budgetUsed)
+        processor.memory.write(0x2FF0, [UInt8](repeating: 2, count: 0x100))
+        let before = processor.retired
+        #expect(processor.run(budget: 10) == .debug)
+        #expect(processor.takeHits() == [.device(address: 0x3010, isPhysical: false, bytes: 2)] && processor.retired == before)
+        #expect(processor.run(budget: 10) == .budgetUsed)
+        points.watches = [
+            .init(isPhysical: true, first: 0x2FFF, last: 0x3000, reads: false, writes: true), .init(first: 0x3010, last: 0x3011, reads: true, writes: false),
+        ]
+        processor.stopPoints = points
+        processor.memory.write(0x2FF0, [UInt8](repeating: 3, count: 0x100))
+        #expect(processor.run(budget: 10) == .debug)
+        #expect(processor.takeHits() == [.device(address: 0x2FFF, isPhysical: true, bytes: 1), .device(address: 0x3000, isPhysical: true, bytes: 1)])
+        #expect(processor.poke(0x2FF0, [UInt8](repeating: 4, count: 0x40)) == 0x40)
+        #expect(processor.poke(physical: 0x2FF0, [UInt8](repeating: 4, count: 0x40)) == nil)
+        #expect(processor.run(budget: 10) == .budgetUsed)
+        // Nobody is asked any more.
+        processor.stopPoints = StopPoints()
+        #expect(!processor.memory.isWatched)
+        processor.memory.write(0x2FF0, [UInt8](repeating: 5, count: 0x40))
+        #expect(processor.run(budget: 10) == .budgetUsed)
+        guard one.mode == .long else { return }
+        // The page directory's own entry is marked as used by the walk.
+        processor.memory.store(0x1_2008, 0x0020_0083 as UInt64)
+        points.watches = [.init(isPhysical: true, first: 0x1_2008, last: 0x1_200F, reads: false, writes: true)]
+        processor.stopPoints = points
+        processor.edit { $0.rip = 0x20_0000 }
+        _ = processor.run(budget: 1)
+        #expect(processor.takeHits().isEmpty && processor.memory.load(0x1_2008, as: UInt64.self) & 0x20 != 0)
     }
 }

@@ -1,22 +1,9 @@
+import EmptyBoard
 import Foundation
 import Primitives
 import Testing
 
 @testable import CPU
-
-/// Nothing on the bus: ports float, memory outside RAM reads ones.
-final class EmptyBus: CPUBus {
-    var time: Nanoseconds = 0
-    func readPort(_ port: UInt16, size: Int) -> UInt32 { .max }
-    func writePort(_ port: UInt16, size: Int, _ value: UInt32) {}
-    func readMMIO(_ address: Physical, size: Int) -> UInt64 { .max }
-    func writeMMIO(_ address: Physical, size: Int, _ value: UInt64) {}
-    func acknowledgeInterrupt() -> UInt8? { nil }
-    func setFERR(_ asserted: Bool) {}
-    func now() -> Nanoseconds { time }
-    func readMSR(_ index: UInt32) -> UInt64? { nil }
-    func writeMSR(_ index: UInt32, _ value: UInt64) -> Bool { false }
-}
 
 /// One captured test of a MOO file.
 struct Vector {
@@ -228,7 +215,7 @@ enum VectorRule {
         #expect(files.count > 0, "no *.MOO.gz in \(directory.path)")
         let memory = try GuestMemory(ramBytes: 17 << 20, extraBytes: 1 << 20)
         memory.setMap([.init(base: 0, bytes: 17 << 20, read: 0, write: 0)])
-        let bus = EmptyBus()
+        let bus = NoBoard()
         let processor = Processor(
             memory: memory, bus: bus, model: .pentiumPro, translation: translated ? TranslationSettings(threshold: 1, codeBytes: 4 << 20) : nil)
         var passed = 0

@@ -1,24 +1,12 @@
+import EmptyBoard
 import Primitives
 
 @testable import CPU
 
-/// A board of nothing.
-final class NoBus: CPUBus {
-    func readPort(_ port: Port, size: Int) -> UInt32 { .max }
-    func writePort(_ port: Port, size: Int, _ value: UInt32) {}
-    func readMMIO(_ address: Physical, size: Int) -> UInt64 { .max }
-    func writeMMIO(_ address: Physical, size: Int, _ value: UInt64) {}
-    func acknowledgeInterrupt() -> UInt8? { nil }
-    func setFERR(_ asserted: Bool) {}
-    func now() -> Nanoseconds { 0 }
-    func readMSR(_ index: UInt32) -> UInt64? { nil }
-    func writeMSR(_ index: UInt32, _ value: UInt64) -> Bool { false }
-}
-
 /// Our processor in the same place as the host's: ring 3, flat 32-bit segments, paging with the same pages present and writable,
 /// descriptor tables like Linux's. Exceptions go through real gates to ring 0, where each handler is one HLT.
 final class GuestProcessor {
-    private let bus = NoBus()
+    private let bus = NoBoard()
     let memory: GuestMemory
     let processor: Processor
     private let c: Core

@@ -19,7 +19,7 @@ import Testing
         "what the board says becomes the outcome and its exit status",
         arguments: [
             (GuestStop.powerOff, RunOutcome.poweredOff, 0), (.shutdown("Triple fault."), .guru("Triple fault."), 3),
-            (.debugExit(0x41), .debugExit(0x41), 65),
+            (.failed("it does not fit"), .guru("a fault of Vitrine, not of the guest: it does not fit"), 3), (.debugExit(0x41), .debugExit(0x41), 65),
         ] as [(GuestStop, RunOutcome, Int32)])
     func outcomes(stop: GuestStop, outcome: RunOutcome, status: Int32) throws {
         let pc = try FakePC()

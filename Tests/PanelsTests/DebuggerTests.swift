@@ -155,6 +155,41 @@ import Testing
         #expect(bench.machine.view().state == .running)
     }
 
+    @Test("registers and bytes are changed where they are shown: a digit on one, and Enter") func editing() throws {
+        var bench = try DebuggerBench(Size(width: 160, height: 50))
+        try bench.press("A-2")
+        // Without a place a digit is the command line's.
+        bench.type("7")
+        #expect(bench.screen.contains("> 7") && !bench.screen.contains("Change"))
+        try bench.press("esc", "down")
+        #expect(bench.model.debug?.registerCursor == "EAX")
+        try bench.press("right")
+        #expect(bench.model.debug?.registerCursor == "ECX")
+        bench.type("1")
+        #expect(bench.screen.contains("Change ECX"))
+        bench.type("2ab")
+        try bench.press("ret")
+        #expect(bench.machine.debugger.log.last { $0.hasPrefix("command") } == "command sr ECX 12ab", "\(bench.machine.debugger.log)")
+        // Down stays in the column; the end of the list is its end, in view.
+        try bench.press("down")
+        #expect(bench.model.debug.map { ["EBX", "ESP", "EBP", "ESI"].contains($0.registerCursor ?? "") } == true)
+        try bench.press("end", "right")
+        let last = try #require(bench.model.debug?.registerCursor)
+        #expect(last.hasPrefix("DR"), "\(last)")
+        try bench.press("home", "left")
+        #expect(bench.model.debug?.registerCursor == "EAX")
+        // A letter goes into the command line, whatever is chosen.
+        bench.type("c")
+        #expect(bench.screen.contains("> c"))
+        try bench.press("esc")
+        try bench.press("A-3")
+        bench.type("9")
+        #expect(bench.screen.contains("Change memory"))
+        bench.type("0 55")
+        try bench.press("ret")
+        #expect(bench.machine.debugger.log.contains { $0.hasPrefix("poke") }, "\(bench.machine.debugger.log)")
+    }
+
     @Test("another size keeps what is looked at; none draws outside", arguments: [1, 40, 64, 79, 118, 160, 220], [1, 9, 14, 24, 40, 70])
     func sizes(width: Int, height: Int) throws {
         var bench = try DebuggerBench(Size(width: 160, height: 50))
@@ -163,6 +198,14 @@ import Testing
         #expect(bench.model.draw(at: bench.now).cells.count == width * height)
         try bench.press("F6", "F6", "F5", "F7", "down", "pgdn", "end")
         #expect(bench.model.draw(at: bench.now).cells.count == width * height)
+    }
+
+    @Test("a fault of ours is called one") func ours() throws {
+        var bench = try DebuggerBench(Size(width: 80, height: 16), opens: false)
+        bench.machine.change { ($0.state, $0.problem) = (.stuck, "a fault of Vitrine, not of the guest: processor 0 does not go on, at 0008:1234") }
+        bench.settle()
+        #expect(bench.screen.contains("Vitrine has stopped the guest: a fault of Vitrine, not of the guest:"))
+        #expect(bench.screen.contains("Please save a report.") && !bench.screen.contains("The guest's processor has stopped"))
     }
 
     @Test("a machine that has died: its sentence, what is known of it, and what can be done") func guru() throws {

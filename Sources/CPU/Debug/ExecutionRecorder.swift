@@ -88,12 +88,16 @@ extension Processor {
     @inline(never)
     func record(_ c: Core, _ block: BlockPointer) {
         guard let recorder = debug.recorder else { return }
-        let count = min(Int(block.pointee.bytes), 15)
+        // How long what is not known is only others can say.
+        let isUndefined = block.ops.pointee.isUndefined
+        var count = isUndefined ? 15 : min(Int(block.pointee.bytes), 15)
         var low: UInt64 = 0, high: UInt64 = 0
         let linear = (c.segment(Seg.cs).base &+ c.rip) & c.t.pointee.addressMask
         let storage = block.pointee.storage
         let isWhole = storage >= 0 && (storage & 0xFFF) + count <= 4096
-        let far = isWhole ? [] : peek(linear, count: count).bytes
+        let peeked = isWhole ? PeekedBytes() : peek(linear, count: count)
+        if isUndefined, let gap = peeked.missing.first { count = gap.lowerBound }
+        let far = peeked.bytes
         for n in 0..<count {
             let byte = UInt64(isWhole ? memory.base.load(fromByteOffset: storage + n, as: UInt8.self) : far[n])
             if n < 8 { low |= byte << UInt64(8 * n) } else { high |= byte << UInt64(8 * (n - 8)) }

@@ -131,10 +131,22 @@ extension Processor {
             let at = linear &+ UInt64(done)
             let chunk = min(bytes.count - done, 4096 - Int(at & 0xFFF))
             guard let physical = peekPhysical(at), memory.page(physical).write >= 0 else { return done }
-            memory.write(physical, Array(bytes[done..<(done + chunk)]))
+            memory.writeUnseen(physical, Array(bytes[done..<(done + chunk)]))
             done += chunk
         }
         return done
+    }
+
+    /// As `poke`, at a physical address.
+    /// - Returns: nil: it is done; else where there is no memory to write, and nothing was written.
+    public func poke(physical address: Physical, _ bytes: [UInt8]) -> Physical? {
+        var at = address & ~0xFFF
+        while at < address &+ UInt64(bytes.count) {
+            guard memory.page(at).write >= 0 else { return at }
+            at &+= 0x1000
+        }
+        memory.writeUnseen(address, bytes)
+        return nil
     }
 
     /// The translations that are held: linear page, physical page where it is RAM, rights and class.

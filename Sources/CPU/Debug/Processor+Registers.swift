@@ -28,6 +28,9 @@ extension Processor {
         return segment
     }
 
+    /// The condition of a Jcc by the low four bits of its opcode.
+    public func meets(_ condition: UInt8) -> Bool { core.condition(Int(condition & 15)) }
+
     /// Changes the state and keeps what waits and what is translated, unless paging itself changes.
     public func edit(_ change: (inout VCPU) -> Void) {
         let flags = core.eflags

@@ -27,6 +27,7 @@ extension Processor {
             (debug.mode, debug.ring) = (executionMode, core.cpl)
             replaceStopMap()
             markWatches()
+            memory.isWatched = memory.processors.contains { $0.processor.debug.points.watches.contains(where: \.writes) }
         }
     }
 
@@ -163,6 +164,34 @@ extension Processor {
             if range.overlaps(arena...arena + bytes - 1) { return true }
         }
         return false
+    }
+
+    /// Pages of one watch that are looked up for a bus master's write. A larger watch is looked at by its first ones only.
+    private static let masterPages: UInt64 = 4096
+
+    /// A bus master writes these bytes of the arena, all on one page. False: nothing there is watched by this processor.
+    func noteMaster(_ offset: Int, _ count: Int) -> Bool {
+        var found = false
+        for watch in debug.points.watches where watch.writes {
+            guard let (address, bytes) = overlap(watch, offset, count) else { continue }
+            found = true
+            note(.device(address: address, isPhysical: watch.isPhysical, bytes: bytes))
+        }
+        return found
+    }
+
+    /// What a watch has of some bytes of the arena that lie on one page: the first byte's address as the watch counts them, and how many.
+    private func overlap(_ watch: StopPoints.Watch, _ offset: Int, _ count: Int) -> (address: UInt64, bytes: Int)? {
+        let first = watch.first & ~0xFFF, pages = min((watch.last &- first) >> 12, Processor.masterPages - 1)
+        for n in 0...pages {
+            let page = first &+ n << 12
+            guard let physical = watch.isPhysical ? page : peekPhysical(page) else { continue }
+            let place = memory.page(physical).write
+            guard place >= 0, place & ~0xFFF == offset & ~0xFFF else { continue }
+            let from = max(page &+ UInt64(offset & 0xFFF), watch.first), to = min(page &+ UInt64((offset & 0xFFF) + count - 1), watch.last)
+            if from <= to { return (from, Int(to - from) + 1) }
+        }
+        return nil
     }
 
     // MARK: Events

@@ -78,6 +78,8 @@ public enum DebugHit: Equatable, Sendable {
     /// After the access. `physical` is known for register windows only.
     case memory(linear: Linear, physical: Physical?, bytes: Int, write: Bool)
     case port(Port, bytes: Int, write: Bool, value: UInt32)
+    /// A device has written over watched memory by itself (DMA), from the first watched byte on. The address is as the watch has it.
+    case device(address: UInt64, isPhysical: Bool, bytes: Int)
     /// The handler's first instruction is next. `selector` and `offset` are of the instruction, `rax` is as it was there.
     case event(EventKind, vector: UInt8, errorCode: UInt16?, selector: UInt16, offset: UInt64, rax: UInt64)
     case task(selector: UInt16)

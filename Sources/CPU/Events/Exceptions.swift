@@ -29,6 +29,8 @@ enum FaultOutcome: Equatable, Sendable {
     case delivered
     /// The processor stopped. The sentence names the chain of faults.
     case shutdown(String)
+    /// A fault of ours.
+    case failed(String)
 }
 
 /// Severity in the double-fault table, SDM Vol. 3A, table 6-4 and 6-5.
@@ -52,6 +54,9 @@ extension Fault {
         f.errorCode |= 1
         return f
     }
+
+    /// What the guest gets for it. The tables of an event may lie where no address can be.
+    fileprivate var delivered: Fault { self == .nonCanonical ? .generalProtection : self }
 
     /// "#GP", for messages.
     var name: String {
@@ -83,16 +88,20 @@ extension Core {
         }
     }
 
-    private func deliverChain(_ first: Fault, after failure: DeliveryFailure? = nil) -> FaultOutcome {
+    private func deliverChain(_ raised: Fault, after failure: DeliveryFailure? = nil) -> FaultOutcome {
+        let first = raised.delivered
         var current = first
         var story = ShutdownStory(self, first, failure)
         defer { t.pointee.taskSwitched = false }
         for _ in 0..<Core.deepestNesting {
+            guard current.vector < Fault.firstInternal else {
+                return .failed("the event \(current.vector), which is none of the guest's, was to be delivered")
+            }
             let nested: Fault
             do throws(Fault) {
                 try deliver(vector: current.vector, kind: .exception, errorCode: current.hasErrorCode ? current.errorCode : nil)
                 return .delivered
-            } catch { nested = error }
+            } catch { nested = error.delivered }
             story.failures.append(failed(.fault(current), nested))
             if current.vector == 8 {
                 // Anything that a table lookup or a page walk throws while #DF is delivered.

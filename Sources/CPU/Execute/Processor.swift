@@ -14,6 +14,8 @@ public enum EngineExit: Equatable, Sendable {
     case shutdown(String)
     /// At a stop point of the debugger: see `Processor.takeHits`.
     case debug
+    /// A fault of ours: what does not fit, in one plain sentence. The state is not to be trusted.
+    case failed(String)
 }
 
 /// Guest time as a function of retired instructions.
@@ -51,6 +53,7 @@ public final class Processor {
     public var yieldsOnPause = false
     private var paused = false
     var debug = DebugState()
+    var undefined = UndefinedInstructions()
 
     /// For `census`: instructions of all calls of `run`.
     var ran: UInt64 = 0
@@ -244,33 +247,33 @@ public final class Processor {
                 return paused ? .paused : .attention
             }
             if c.v.pointee.waitingForStartup { return .halted }
-            if let shutdown = takeEvents(c) { return .shutdown(shutdown) }
+            if let exit = takeEvents(c) { return exit }
             if c.t.pointee.exitRequested { continue }
             if c.v.pointee.halted { return .halted }
             if c.t.pointee.budget <= 0 { return .budgetUsed }
-            if let shutdown = step(c) { return .shutdown(shutdown) }
+            if let exit = step(c) { return exit }
         }
     }
 
-    /// Delivers what waits at an instruction boundary; returns a sentence on shutdown.
+    /// Delivers what waits at an instruction boundary; returns what ends the run.
     /// SDM Vol. 3A, "Priority Among Simultaneous Exceptions and Interrupts".
-    private func takeEvents(_ c: Core) -> String? {
-        if c.t.pointee.pendingDebug != 0 && c.v.pointee.shadow != Shadow.movSS, let text = raiseDebug(c, c.t.pointee.pendingDebug, fault: false) { return text }
+    private func takeEvents(_ c: Core) -> EngineExit? {
+        if c.t.pointee.pendingDebug != 0 && c.v.pointee.shadow != Shadow.movSS, let exit = raiseDebug(c, c.t.pointee.pendingDebug, fault: false) { return exit }
         guard c.v.pointee.shadow == 0 else { return nil }
         if c.t.pointee.nmi && !c.t.pointee.nmiBlocked {
             c.t.pointee.nmi = false
             c.t.pointee.nmiBlocked = true
             c.v.pointee.halted = false
-            if let text = sentence(exactly(c) { c.interrupt(vector: 2, kind: .nmi) }) { return text }
+            if let exit = end(exactly(c) { c.interrupt(vector: 2, kind: .nmi) }) { return exit }
         }
         if c.t.pointee.intr && c.v.pointee.systemFlags & EFlags.if != 0, let vector = bus.acknowledgeInterrupt() {
             c.v.pointee.halted = false
-            return sentence(exactly(c) { c.interrupt(vector: vector, kind: .external) })
+            return end(exactly(c) { c.interrupt(vector: vector, kind: .external) })
         }
         return nil
     }
 
-    private func raiseDebug(_ c: Core, _ bits: UInt32, fault: Bool) -> String? {
+    private func raiseDebug(_ c: Core, _ bits: UInt32, fault: Bool) -> EngineExit? {
         c.t.pointee.pendingDebug = 0
         if fault { c.t.pointee.budget &-= 1 }
         let outcome = exactly(c) { () -> FaultOutcome in
@@ -281,7 +284,7 @@ public final class Processor {
                 return c.handle(error)
             }
         }
-        return sentence(outcome)
+        return end(outcome)
     }
 
     /// Event delivery may touch device registers (a stack in MMIO space): time is exact between instructions.
@@ -292,24 +295,37 @@ public final class Processor {
         return body()
     }
 
-    private func sentence(_ outcome: FaultOutcome) -> String? {
-        if case .shutdown(let text) = outcome { text } else { nil }
+    /// nil: the guest's handler is next.
+    private func end(_ outcome: FaultOutcome) -> EngineExit? {
+        switch outcome {
+        case .delivered: nil
+        case .shutdown(let sentence): .shutdown(sentence)
+        case .failed(let sentence): .failed(sentence)
+        }
     }
 
     /// Delivers a fault of the instruction at `rip`. The delivery counts as one instruction: a handler that itself faults for ever
     /// must not stop guest time, and with it the host's loop.
-    private func fault(_ c: Core, _ fault: Fault) -> String? {
+    private func fault(_ c: Core, _ raised: Fault) -> EngineExit? {
         c.t.pointee.instructionRIP = c.rip
+        var fault = raised
         // A fetch from a non-canonical address.
-        let fault = fault == .nonCanonical ? Fault.generalProtection : fault
+        if raised == .nonCanonical { fault = .generalProtection }
+        let isUndefined = raised.vector == 6 || raised == .lacking
+        if isUndefined {
+            fault = .invalidOpcode
+            noteUndefined(lacking: raised == .lacking)
+        }
         c.t.pointee.pendingDebug = 0
         c.t.pointee.blockProgress = 0
         c.t.pointee.budget &-= 1
-        return sentence(exactly(c) { c.handle(fault) })
+        let exit = end(exactly(c) { c.handle(fault) })
+        if case .shutdown = exit { undefined.fatal = isUndefined ? undefinedInstruction(lacking: raised == .lacking) : nil }
+        return exit
     }
 
-    /// Runs one block (or one instruction); returns a sentence on shutdown.
-    private func step(_ c: Core) -> String? {
+    /// Runs one block (or one instruction); returns what ends the run.
+    private func step(_ c: Core) -> EngineExit? {
         let careful = c.t.pointee.careful
         let resume = c.v.pointee.systemFlags & EFlags.rf != 0
         if careful {

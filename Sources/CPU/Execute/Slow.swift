@@ -112,7 +112,7 @@ func executeSlow(_ c: Core, _ o: OpPointer) throws(Fault) {
     // These always have kinds of their own.
     case .add, .or, .adc, .sbb, .and, .sub, .xor, .cmp, .test, .inc, .dec, .neg, .not, .rol, .ror, .rcl, .rcr, .shl, .shr, .sal, .sar, .mov, .movzx,
         .movsx, .movsxd, .lea, .xchg, .set, .cbw, .cwd, .clc, .stc, .cmc, .cld, .std, .fpu, .mmx, .emms:
-        throw .invalidOpcode
+        throw .lacking
     }
 }
 

@@ -67,6 +67,8 @@ public final class GuestMemory {
     /// While a journal is kept: by arena page, whether it has not been written since it was marked. See `GuestMemory+Journal`.
     var unwritten: UnsafeMutablePointer<Bool>?
     var firstWrite: ((_ page: Int, UnsafeRawBufferPointer) -> Void)?
+    /// A debugger watches for writes: it is told of those that no instruction makes.
+    var isWatched = false
 
     /// False: address bit 20 is forced to 0.
     public private(set) var a20 = true
@@ -177,7 +179,7 @@ public final class GuestMemory {
     @inline(__always)
     public func gate(_ address: Physical) -> Physical { a20 ? address : address & ~0x10_0000 }
 
-    // MARK: Access for bus masters, loaders and debuggers
+    // MARK: Access for bus masters and loaders
 
     /// Reads guest-physical bytes; where there is no memory, ones.
     public func read(_ address: Physical, into buffer: UnsafeMutableRawBufferPointer) {
@@ -197,7 +199,15 @@ public final class GuestMemory {
     }
 
     /// Writes guest-physical bytes; where there is no RAM, nothing happens. Decoded code under them is dropped.
-    public func write(_ address: Physical, from buffer: UnsafeRawBufferPointer) {
+    public func write(_ address: Physical, from buffer: UnsafeRawBufferPointer) { write(address, from: buffer, isMaster: true) }
+
+    /// What processors and debuggers do by themselves is no bus master's.
+    func writeUnseen(_ address: Physical, _ bytes: [UInt8]) { bytes.withUnsafeBytes { write(address, from: $0, isMaster: false) } }
+    func storeUnseen<T: FixedWidthInteger & UnsignedInteger>(_ address: Physical, _ value: T) {
+        withUnsafeBytes(of: value) { write(address, from: $0, isMaster: false) }
+    }
+
+    private func write(_ address: Physical, from buffer: UnsafeRawBufferPointer, isMaster: Bool) {
         var done = 0
         while done < buffer.count {
             let at = address &+ Physical(done)
@@ -205,6 +215,7 @@ public final class GuestMemory {
             let target = page(at).write
             if target >= 0 {
                 let offset = target + Int(at & 0xFFF)
+                if isWatched, isMaster { tellWatchers(offset, chunk) }
                 willWrite(offset, chunk)
                 (base + offset).copyMemory(from: buffer.baseAddress! + done, byteCount: chunk)
             }
@@ -300,6 +311,11 @@ public final class GuestMemory {
     }
 
     // MARK: Processors
+
+    /// The first processor whose watch lies there stands for it.
+    private func tellWatchers(_ offset: Int, _ count: Int) {
+        for attached in processors where attached.processor.noteMaster(offset, count) { return }
+    }
 
     func attach(_ processor: Processor) {
         processors.append(Attached(processor: processor))

@@ -298,7 +298,7 @@ extension Core {
     }
 
     @inline(never)
-    private func entryStore<T: FixedWidthInteger & UnsignedInteger>(_ address: Physical, _ value: T) { withMemory { $0.store(address, value) } }
+    private func entryStore<T: FixedWidthInteger & UnsignedInteger>(_ address: Physical, _ value: T) { withMemory { $0.storeUnseen(address, value) } }
 
     private func walk32(_ address: UInt64, _ access: Access, system: Bool) throws(Fault) -> Translation {
         let directory = (v.pointee.cr3 & 0xFFFF_F000) | ((address &>> 20) & 0xFFC)
@@ -528,4 +528,8 @@ extension Fault {
     static let repeatExactly = Fault(0xFF)
     /// A non-canonical address in 64-bit mode: #SS(0) or #GP(0), which only the instruction knows.
     static let nonCanonical = Fault(0xFE)
+    /// The decoder knows the instruction, and nothing here can carry it out. The guest gets #UD.
+    static let lacking = Fault(0xFD)
+    /// These are not the guest's: vectors from here on are for us alone.
+    static let firstInternal: UInt8 = 0xFD
 }

@@ -65,7 +65,7 @@ private func generalExtension<T: FixedWidthInteger & UnsignedInteger>(_ c: Core,
         case .rorx:
             let count = T(truncatingIfNeeded: o.pointee.imm) & T(width - 1)
             c.setGPR(destination, count == 0 ? x : x &>> count | x &<< (T(width) &- count))
-        default: throw .invalidOpcode
+        default: throw .lacking
         }
     }
 }

@@ -77,7 +77,7 @@ func executeVector(_ c: Core, _ o: OpPointer) throws(Fault) {
         .shlx, .sarx, .shrx, .rorx:
         try generalExtension(c, o, word)
     case .ldmxcsr, .stmxcsr, .xgetbv, .xsetbv, .xsave, .xrstor, .fence, .clflush: try vectorState(c, o, word)
-    case .none: throw .invalidOpcode
+    case .none: throw .lacking
     }
 }
 
@@ -85,7 +85,7 @@ func executeVector(_ c: Core, _ o: OpPointer) throws(Fault) {
 @inline(never)
 func resolveVector(_ c: Core, _ o: OpPointer) throws(Fault) -> VectorWord {
     let form = Int(o.pointee.sub)
-    guard form < VectorMap.rows.count else { throw .invalidOpcode }
+    guard form < VectorMap.rows.count else { throw .lacking }
     let row = VectorMap.rows[form]
     let p = UnsafeMutablePointer(mutating: o)
     if row.ignoresLength { p.pointee.imm &= ~0x1000 }
@@ -109,7 +109,7 @@ func resolveVector(_ c: Core, _ o: OpPointer) throws(Fault) -> VectorWord {
     let bytes = row.memoryBytes(long: long, wide: wide, operandBytes: p.pointee.operandBytes)
     var routine: UInt = 0
     if action.usesRoutine {
-        guard CPUFeatures.host.contains((vex ? long ? row.vex256 : row.vex128 : row.legacy) ?? []) else { throw .invalidOpcode }
+        guard CPUFeatures.host.contains((vex ? long ? row.vex256 : row.vex128 : row.legacy) ?? []) else { throw .lacking }
         var variant = HostVector.Variant(row: row, vex: vex, long: long, memoryBytes: bytes)
         variant.wide = row.wide == 1 || (wide && row.widthMatters)
         variant.immediate = UInt8(truncatingIfNeeded: p.pointee.imm)
@@ -120,7 +120,7 @@ func resolveVector(_ c: Core, _ o: OpPointer) throws(Fault) -> VectorWord {
             case .crc32, .pdep, .pext: HostVector.scalar(action, row.memoryOperand?.size == "b" ? 1 : p.pointee.operandBytes)
             default: HostVector.routine(form: form, variant)
             }
-        guard routine != 0 else { throw .invalidOpcode }
+        guard routine != 0 else { throw .lacking }
     }
     let word = VectorWord(
         action, row.check(vex: vex), aligned: row.isAligned(vex: vex, bytes: bytes), wide: wide && row.widthMatters, float: row.isFloat, bytes: bytes,

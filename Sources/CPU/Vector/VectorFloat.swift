@@ -120,7 +120,7 @@ extension Core {
                 setVector(o, 0, context.loadUnaligned(fromByteOffset: 32, as: SIMD2<UInt64>.self))
             }
             setFlags(answer: answer)
-        default: throw .invalidOpcode
+        default: throw .lacking
         }
     }
 }

@@ -54,7 +54,7 @@ extension Core {
         case .movdq2q: setMM(reg, vectorLow(o.pointee.b)[0])
         case .mmxToSingle, .mmxToDouble: try mmxToVector(o, word)
         case .vectorToMMX: try vectorToMMX(o, word, reg)
-        default: throw .invalidOpcode
+        default: throw .lacking
         }
     }
 

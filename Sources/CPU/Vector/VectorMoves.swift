@@ -69,7 +69,7 @@ extension Core {
         case .zeroUpper:
             for n in 0..<vectorCount { vectorSlot(UInt8(n)).storeBytes(of: SIMD2<UInt64>(), toByteOffset: 16, as: SIMD2<UInt64>.self) }
         case .zeroAll: vectorBase.initializeMemory(as: UInt64.self, repeating: 0, count: 4 * vectorCount)
-        default: throw .invalidOpcode
+        default: throw .lacking
         }
     }
 

@@ -36,7 +36,7 @@ func vectorState(_ c: Core, _ o: OpPointer, _ word: VectorWord) throws(Fault) {
         // Checked like a load of one byte, without reading device registers.
         let linear = try c.effectiveLinear(o, 1, write: false)
         _ = try c.entry(for: linear & c.t.pointee.addressMask, .read)
-    default: throw .invalidOpcode
+    default: throw .lacking
     }
 }
 

@@ -139,7 +139,7 @@ extension BoardState.SavedStop {
         case .shutdown(let sentence): self.init(kind: "shutdown", value: 0, sentence: sentence)
         case .debugExit(let value): self.init(kind: "debug-exit", value: value, sentence: "")
         case .bootHook(let value): self.init(kind: "boot-hook", value: value, sentence: "")
-        case .sliceDone, .halted, .debug: return nil
+        case .sliceDone, .halted, .debug, .failed: return nil
         }
     }
 

@@ -32,6 +32,8 @@ public protocol Engine: AnyObject {
     var tracePosition: UInt64 { get }
     /// What it ran, sensitive instructions by place.
     var census: Census { get }
+    /// What of its state does not fit together, between two calls of `run`; nil: nothing is seen.
+    var inconsistency: String? { get }
 }
 
 extension Engine {
@@ -43,6 +45,7 @@ extension Engine {
     }
     public var tracePosition: UInt64 { 0 }
     public var census: Census { Census() }
+    public var inconsistency: String? { nil }
 }
 
 extension Processor: Engine {}

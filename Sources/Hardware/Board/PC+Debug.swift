@@ -15,6 +15,16 @@ extension PC {
         processors.enumerated().flatMap { number, processor in processor.takeHits().map { (number, $0) } }
     }
 
+    /// Instructions that got #UD for their bytes since the last call, each place once.
+    public func takeUndefined() -> [UndefinedInstruction] {
+        var all: [UndefinedInstruction] = []
+        for engine in engines { if let processor = engine as? Processor { all += processor.takeUndefined() } }
+        return all
+    }
+
+    /// What the shutdown that ended the last run began with, when that was such an instruction.
+    public var fatalUndefined: UndefinedInstruction? { (engine as? Processor)?.fatalUndefined }
+
     /// Stored fields of every chip, by its name.
     public var chipReports: [ChipReport] {
         zip(chipNames, devices).map { name, device in

@@ -66,12 +66,13 @@ extension PC {
         skippedInSlice = 0
         // Where the present measurement of the host's rate began.
         var mark: (time: Nanoseconds, retired: UInt64)?
+        var fruitless = 0
         while true {
             if let stop = takeStop() { return stop }
             let before = retired
             guard before < goal, outputBytes < PC.outputLimit, wires.tap?.isFull != true else {
                 if isPartOfSlice { skippedInSlice = skippedHere }
-                return .sliceDone
+                return inconsistency.map(fail) ?? .sliceDone
             }
             var time = now()
             if time >= nextDeadline {
@@ -91,6 +92,9 @@ extension PC {
             switch exit {
             case .budgetUsed, .attention, .paused:
                 if exit == .paused, !alone { turnLeft = 0 }
+                fruitless = retired == before ? fruitless + 1 : 0
+                if fruitless > PC.fruitlessLimit { return fail("processor \(current) does not go on") }
+            case .failed(let what): return fail(what)
             case .debug:
                 skippedInSlice = skippedHere
                 return .debug
@@ -108,6 +112,21 @@ extension PC {
                 if let stop = sleep(&skippedHere) { return stop }
             }
         }
+    }
+
+    /// Calls of an engine in a row that may end without an instruction: each has its reason, and no slice has so many.
+    private static let fruitlessLimit = 1_000_000
+
+    private var inconsistency: String? {
+        for (number, engine) in engines.enumerated() {
+            if let what = engine.inconsistency { return engines.count == 1 ? what : "processor \(number): \(what)" }
+        }
+        return nil
+    }
+
+    private func fail(_ what: String) -> PCStop {
+        hasFailed = true
+        return .failed(what)
     }
 
     /// Round robin: the present processor until its turn is over or it halts, then the next one that can run. Depends on nothing but the

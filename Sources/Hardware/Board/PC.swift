@@ -13,6 +13,8 @@ public enum PCStop: Equatable, Sendable {
     case reset
     /// Triple fault. One plain sentence.
     case shutdown(String)
+    /// A fault of ours: what does not fit, in one plain sentence. Only a reset makes sense now.
+    case failed(String)
     case debugExit(UInt8)
     case bootHook(UInt8)
     /// A processor is at a stop point of the debugger: see `takeHits`. The next `run` goes on as if nothing had been.
@@ -91,6 +93,8 @@ public final class PC {
     var servingDMA = false
 
     var pendingStop: PCStop?
+    /// The last run ended by a fault of ours: what the engines keep is not trusted beyond the next reset.
+    var hasFailed = false
     /// Virtual clock: time skipped in halts by a slice that the debugger has cut into parts.
     var skippedInSlice: Nanoseconds = 0
     /// The next `run` is not the last part of a slice: see `skippedInSlice`.
@@ -216,6 +220,8 @@ public final class PC {
         lines = 0
         memory.setA20(true)
         for processor in engines { processor.reset() }
+        if hasFailed { for processor in processors { processor.forgetDecoded() } }
+        hasFailed = false
         for application in engines.dropFirst() { application.initialise(waiting: true) }
         select(0)
         turnLeft = PC.turn

@@ -131,9 +131,10 @@ extension Debugger {
 
     // MARK: Frames
 
-    func frames(_ count: UInt64) throws(ExpressionError) -> [String] {
+    func frames(_ count: UInt64, of one: Processor? = nil) throws(ExpressionError) -> [String] {
         guard (1...1000).contains(count) else { throw ExpressionError(sentence: "1 to 1000 frames are shown.") }
-        let processor = try present()
+        let processor: Processor
+        if let one { processor = one } else { processor = try present() }
         let state = processor.state, size = processor.executionMode.bits / 8
         let base = processor.executionMode == .long ? 0 : state.seg[Seg.ss].base
         let code = processor.executionMode == .long ? 0 : state.seg[Seg.cs].base

@@ -32,12 +32,12 @@ extension DebugCommand {
         DebugCommand(
             "trace-reg", [], .trace, "on|off [FILE]", "With the registers before each", completion: .file
         ) { debugger, words throws(ExpressionError) in
-            try debugger.traceCommand(words) { ($0.registers, $0.instructions) = ($1, $1 || $0.instructions) }
+            try debugger.traceCommand(words) { $0.registers = $1 }
         },
         DebugCommand(
             "trace-mem", [], .trace, "on|off [FILE]", "With the memory operand of each", completion: .file
         ) { debugger, words throws(ExpressionError) in
-            try debugger.traceCommand(words) { ($0.memory, $0.instructions) = ($1, $1 || $0.instructions) }
+            try debugger.traceCommand(words) { $0.memory = $1 }
         },
         DebugCommand(
             "show", [], .trace, "int|softint|extint|exc|call|iret|io|all|off [FILE]",

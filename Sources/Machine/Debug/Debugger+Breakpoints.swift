@@ -124,6 +124,10 @@ extension Debugger {
             var at = linear
             if case .physical = place { at = physical ?? processor.peekPhysical(linear).map(processor.memory.gate) ?? linear }
             return at <= first &+ (length - 1) && at &+ UInt64(max(bytes, 1) - 1) >= first
+        case (.memory(let place, let length, _, let writes), .device(let address, let isPhysical, let bytes)):
+            guard writes, case .success(let first) = self.linear(place, processor) else { return false }
+            if case .physical = place { guard isPhysical else { return false } } else if isPhysical { return false }
+            return address <= first &+ (length - 1) && address &+ UInt64(max(bytes, 1) - 1) >= first
         case (.port(let first, let last, let reads, let writes), .port(let port, let bytes, let write, _)):
             return (write ? writes : reads) && port <= last && Int(port) + bytes - 1 >= Int(first)
         case (.software(let vector, let ah, let al), .event(.software, let met, _, _, _, let rax)):
@@ -159,7 +163,11 @@ extension Debugger {
         if breakpoint.isTemporary { _ = delete(number) }
         guard breakpoint.stops else { return }
         var access: DebugStop.Access?
-        if case .memory(let linear, _, let bytes, let write) = hit { access = .init(address: linear, bytes: bytes, isWrite: write) }
+        switch hit {
+        case .memory(let linear, _, let bytes, let write): access = .init(address: linear, bytes: bytes, isWrite: write)
+        case .device(let address, false, let bytes): access = .init(address: address, bytes: bytes, isWrite: true)
+        default: break
+        }
         finish(.breakpoint, "Breakpoint \(number): \(describe(hit, processor))", number: number, vcpu: vcpu, access: access)
     }
 
@@ -174,6 +182,9 @@ extension Debugger {
             let value = processor.peek(linear, count: bytes)
             let shown = value.isWhole && !value.bytes.isEmpty ? " = " + value.bytes.reversed().map(\.hex).joined() : ""
             return "\(write ? "write" : "read") of \(bytes) at \(address(linear, processor))\(shown), before \(here)"
+        case .device(let place, let isPhysical, let bytes):
+            let shown = isPhysical ? "phys:" + String(place, radix: 16, uppercase: true) : address(place, processor)
+            return "write of \(bytes) at \(shown) by a device (DMA), before \(here)"
         case .port(let port, let bytes, let write, let value):
             let digits = String(value, radix: 16, uppercase: true)
             return "\(write ? "OUT" : "IN") \(port.hex) \(8 * bytes) bits, \(digits), before \(here)"
@@ -267,6 +278,8 @@ struct DebugContext: ExpressionContext {
         switch (hit, name.lowercased()) {
         case (.memory(let linear, _, _, _), "address"): linear
         case (.memory(let linear, _, let bytes, _), "value"): load(linear, bytes: min(bytes, 8), physical: false)
+        case (.device(let address, _, _), "address"): address
+        case (.device(let address, let isPhysical, let bytes), "value"): load(address, bytes: min(bytes, 8), physical: isPhysical)
         case (.port(let port, _, _, _), "address"), (.port(let port, _, _, _), "port"): UInt64(port)
         case (.port(_, _, _, let value), "value"): UInt64(value)
         case (.event(_, let vector, _, _, _, _), "vector"): UInt64(vector)

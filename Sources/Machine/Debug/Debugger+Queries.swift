@@ -96,13 +96,7 @@ extension Debugger {
     /// - Returns: why it cannot be; nil: it is done.
     func poke(_ place: DebugPlace, _ bytes: [UInt8], _ processor: Processor) -> String? {
         if case .physical(let address) = place {
-            var at = address & ~0xFFF
-            while at < address &+ UInt64(bytes.count) {
-                guard processor.memory.page(at).write >= 0 else { return "There is no memory to write at \(at.hex)." }
-                at += 0x1000
-            }
-            processor.memory.write(address, bytes)
-            return nil
+            return processor.poke(physical: address, bytes).map { "There is no memory to write at \($0.hex)." }
         }
         switch linear(place, processor) {
         case .failure(let error): return error.sentence
@@ -159,7 +153,7 @@ extension Debugger {
         }
         if current {
             line.operand = operand(decoded, processor, linear)
-            if let condition = decoded.condition { line.isTaken = isMet(condition, processor.eflags) }
+            if let condition = decoded.condition { line.isTaken = processor.meets(condition) }
         }
         if let memory = decoded.memory, memory.base == nil, memory.index == nil {
             let address = memory.isRelative ? linear &+ UInt64(decoded.length) &+ memory.displacement : memory.displacement
@@ -183,24 +177,6 @@ extension Debugger {
         let found = processor.peek(address, count: min(memory.bytes, 8))
         let value = found.isWhole ? found.bytes.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) } : nil
         return DebugInstruction.Operand(linear: address, bytes: memory.bytes, value: value)
-    }
-
-    /// SDM Vol. 1, appendix B, "EFLAGS Condition Codes".
-    private func isMet(_ condition: UInt8, _ flags: UInt32) -> Bool {
-        let (cf, pf, zf) = (flags & EFlags.cf != 0, flags & EFlags.pf != 0, flags & EFlags.zf != 0)
-        let (sf, of) = (flags & EFlags.sf != 0, flags & EFlags.of != 0)
-        let met: Bool =
-            switch condition >> 1 {
-            case 0: of
-            case 1: cf
-            case 2: zf
-            case 3: cf || zf
-            case 4: sf
-            case 5: pf
-            case 6: sf != of
-            default: zf || sf != of
-            }
-        return condition & 1 != 0 ? !met : met
     }
 }
 

@@ -27,6 +27,8 @@ struct DecodedInstruction {
     /// Offset in CS where a direct branch leads.
     var target: UInt64?
     var memory: Memory?
+    /// UD0, UD1, UD2: it is there to raise #UD.
+    var isUndefined = false
     /// The condition of a Jcc, as the low four bits of its opcode.
     var condition: UInt8?
 
@@ -80,6 +82,7 @@ final class Disassembler {
             var result = DecodedInstruction(length: Int(raw.length), text: "", flow: Disassembler.flow(raw))
             result.isRepeated = raw.attributes & (1 << 28 | 1 << 29 | 1 << 30) != 0 && raw.meta.category == ZYDIS_CATEGORY_STRINGOP
             let name = raw.mnemonic
+            result.isUndefined = name == ZYDIS_MNEMONIC_UD0 || name == ZYDIS_MNEMONIC_UD1 || name == ZYDIS_MNEMONIC_UD2
             result.isLoop = name == ZYDIS_MNEMONIC_LOOP || name == ZYDIS_MNEMONIC_LOOPE || name == ZYDIS_MNEMONIC_LOOPNE
             if raw.meta.category == ZYDIS_CATEGORY_COND_BR, raw.opcode & 0xF0 == 0x70 || raw.opcode & 0xF0 == 0x80 && raw.opcode_map == ZYDIS_OPCODE_MAP_0F {
                 result.condition = raw.opcode & 0xF

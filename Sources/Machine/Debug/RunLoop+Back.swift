@@ -102,16 +102,27 @@ extension RunLoop {
         debugger.pc.setStopPoints(points)
         defer { debugger.replaceStops() }
         let from = pc.retired
+        var byDevice = false
         let isHit = try travelling { travel throws(MachineError) in
             try travel.goBack(isCalledOff: { machine.wantsPause }) { budget in
-                debugger.leg(budget) { _, hit, _ in if case .memory = hit { true } else { false } }
+                debugger.leg(budget) { _, hit, _ in
+                    switch hit {
+                    case .memory: byDevice = false
+                    case .device: byDevice = true
+                    default: return false
+                    }
+                    return true
+                }
             }
         }
         let address = (isPhysical ? "phys:" : "") + String(first, radix: 16)
         guard isHit else {
             return (.start, "No instruction has written to \(address) since instruction \(pc.retired), where the recording begins.")
         }
-        return (.breakpoint, "Instruction \(pc.retired), which is next, wrote to \(address); 'goto-instruction \(from)' leads back.")
+        let who = byDevice
+            ? "A device wrote to \(address) by itself (DMA) behind instruction \(pc.retired)"
+            : "Instruction \(pc.retired), which is next, wrote to \(address)"
+        return (.breakpoint, who + "; 'goto-instruction \(from)' leads back.")
     }
 }
 
@@ -132,7 +143,7 @@ extension Debugger {
             var instruction = pc.retired
             switch hit {
             case .place: processor(number)?.passPlace()
-            case .memory, .port: instruction = max(instruction, 1) - 1
+            case .memory, .port, .device: instruction = max(instruction, 1) - 1
             default: break
             }
             if isWanted(instruction, hit, number) { landing = instruction }

@@ -165,6 +165,21 @@ extension RunLoop {
         machine.publish { $0.debugStop = stop }
     }
 
+    /// What the guest was refused because nothing here carries it out: to the log, and what no other model would have either to whoever runs it.
+    func tellUndefined() {
+        let all = pc.takeUndefined()
+        guard !all.isEmpty else { return }
+        for one in all {
+            guard let lacked = LackedInstruction(one) else { continue }
+            lackedCount += 1
+            if lackedCount <= LackedInstruction.logLimit { log(.warn, "CPU", lacked.sentence.capitalizedStart + ".") }
+            if lacked.isOurs, !hasToldLacked {
+                hasToldLacked = true
+                parts.diagnose(lacked.sentence.capitalizedStart + ".")
+            }
+        }
+    }
+
     /// Runs a slice. Nothing from outside may reach the guest when it is not `isWhole`.
     func runSlice(_ budget: Int64) -> (stop: GuestStop, isWhole: Bool) {
         guard let debugger, debugger.isActive else { return (pc.run(instructions: budget), true) }

@@ -272,7 +272,7 @@ final class TimeTravel {
             switch leg.stop {
             case .bootHook: onBootHook()
             case .sliceDone, .halted, .debug: if moment > event, moment.instruction > event.instruction || waits { throw lost(moment) }
-            case .powerOff, .reset, .shutdown, .debugExit: throw lost(moment)
+            case .powerOff, .reset, .shutdown, .failed, .debugExit: throw lost(moment)
             }
             if let hit = leg.hit { return .hit(hit) }
         }

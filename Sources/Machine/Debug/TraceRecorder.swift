@@ -94,7 +94,8 @@ extension Debugger {
             let isCall = decoded?.flow == .call && wishes.calls, isReturn = decoded?.text.hasPrefix("iret") == true && wishes.returns
             guard isCall || isReturn || wishes.registers || wishes.memory else { return }
         }
-        let place = "\(instruction.selector.hex):\(instruction.mode.bits == 64 ? instruction.offset.hex : UInt32(truncatingIfNeeded: instruction.offset).hex)"
+        let mode = instruction.mode, digits = mode == .long ? 16 : mode.isRealLike && instruction.offset <= 0xFFFF ? 4 : 8
+        let place = "\(instruction.selector.hex):\(HexText.hex(instruction.offset, digits).uppercased())"
         var line = "\(vcpu) \(instruction.retired) \(place) \(decoded?.text ?? "(bad)")"
         if let name = symbols.text(instruction.linear) { line += "  <\(name)>" }
         guard let processor = processor(vcpu) else { return recorder.write(line) }
@@ -115,9 +116,11 @@ extension Debugger {
 
     // MARK: Reading
 
-    func branches() -> [DebugBranch] {
-        guard recorder.recorders.indices.contains(selected) else { return [] }
-        return recorder.recorders[selected].branches.map { branch in
+    /// - Parameter vcpu: nil: of the processor that questions are about.
+    func branches(vcpu: Int? = nil) -> [DebugBranch] {
+        let number = vcpu ?? selected
+        guard recorder.recorders.indices.contains(number) else { return [] }
+        return recorder.recorders[number].branches.map { branch in
             let decoded = disassembler(branch.from.mode.bits).decode(branch.from.bytes, offset: branch.from.offset)
             let kind: String =
                 switch decoded?.flow {
@@ -129,17 +132,18 @@ extension Debugger {
                 case .plain, nil: decoded?.isLoop == true ? "jump" : "interrupt"
                 }
             return DebugBranch(
-                vcpu: selected, from: branch.from.linear, to: branch.to, retired: branch.retired, kind: kind, label: symbols.text(branch.to))
+                vcpu: number, from: branch.from.linear, to: branch.to, retired: branch.retired, kind: kind, label: symbols.text(branch.to))
         }
     }
 
-    func history(_ count: Int) -> [DebugInstruction] {
-        guard recorder.recorders.indices.contains(selected) else { return [] }
-        return recorder.recorders[selected].instructions.suffix(count).map { entry in
+    func history(_ count: Int, vcpu: Int? = nil) -> [DebugInstruction] {
+        let number = vcpu ?? selected
+        guard recorder.recorders.indices.contains(number) else { return [] }
+        return recorder.recorders[number].instructions.suffix(count).map { entry in
             let decoded = disassembler(entry.mode.bits).decode(entry.bytes, offset: entry.offset)
             return DebugInstruction(
-                linear: entry.linear, offset: entry.offset, bytes: entry.bytes, text: decoded?.text ?? "(bad)", label: symbols.label(entry.linear),
-                isCurrent: false)
+                linear: entry.linear, offset: entry.offset, bytes: Array(entry.bytes.prefix(decoded?.length ?? 15)), text: decoded?.text ?? "(bad)",
+                label: symbols.label(entry.linear), isCurrent: false)
         }
     }
 }

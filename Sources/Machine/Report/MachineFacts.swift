@@ -32,24 +32,30 @@ public struct MachineFacts: Codable, Equatable, Sendable {
 /// Makes the facts, between two slices, on the machine's thread. Nothing of the machine changes.
 struct FactsTaker {
     let pc: PC
+    /// The machine's own, with its symbols and what it has written down, or one for this moment.
+    let debugger: Debugger
     /// Rows of the text screen.
     let screen: [String]
     let sentence: String?
 
     /// Trace events and entries of a table at most.
     private static let eventLimit = 200, entryLimit = 256
+    /// Of what was recorded, for a screen; instructions before and after the present one; frames.
+    private static let historyLimit = 256, above = 8, below = 9, frameLimit: UInt64 = 16
 
     func facts() -> MachineFacts {
         var facts = MachineFacts(sentence: sentence)
-        let processors = pc.engines.compactMap { $0 as? Processor }
+        let processors = pc.processors, present = debugger.processor(pc.runningProcessor)
+        facts.sections += past
+        if let present { facts.sections.append(.init("Code", code(present))) }
         for (number, processor) in processors.enumerated() {
             let name = processors.count == 1 ? "" : " of processor \(number)"
             facts.sections.append(.init("Registers" + name, RegisterText(processor).lines))
         }
-        if let processor = pc.processor {
-            facts.sections.append(.init("Code", code(processor)))
-            facts.sections.append(.init("Stack", stack(processor)))
-            facts.sections += tables(processor)
+        if let present {
+            facts.sections.append(.init("Stack", stack(present)))
+            if let lines = try? debugger.frames(FactsTaker.frameLimit, of: present) { facts.sections.append(.init("Callers, guessed", lines)) }
+            facts.sections += tables(present)
         }
         facts.sections.append(.init("Screen", screen))
         facts.sections.append(.init("Census", CensusReport.text(pc.census).split(separator: "\n").map(String.init)))
@@ -58,9 +64,29 @@ struct FactsTaker {
         return facts
     }
 
-    /// 32 bytes from CS:IP on.
+    /// What was carried out last, as far as somebody had it written down: the newest first.
+    private var past: [MachineFacts.Section] {
+        let number = pc.runningProcessor, bits = debugger.processor(number)?.executionMode.bits ?? 32
+        let instructions = debugger.history(FactsTaker.historyLimit, vcpu: number).reversed()
+        let branches = debugger.branches(vcpu: number).reversed()
+        let digits = bits == 64 ? 16 : 8
+        return [
+            .init("Last instructions, the newest first", instructions.map { CodeText.line($0, digits: digits) }),
+            .init(
+                "Last branches, the newest first",
+                branches.map { branch in
+                    let way = "\(HexText.hex(branch.from, digits)) → \(HexText.hex(branch.to, digits))"
+                    return branch.kind.padding(toLength: 10, withPad: " ", startingAt: 0) + way + (branch.label.map { "  <\($0)>" } ?? "")
+                }),
+        ]
+    }
+
+    /// Around CS:IP, which is marked.
     private func code(_ processor: Processor) -> [String] {
-        HexText.lines(processor.linearRIP, processor.peek(processor.linearRIP, count: 32))
+        let digits = processor.executionMode.bits == 64 ? 16 : 8
+        return debugger.disassemble(processor, at: processor.linearRIP, before: FactsTaker.above, count: FactsTaker.below).flatMap { line in
+            (line.label.map { ["  \($0):"] } ?? []) + [(line.isCurrent ? "> " : "  ") + CodeText.line(line, digits: digits)]
+        }
     }
 
     /// 16 words of the stack's width.
@@ -106,9 +132,20 @@ struct FactsTaker {
 
 extension GuestPC {
     /// What it is like now; nil: there is no such board behind it.
-    func facts(sentence: String?, screen: [String]) -> MachineFacts {
+    /// - Parameter debugger: of the machine, when it has one.
+    func facts(sentence: String?, screen: [String], debugger: Debugger? = nil) -> MachineFacts {
         guard let board = self as? PC else { return MachineFacts(sentence: sentence, sections: [.init("Screen", screen)]) }
-        return FactsTaker(pc: board, screen: screen, sentence: sentence).facts()
+        return FactsTaker(pc: board, debugger: debugger ?? Debugger(pc: board), screen: screen, sentence: sentence).facts()
+    }
+}
+
+/// An instruction for people.
+enum CodeText {
+    /// "00101234  8b 04 25 00 10 00 00     mov eax, dword ptr ds:[0x1000]".
+    static func line(_ line: DebugInstruction, digits: Int) -> String {
+        let bytes = line.bytes.map { HexText.hex(UInt64($0), 2) }.joined(separator: " ")
+        let value = line.operand.flatMap(\.value).map { "  [\(HexText.hex($0, 1))]" } ?? ""
+        return HexText.hex(line.linear, digits) + "  " + bytes.padding(toLength: max(24, bytes.count + 1), withPad: " ", startingAt: 0) + line.text + value
     }
 }
 

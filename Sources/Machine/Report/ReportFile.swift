@@ -8,6 +8,7 @@ import Hardware
 ///     facts.txt        the same to read
 ///     machine.toml     settings
 ///     log.txt          the end of the log
+///     instructions.txt the last 10,000 instructions, when they were written down
 ///     screen.txt, screen.png, machine.state
 public enum ReportFile {
     /// Bytes of the log that are kept, from its end.
@@ -20,6 +21,8 @@ public enum ReportFile {
         var facts = MachineFacts()
         var configuration = ""
         var log: [UInt8] = []
+        /// nil: nobody wrote them down.
+        var lastInstructions: String?
         var screen = ""
         var picture: [UInt8]?
         /// A file that has it.
@@ -43,6 +46,7 @@ public enum ReportFile {
         try writer.add("facts.txt", Array(contents.facts.text.utf8), time: time)
         try writer.add("machine.toml", Array(contents.configuration.utf8), time: time)
         try writer.add("log.txt", contents.log, time: time)
+        if let text = contents.lastInstructions { try writer.add("instructions.txt", Array(text.utf8), time: time) }
         try writer.add("screen.txt", Array(contents.screen.utf8), time: time)
         if let picture = contents.picture { try writer.add("screen.png", picture, time: time) }
         if let state = contents.state { try writer.add("machine.state", file: state, time: time) }

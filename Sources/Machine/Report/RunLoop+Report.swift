@@ -1,9 +1,19 @@
+import CPU
 import Foundation
 import Hardware
 
 // What is known of the machine, for people.
 extension RunLoop {
-    var facts: MachineFacts { pc.facts(sentence: stuck, screen: screen.textRows) }
+    var facts: MachineFacts { pc.facts(sentence: stuck, screen: screen.textRows, debugger: debugger) }
+
+    /// All that was written down of what was carried out, the oldest first; nil: nothing was.
+    private var instructionText: String? {
+        guard let debugger, let board = pc as? PC else { return nil }
+        let number = board.runningProcessor
+        let digits = debugger.processor(number)?.executionMode.bits == 64 ? 16 : 8
+        let lines = debugger.history(ExecutionRecorder.instructionLimit, vcpu: number).map { CodeText.line($0, digits: digits) }
+        return lines.isEmpty ? nil : lines.joined(separator: "\n") + "\n"
+    }
 
     /// Everything into one file. The machine stands meanwhile.
     /// - Returns: why it could not be.
@@ -15,6 +25,7 @@ extension RunLoop {
             contents.name = parts.name
             contents.facts = facts
             contents.configuration = parts.configuration
+            contents.lastInstructions = instructionText
             if let log = parts.logPath { contents.log = ReportFile.tail(log) }
             contents.screen = screen.text
             contents.picture = pc.pixels()?.png

@@ -64,6 +64,10 @@ public protocol GuestPC: AnyObject {
     var savedBoard: BoardState? { get }
     /// - Throws: what does not fit; nothing has changed then.
     func goOn(from state: BoardState) throws(BoardStateError)
+    /// Instructions that got #UD for their bytes since the last call.
+    func takeUndefined() -> [UndefinedInstruction]
+    /// What the shutdown that ended the last run began with, when that was such an instruction.
+    var fatalUndefined: UndefinedInstruction? { get }
     /// Kinds of events that are wanted beside those that are always told of.
     func trace(_ categories: TraceCategories)
 }
@@ -79,6 +83,8 @@ extension GuestPC {
         set {}
     }
     public func settleText(halted: Bool) {}
+    public func takeUndefined() -> [UndefinedInstruction] { [] }
+    public var fatalUndefined: UndefinedInstruction? { nil }
     public var registers: String { "" }
     public var census: Census { Census() }
     public var savedBoard: BoardState? { nil }

@@ -113,5 +113,7 @@ final class LockstepPC: GuestPC {
     }
     func settleText(halted: Bool) { both { $0.settleText(halted: halted) } }
     var registers: String { subject.registers }
+    func takeUndefined() -> [UndefinedInstruction] { both { $0.takeUndefined() } }
+    var fatalUndefined: UndefinedInstruction? { subject.fatalUndefined }
     var census: Census { subject.census }
 }

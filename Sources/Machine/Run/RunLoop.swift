@@ -68,6 +68,8 @@ final class RunLoop {
     var scriptHolds = false
     /// While the run is recorded.
     var travel: TimeTravel?
+    /// Instructions that the guest was refused, and whether somebody has been told of one that is in no model.
+    var lackedCount = 0, hasToldLacked = false
 
     init(pc: any GuestPC, parts: RunParts, machine: RunningMachine) {
         self.pc = pc
@@ -84,6 +86,7 @@ final class RunLoop {
     var hostElapsed: Nanoseconds { parts.hostTime() &- started }
 
     func run() -> RunningMachine.Ending {
+        CrashNote.coverThread()
         parts.serial?.start { [machine] port, bytes in machine.post(.serialInput(port, bytes)) }
         machine.publish {
             $0.state = .running
@@ -123,6 +126,7 @@ final class RunLoop {
         ranSinceFrame = true
         if case .halted = stop { isHalted = true } else { isHalted = false }
         serveOutput()
+        tellUndefined()
         react(to: stop)
         let debugStop = debugger?.pending
         defer { if let debugStop, outcome == nil, stuck == nil { stand(at: debugStop) } }
@@ -170,7 +174,8 @@ final class RunLoop {
         case .powerOff: outcome = .poweredOff
         case .reset:
             if parts.noReboot { outcome = .resetWithNoReboot } else { resetMachine(byGuest: true) }
-        case .shutdown(let sentence): if parts.keepsStuck { keepStuck(sentence) } else { outcome = .guru(sentence) }
+        case .shutdown(let sentence): meditate(sentence + (pc.fatalUndefined.flatMap { LackedInstruction($0)?.addition } ?? ""))
+        case .failed(let what): meditate(GuruSentence.ours(what, at: pc.position))
         case .debugExit(let status): outcome = .debugExit(status)
         case .bootHook: startKernel()
         }
@@ -190,6 +195,8 @@ final class RunLoop {
             outcome = error.kind == .badInput ? .refused(error.description) : .failed(error.description)
         }
     }
+
+    private func meditate(_ sentence: String) { if parts.keepsStuck { keepStuck(sentence) } else { outcome = .guru(sentence) } }
 
     /// The guest cannot go on: time stands, screen and registers stay until somebody resets it or powers it off.
     private func keepStuck(_ sentence: String) {

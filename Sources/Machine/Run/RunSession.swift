@@ -133,6 +133,7 @@ public final class RunSession: Sendable {
         described.run = settings
         parts.configuration = (try? MachineFile(described, path: MachineFile.name))?.text ?? ""
         parts.logPath = parts.log?.path
+        CrashNote.describe(machine: settings.displayName, log: parts.logPath)
         parts.diagnose = diagnose
         ownLog = keptLog == nil ? parts.log : nil
         machine = try RunningMachine(pc: settings.engine == .lockstep ? LockstepPC(

@@ -93,15 +93,9 @@ final class RawTerminal: Sendable {
         guard tcsetattr(descriptor, TCSANOW, &raw) == 0 else { return nil }
         saved.pointee.valid = true
         atexit { RawTerminal.putBack() }
-        for number in [SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP] {
-            var action = sigaction()
-            action.__sigaction_handler.sa_handler = { number in
-                RawTerminal.putBack()
-                signal(number, SIG_DFL)
-                raise(number)
-            }
-            sigaction(number, &action, nil)
-        }
+        // `CrashNote` is told of these; it gives the terminal back.
+        CrashNote.beforeWords = { RawTerminal.putBack() }
+        CrashNote.install()
     }
 
     func restore() { RawTerminal.putBack() }

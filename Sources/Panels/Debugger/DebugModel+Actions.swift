@@ -55,9 +55,7 @@ extension DebugModel {
             let kind = focused == .code ? DebugPanelKind.code : .memory
             return prompt(.debugGoto(kind, ""), "Go to", "An address: 7c00, cs:ip, b800:0, phys:9fc00, a symbol:", "")
         case .debugSearch: return prompt(.debugSearch(""), "Search memory", "Bytes as 55 AA, or a text in \"quotes\":", "")
-        case .debugEdit:
-            guard let memoryCursor, memory != nil else { return .beep }
-            return prompt(.debugEdit(""), "Change memory", "Bytes from \(DebugText.address(memoryCursor)) on, as 55 AA, or a text in \"quotes\":", "")
+        case .debugEdit: return editing("")
         case .debugZoom:
             isZoomed.toggle()
             refresh(at: time)
@@ -83,8 +81,8 @@ extension DebugModel {
             } else {
                 return .close
             }
-        case .menuLeft where line.text.isEmpty: return moveByte(-1, at: time)
-        case .menuRight where line.text.isEmpty: return moveByte(1, at: time)
+        case .menuLeft where line.text.isEmpty: return focused == .registers ? moveRegister(column: -1) : moveByte(-1, at: time)
+        case .menuRight where line.text.isEmpty: return focused == .registers ? moveRegister(column: 1) : moveByte(1, at: time)
         case .menuLeft, .menuRight, .backspace, .deleteForward, .clearText: _ = line.command(id)
         case .listUp, .listDown, .pageUp, .pageDown, .listFirst, .listLast: return move(id, at: time)
         default:
@@ -93,6 +91,16 @@ extension DebugModel {
             refresh(at: time)
         }
         return .done
+    }
+
+    /// Asks for a new value of the register that the keyboard is at, or for bytes.
+    private func editing(_ typed: String) -> Outcome {
+        if focused == .registers {
+            guard let registerCursor else { return .beep }
+            return prompt(.debugSet(register: registerCursor, ""), "Change \(registerCursor)", "A value, hexadecimal, or an expression:", typed)
+        }
+        guard let memoryCursor, memory != nil else { return .beep }
+        return prompt(.debugEdit(""), "Change memory", "Bytes from \(DebugText.address(memoryCursor)) on, as 55 AA, or a text in \"quotes\":", typed)
     }
 
     private func prompt(_ request: Request, _ title: String, _ words: String, _ value: String) -> Outcome {
@@ -124,7 +132,14 @@ extension DebugModel {
 
     // MARK: The command line
 
-    mutating func insert(_ scalar: Unicode.Scalar) { line.insert(scalar) }
+    /// A digit on a register or a byte is the beginning of its new value; no command begins with one.
+    mutating func type(_ scalar: Unicode.Scalar) -> Outcome {
+        if line.text.isEmpty, ("0"..."9").contains(scalar), focused == .registers && registerCursor != nil || focused == .memory && memoryCursor != nil {
+            return editing(String(scalar))
+        }
+        line.insert(scalar)
+        return .done
+    }
     mutating func paste(_ text: String) { line.paste(text) }
 
     /// An empty line steps, as in Bochs.
@@ -153,6 +168,7 @@ extension DebugModel {
         switch focused {
         case .code: moveCode(id, height, at: time)
         case .memory: return moveMemory(id, height, at: time)
+        case .registers where id != .pageUp && id != .pageDown: return moveRegister(id)
         case .breakpoints:
             let last = max(0, breakpoints.count - 1)
             chosenBreakpoint = max(0, min(last, DebugModel.moved(chosenBreakpoint, id, page: height, last: last)))
@@ -198,6 +214,52 @@ extension DebugModel {
             pendingEnd = true
         }
         refresh(at: time)
+    }
+
+    /// Values that can be changed, each with its line and its column in it.
+    private var registerPlaces: [(name: String, row: Int, column: Int)] {
+        content(.registers, width: inside(.registers)?.width ?? 80).enumerated().flatMap { row, line in
+            var column = 0
+            return line.spans.compactMap { span in
+                defer { column += span.text.count }
+                return span.register.map { ($0, row, column) }
+            }
+        }
+    }
+
+    /// Left and right, over the ends of lines.
+    private mutating func moveRegister(column step: Int) -> Outcome {
+        let places = registerPlaces
+        guard let first = places.first else { return .beep }
+        guard let here = places.firstIndex(where: { $0.name == registerCursor }) else { return chooseRegister(first.name, first.row) }
+        guard places.indices.contains(here + step) else { return .beep }
+        return chooseRegister(places[here + step].name, places[here + step].row)
+    }
+
+    private mutating func moveRegister(_ id: ActionID) -> Outcome {
+        let places = registerPlaces
+        guard let first = places.first, let last = places.last else { return .beep }
+        let here = places.first { $0.name == registerCursor }
+        var rows: [Int] = []
+        switch id {
+        case .listUp: rows = places.map(\.row).filter { $0 < here?.row ?? 1 }.suffix(1)
+        case .listDown: rows = here.map { here in places.map(\.row).filter { $0 > here.row }.prefix(1).map { $0 } } ?? [first.row]
+        case .listFirst: return chooseRegister(first.name, first.row)
+        default: return chooseRegister(last.name, last.row)
+        }
+        // The nearest of that line.
+        let column = here?.column ?? 0
+        guard let row = rows.first, let next = places.filter({ $0.row == row }).min(by: { abs($0.column - column) < abs($1.column - column) }) else {
+            return .beep
+        }
+        return chooseRegister(next.name, next.row)
+    }
+
+    private mutating func chooseRegister(_ name: String, _ row: Int) -> Outcome {
+        registerCursor = name
+        let height = max(1, inside(.registers)?.height ?? 10), top = tops[.registers] ?? 0
+        if row < top { tops[.registers] = row == 1 ? 0 : row } else if row >= top + height { tops[.registers] = row - height + 1 }
+        return .done
     }
 
     /// Moves the byte cursor; what is not in view is read.
@@ -251,6 +313,10 @@ extension DebugModel {
         guard let bytes = DebugModel.bytes(text) else { return message = "'\(text)' is neither bytes such as 55 AA nor a text in quotes." }
         guard let memoryCursor, let memory else { return }
         ask([(.poke(memory.isPhysical ? .physical(memoryCursor) : .linear(memoryCursor), bytes: bytes, vcpu: nil), .nothing)])
+    }
+
+    mutating func set(_ register: String, _ text: String) {
+        ask([(.command("sr \(register) \(text)"), .output)])
     }
 
     mutating func search(_ text: String) {

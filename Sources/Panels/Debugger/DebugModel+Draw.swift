@@ -130,7 +130,10 @@ extension DebugModel {
         surface.fill(Rect(x: area.x, y: area.y, width: area.width, height: 1), .status)
         let end = surface.put(" \(words) ", role, column: area.x, row: area.y, limit: area.width)
         guard let registers else { return }
-        let note = " \(registers.mode.words), CPL \(registers.cpl), \(registers.retired) instructions "
+        // The moment of a machine is the sum over its processors.
+        var count = "\(registers.retired) instructions"
+        if registers.vcpus > 1 { count = stop.map { "\($0.retired) instructions" } ?? count + " of processor \(registers.vcpu)" }
+        let note = " \(registers.mode.words), CPL \(registers.cpl), \(count) "
         if end + Width.of(note) <= area.right { surface.put(note, .status, column: area.right - Width.of(note), row: area.y) }
     }
 
@@ -169,7 +172,7 @@ extension DebugModel {
         }
     }
 
-    private var panel: RegistersPanel? { registers.map { RegistersPanel(now: $0, before: before) } }
+    private var panel: RegistersPanel? { registers.map { RegistersPanel(now: $0, before: before, cursor: focused == .registers ? registerCursor : nil) } }
 
     /// The line of a panel that the keyboard is at; nil: there is none.
     private func cursorLine(_ kind: DebugPanelKind) -> Int? {

@@ -51,6 +51,8 @@ public struct DebugModel: Sendable {
     /// Linear address of the line that the keyboard is at; nil: the next instruction.
     var codeCursor: UInt64?
     var memoryPlace = DebugPlace.text("ds:0")
+    /// The register that the keyboard is at, as `set` names it; nil: none has been chosen.
+    public internal(set) var registerCursor: String?
     /// The byte that the keyboard is at, once it is known.
     var memoryCursor: UInt64?
     /// First lines of the other panels; the selected breakpoint.

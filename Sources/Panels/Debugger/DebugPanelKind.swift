@@ -61,6 +61,8 @@ struct DebugLine: Equatable, Sendable {
     struct Span: Equatable, Sendable {
         var text: String
         var role: Role
+        /// The register whose value this is, as `set` names it, where it can be changed.
+        var register: String?
     }
     var spans: [Span]
     /// Over the whole line: the next instruction, a breakpoint.
@@ -70,7 +72,7 @@ struct DebugLine: Equatable, Sendable {
     init(_ text: String, _ role: Role = .list) { self.init([Span(text: text, role: role)]) }
 
     /// Adds to the end.
-    mutating func add(_ text: String, _ role: Role = .list) { spans.append(Span(text: text, role: role)) }
+    mutating func add(_ text: String, _ role: Role = .list, register: String? = nil) { spans.append(Span(text: text, role: role, register: register)) }
 
     var text: String { spans.map(\.text).joined() }
 

@@ -7,6 +7,8 @@ struct RegistersPanel {
     let now: DebugRegisters
     /// At the stop before.
     let before: DebugRegisters?
+    /// The register that the keyboard is at, as `set` names it.
+    var cursor: String?
 
     private var is64: Bool { now.mode == .long }
     private var digits: Int { is64 ? 16 : 8 }
@@ -14,9 +16,13 @@ struct RegistersPanel {
     private func role(_ changed: Bool) -> Role { changed ? .debugChanged : .list }
 
     /// One word of a register with its name.
-    private func word(_ name: String, _ value: UInt64, _ old: UInt64?, _ digits: Int, into line: inout DebugLine) {
+    private func word(_ name: String, _ value: UInt64, _ old: UInt64?, _ digits: Int, register: String? = nil, into line: inout DebugLine) {
         line.add(name + " ", .listKey)
-        line.add(DebugText.hex(value, digits), role(old.map { $0 != value } ?? false))
+        add(DebugText.hex(value, digits), old.map { $0 != value } ?? false, register, to: &line)
+    }
+
+    private func add(_ text: String, _ changed: Bool, _ register: String?, to line: inout DebugLine) {
+        line.add(text, register != nil && register == cursor ? .listSelected : role(changed), register: register)
     }
 
     /// General registers, segments with their hidden parts, tables, control and debug registers.
@@ -39,18 +45,20 @@ struct RegistersPanel {
             if n % columns == 0 { lines.append(DebugLine([])) } else { lines[lines.count - 1].add("  ") }
             let name = DebugRegisters.names64[n]
             let mask: UInt64 = is64 ? .max : 0xFFFF_FFFF
+            let shown = is64 ? name : "E" + name.dropFirst()
             word(
-                DebugText.left(is64 ? name : "E" + name.dropFirst(), 3), now.general[n] & mask, before.map { $0.general[n] & mask }, digits,
+                DebugText.left(shown, 3), now.general[n] & mask, before.map { $0.general[n] & mask }, digits, register: shown,
                 into: &lines[lines.count - 1])
         }
         var last = DebugLine([])
-        word(is64 ? "RIP" : "EIP", now.rip, before?.rip, digits, into: &last)
+        let pointer = is64 ? "RIP" : "EIP"
+        word(pointer, now.rip, before?.rip, digits, register: pointer, into: &last)
         return lines + [last]
     }
 
     private var flags: DebugLine {
         var line = DebugLine([])
-        word("FLG", UInt64(now.eflags), before.map { UInt64($0.eflags) }, 8, into: &line)
+        word("FLG", UInt64(now.eflags), before.map { UInt64($0.eflags) }, 8, register: "EFLAGS", into: &line)
         // Those that are set in capitals; marked when they have changed.
         for (bit, name) in DebugRegisters.flagNames.enumerated() where !name.isEmpty && bit != 13 {
             let isSet = now.eflags >> UInt32(bit) & 1 != 0
@@ -67,7 +75,9 @@ struct RegistersPanel {
             let old = before.flatMap { $0.segments.indices.contains(n) ? $0.segments[n] : nil }
             var line = DebugLine([])
             line.add(DebugText.left(segment.name, 5), .listKey)
-            line.add(DebugText.hex(UInt64(segment.selector), 4), role(old.map { $0.selector != segment.selector } ?? false))
+            add(
+                DebugText.hex(UInt64(segment.selector), 4), old.map { $0.selector != segment.selector } ?? false,
+                RegistersPanel.settable.contains(segment.name.uppercased()) ? segment.name.uppercased() : nil, to: &line)
             let hidden = old.map { $0.base != segment.base || $0.limit != segment.limit || $0.attributes != segment.attributes } ?? false
             line.add(" \(DebugText.hex(segment.base, digits)) \(DebugText.hex(UInt64(segment.limit), 8))", role(hidden))
             line.add(" " + SegmentWords.text(segment.attributes), role(hidden))
@@ -85,10 +95,19 @@ struct RegistersPanel {
         }
     }
 
-    private func control(_ width: Int) -> [DebugLine] { RegistersPanel.named(now.control + now.debug, before.map { $0.control + $0.debug }, width, digits) }
+    private func control(_ width: Int) -> [DebugLine] {
+        RegistersPanel.named(now.control + now.debug, before.map { $0.control + $0.debug }, width, digits, cursor: cursor)
+    }
+
+    /// What `set` takes of the segments, control and debug registers.
+    static let settable: Set<String> = [
+        "ES", "CS", "SS", "DS", "FS", "GS", "CR0", "CR2", "CR3", "CR4", "CR8", "EFER", "DR0", "DR1", "DR2", "DR3", "DR6", "DR7",
+    ]
 
     /// Named registers in as many columns as the width has.
-    static func named(_ values: [DebugRegisters.Named], _ before: [DebugRegisters.Named]?, _ width: Int, _ digits: Int) -> [DebugLine] {
+    static func named(
+        _ values: [DebugRegisters.Named], _ before: [DebugRegisters.Named]?, _ width: Int, _ digits: Int, cursor: String? = nil
+    ) -> [DebugLine] {
         let name = values.map(\.name.count).max() ?? 0
         let columns = max(1, (width + 2) / (name + digits + 3))
         var lines: [DebugLine] = []
@@ -96,7 +115,9 @@ struct RegistersPanel {
             if n % columns == 0 { lines.append(DebugLine([])) } else { lines[lines.count - 1].add("  ") }
             let old = before?.first { $0.name == value.name }?.value
             lines[lines.count - 1].add(DebugText.left(value.name, name) + " ", .listKey)
-            lines[lines.count - 1].add(DebugText.hex(value.value, digits), old.map { $0 != value.value } ?? false ? .debugChanged : .list)
+            let register = settable.contains(value.name.uppercased()) ? value.name.uppercased() : nil
+            let role: Role = register != nil && register == cursor ? .listSelected : old.map { $0 != value.value } ?? false ? .debugChanged : .list
+            lines[lines.count - 1].add(DebugText.hex(value.value, digits), role, register: register)
         }
         return lines
     }

@@ -23,6 +23,10 @@ final class FakeEngine: Engine {
     private var exitRequested = false
     /// What `run` answers once, in place of working.
     var nextExit: EngineExit?
+    /// What `run` answers always, in place of working.
+    var constantExit: EngineExit?
+    /// What it says of its state.
+    var inconsistency: String?
     var onInterrupt: ((UInt8, any CPUBus) -> Void)?
 
     init(_ bus: any CPUBus) { self.bus = Unowned(bus: bus) }
@@ -32,6 +36,7 @@ final class FakeEngine: Engine {
             nextExit = nil
             return exit
         }
+        if let constantExit { return constantExit }
         var left = budget
         exitRequested = false
         while left > 0 {

@@ -230,6 +230,23 @@ import Testing
         #expect(bench.pc.retired == 6)
     }
 
+    @Test("a fault of ours ends the run, whatever a shutdown would do") func ours() throws {
+        let bench = try Bench { $0.tripleFaultResets = true }
+        bench.engine.nextExit = .failed("it does not fit")
+        #expect(bench.pc.run(instructions: 1) == .failed("it does not fit"))
+        #expect(bench.engine.resets == 0)
+        // Found at the end of a slice.
+        #expect(bench.pc.run(instructions: 1) == .sliceDone)
+        bench.engine.inconsistency = "two counts differ"
+        #expect(bench.pc.run(instructions: 1) == .failed("two counts differ"))
+        bench.engine.inconsistency = nil
+        // A processor that comes back without end and does nothing.
+        bench.engine.constantExit = .attention
+        #expect(bench.pc.run(instructions: 1) == .failed("processor 0 does not go on"))
+        bench.engine.constantExit = nil
+        #expect(bench.pc.run(instructions: 1) == .sliceDone)
+    }
+
     @Test("with a shutdown code in CMOS the reset line reaches the processor alone") func initOnly() throws {
         let bench = try Bench { $0.rebootEndsRun = true }
         bench.out(0x70, 0x0F)

@@ -1,4 +1,5 @@
 import CPU
+import EmptyBoard
 import Primitives
 import Testing
 
@@ -157,23 +158,10 @@ import Testing
 }
 
 @Suite("processors share memory") struct SharedMemoryTests {
-    /// A bus where nobody answers.
-    private final class EmptyBus: CPUBus {
-        func readPort(_ port: Port, size: Int) -> UInt32 { .max }
-        func writePort(_ port: Port, size: Int, _ value: UInt32) {}
-        func readMMIO(_ address: Physical, size: Int) -> UInt64 { .max }
-        func writeMMIO(_ address: Physical, size: Int, _ value: UInt64) {}
-        func acknowledgeInterrupt() -> UInt8? { nil }
-        func setFERR(_ asserted: Bool) {}
-        func now() -> Nanoseconds { 0 }
-        func readMSR(_ index: UInt32) -> UInt64? { nil }
-        func writeMSR(_ index: UInt32, _ value: UInt64) -> Bool { false }
-    }
-
-    private func pair() throws -> (GuestMemory, EmptyBus, [Processor]) {
+    private func pair() throws -> (GuestMemory, NoBoard, [Processor]) {
         let memory = try GuestMemory(ramBytes: 1 << 20, extraBytes: 1 << 16)
         memory.setMap([.init(base: 0, bytes: 1 << 20, read: 0, write: 0)])
-        let bus = EmptyBus()
+        let bus = NoBoard()
         let processors = (0..<2).map { Processor(memory: memory, bus: bus, model: .pentiumPro, apicID: UInt8($0)) }
         for processor in processors {
             processor.initialise(waiting: true)

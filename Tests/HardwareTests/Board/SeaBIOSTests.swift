@@ -134,7 +134,7 @@ struct SeaBIOSTests {
             loop: for _ in 0..<20 {
                 switch pc.run(instructions: 20_000) {
                 case .sliceDone: break
-                case .halted, .powerOff, .reset, .shutdown, .debugExit, .bootHook, .debug: break loop
+                case .halted, .powerOff, .reset, .shutdown, .failed, .debugExit, .bootHook, .debug: break loop
                 }
             }
             #expect(pc.retired <= 400_000)

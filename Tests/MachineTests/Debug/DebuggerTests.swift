@@ -58,6 +58,54 @@ import Testing
         return lines
     }
 
+    @Test("a trace with operands alone ends when it is switched off; real-mode offsets have four digits") func traceWithMemory() throws {
+        try withTemporaryFolder { folder in
+            let debugger = Debugger(pc: try board())
+            debugger.folder = folder
+            #expect(try does(debugger, "trace-mem on t.txt").first?.hasPrefix("The trace goes to") == true)
+            _ = run(debugger, .step(count: 7))
+            #expect(try does(debugger, "trace-mem off") == ["The trace is in '\(folder)/t.txt'."])
+            _ = run(debugger, .step(count: 3))
+            let lines = String(decoding: try WholeFile.read(folder + "/t.txt", what: "trace"), as: UTF8.self).split(separator: "\n")
+            #expect(lines.count == 7, "\(lines)")
+            #expect(lines.last?.hasPrefix("0 6 F000:0010 mov word ptr [0x42], 0xf000") == true && lines.last?.contains("[0042]=0") == true, "\(lines)")
+        }
+    }
+
+    @Test("a watch stops at what the floppy's DMA writes: the boot sector, on its way to 7C00", arguments: [false, true])
+    func deviceWrites(translates: Bool) throws {
+        var settings = BoardSettings(bios: try FirmwareFiles.load(FirmwareFiles.biosName), vgaBIOS: try FirmwareFiles.load(FirmwareFiles.vgaName))
+        settings.ramMiB = 4
+        settings.bootOrder = "a"
+        if translates { settings.translation = TranslationSettings(threshold: 2, codeBytes: 4 << 20) }
+        let debugger = Debugger(pc: try PC(settings))
+        try withTemporaryFolder { folder in
+            // jmp $ as a boot sector.
+            var image = [UInt8](repeating: 0, count: 1_474_560)
+            image.replaceSubrange(0..<2, with: [0xEB, 0xFE])
+            image.replaceSubrange(510..<512, with: [0x55, 0xAA])
+            try WholeFile.write(image, to: folder + "/a.img", what: "floppy")
+            var run = RunSettings()
+            run.floppy = folder + "/a.img"
+            debugger.pc.media = try MediaShelf(run).bays
+            #expect(try does(debugger, "watch w 0:7dfe 2").count == 1)
+            // The firmware clears the place first, by instructions.
+            var stop: DebugStop?
+            #expect(debugger.go(.resume) == nil)
+            for _ in 0..<100_000 where stop?.text.contains("DMA") != true {
+                _ = debugger.slice(50_000)
+                guard let pending = debugger.pending else { continue }
+                stop = pending
+                debugger.stopped(pending)
+                #expect(debugger.go(.resume) == nil)
+            }
+            let found = try #require(stop)
+            #expect(found.text.hasPrefix("Breakpoint 1: write of 2 at ") && found.text.contains("7DFE by a device (DMA), before "), "\(found.text)")
+            #expect(found.access == .init(address: 0x7DFE, bytes: 2, isWrite: true))
+            #expect(debugger.pc.processor?.peek(0x7DFE, count: 2).bytes == [0x55, 0xAA])
+        }
+    }
+
     @Test("steps, steps over and out, in both engines", arguments: [false, true])
     func steps(translates: Bool) throws {
         let debugger = Debugger(pc: try board(translates: translates))

@@ -113,6 +113,66 @@ import Testing
         }
     }
 
+    @Test("the last instructions come first where they were written down, else the code around the place") func lastInstructions() throws {
+        var settings = BoardSettings(bios: DebuggerTests.bios, vgaBIOS: [])
+        settings.ramMiB = 2
+        let debugger = Debugger(pc: try PC(settings))
+        _ = debugger.pc.run(instructions: 10)
+        func facts() -> MachineFacts { debugger.pc.facts(sentence: nil, screen: [], debugger: debugger) }
+        // At INT 10, after MOV AL, CL.
+        var code = try #require(facts()["Code"])
+        #expect(facts()["Last instructions, the newest first"] == [])
+        let present = try #require(code.firstIndex { $0.hasPrefix("> ") })
+        #expect(code[present].contains("000f001d") && code[present].contains("cd 10") && code[present].hasSuffix("int 0x10"))
+        #expect(present == 8 && code[present - 1].hasSuffix("mov al, cl") && code[present + 1].contains("call 0x40"), "\(code)")
+        debugger.recorder.keepsRing = true
+        debugger.attachRecorders()
+        _ = debugger.pc.run(instructions: 4)
+        code = try #require(facts()["Last instructions, the newest first"])
+        #expect(code.map { $0.suffix(8).trimmingCharacters(in: .whitespaces) } == ["iret", "pop ax", "push ax", "int 0x10"], "\(code)")
+        #expect(facts().sections.first?.title == "Last instructions, the newest first")
+        let branches = try #require(facts()["Last branches, the newest first"])
+        #expect(branches == ["int       000f001d → 000f0100"], "\(branches)")
+        // All of them are in the report, the oldest first.
+        try withTemporaryFolder { folder in
+            var contents = ReportTests.contents()
+            contents.lastInstructions = "one\ntwo\n"
+            try ReportFile.write(contents, to: folder + "/r.tar")
+            #expect(try OpenedReport(folder + "/r.tar").part("instructions.txt") == Array("one\ntwo\n".utf8))
+        }
+    }
+
+    @Test("an instruction that is lacked is recorded whole") func lackedInHistory() throws {
+        var settings = BoardSettings(bios: DebuggerTests.bios, vgaBIOS: [])
+        settings.bios.replaceSubrange(0..<4, with: [0x0F, 0x38, 0xC8, 0xC1])
+        settings.ramMiB = 2
+        let debugger = Debugger(pc: try PC(settings))
+        debugger.recorder.keepsRing = true
+        debugger.attachRecorders()
+        _ = debugger.pc.run(instructions: 2)
+        let line = try #require(debugger.history(10).last)
+        #expect(line.bytes == [0x0F, 0x38, 0xC8, 0xC1] && line.text == "sha1nexte xmm0, xmm1")
+        #expect(debugger.pc.takeUndefined().map(\.offset) == [0])
+    }
+
+    @Test("an instruction that is lacked is named, with its bytes and its place; what raises #UD by design is not") func lacked() throws {
+        func words(_ bytes: [UInt8], _ mode: ExecutionMode = .long, isModels: Bool = false) -> String? {
+            LackedInstruction(UndefinedInstruction(selector: 8, offset: 0x10, mode: mode, bytes: bytes, isModels: isModels))?.sentence
+        }
+        #expect(
+            words([0x0F, 0x38, 0xC8, 0xC1])
+                == "the guest got #UD for 'sha1nexte xmm0, xmm1' (bytes 0f 38 c8 c1) at 0008:0000000000000010, an instruction that Vitrine lacks")
+        #expect(
+            words([0xC5, 0xF0, 0x58, 0xC2])?.hasSuffix("at 0008:0000000000000010, which its processor lacks; --cpu-model x86-64-v3 has it") == true)
+        // The model has it, and nothing carries it out.
+        #expect(words([0xC5, 0xF0, 0x58, 0xC2], isModels: true)?.hasSuffix("an instruction that Vitrine lacks") == true)
+        #expect(words([0x0F, 0xA2], .real)?.hasSuffix("(bytes 0f a2) at 0008:0010, which its processor lacks; --cpu-model 486 has it") == true)
+        // UD2, UD1, UD0; LOCK NOP; bytes that are nothing; a cut one.
+        for bytes: [UInt8] in [[0x0F, 0x0B], [0x0F, 0xB9, 0xC0], [0x0F, 0xFF, 0xC0], [0xF0, 0x90], [0x0F, 0x04], [0x0F, 0x38]] {
+            #expect(words(bytes) == nil, "\(bytes)")
+        }
+    }
+
     @Test("a machine that has died tells what it was, in a report with its state")
     func machine() throws {
         try withTemporaryFolder { folder in
@@ -138,6 +198,8 @@ import Testing
             done.wait()
             machine.post(.powerOff)
             #expect(session.finish() == 3)
+            // Where the ring was off, the code around the place is what there is.
+            #expect(try OpenedReport(path).facts["Code"]?.contains { $0.hasPrefix("> ") } == true)
             let report = try OpenedReport(path)
             #expect(report.facts.sentence == machine.view().outcome.flatMap { if case .guru(let sentence) = $0 { sentence } else { nil } })
             #expect(report.facts.sentence?.hasPrefix("triple fault: #GP while delivering #DF, because the IDT limit is 0; it began with") == true)
