@@ -48,7 +48,8 @@ let package = Package(
             dependencies: ["CannedMachine", "Console", "Panels", "Terminal", "Machine", "Hardware", "CPU", "Primitives"],
             path: "Tests/ConsoleProbe"),
         .target(name: "EmptyBoard", dependencies: ["CPU", "Primitives"], path: "Tests/EmptyBoard"),
-        .testTarget(name: "CPUTests", dependencies: ["EmptyBoard", "CPU", "Primitives"]),
+        // Optimised, as the next: their random blocks run by the million.
+        .testTarget(name: "CPUTests", dependencies: ["EmptyBoard", "CPU", "Primitives"], swiftSettings: [.unsafeFlags(["-O"])]),
         // Optimised: it generates and compares a million instructions.
         .testTarget(name: "DifferentialTests", dependencies: ["EmptyBoard", "CPU", "Primitives"], swiftSettings: [.unsafeFlags(["-O"])]),
         .testTarget(name: "HardwareTests", dependencies: ["EmptyBoard", "Hardware", "CPU", "Primitives"]),

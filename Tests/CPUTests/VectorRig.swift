@@ -61,10 +61,10 @@ final class VectorRig {
     enum Mode { case long, protected }
 
     /// Runs one instruction and returns the exception that it raised, nil: none.
-    func run(_ bytes: [UInt8]) -> Int? {
-        memory.write(VectorRig.code, bytes)
+    func run(_ bytes: [UInt8], at place: UInt64 = VectorRig.code) -> Int? {
+        memory.write(place, bytes)
         var state = processor.state
-        state.rip = VectorRig.code
+        state.rip = place
         state.gpr[4] = 0x3F_0000
         state.halted = false
         processor.state = state

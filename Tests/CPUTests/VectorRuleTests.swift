@@ -14,6 +14,28 @@ import Testing
         rig.processor.state = state
     }
 
+    @Test("instructions are the same over a page end, wherever it cuts them") func pageEnds() throws {
+        let rig = try VectorRig()
+        var encoder = VectorEncoder()
+        var page: UInt64 = 0x40
+        var failures: [String] = [], tried = 0
+        for form in VectorEncoder.forms where CPUModel.level3.features.isSuperset(of: form.features) {
+            if [.rdrand, .xgetbv, .xsetbv].contains(form.row.action) { continue }
+            let bytes = encoder.encode(form).bytes
+            change(rig) { ($0.gpr[6], $0.gpr[7]) = (VectorRig.data, VectorRig.data) }
+            let expected = rig.run(bytes)
+            for cut in 1..<bytes.count {
+                page = page < 0x3D0 ? page + 1 : 0x40
+                change(rig) { ($0.gpr[6], $0.gpr[7]) = (VectorRig.data, VectorRig.data) }
+                let got = rig.run(bytes, at: (page << 12) - UInt64(cut))
+                tried += 1
+                if got != expected { failures.append("\(bytes.map { String($0, radix: 16) }.joined(separator: " ")) cut at \(cut): \(got ?? -1)") }
+            }
+        }
+        #expect(tried > 1000)
+        #expect(failures.isEmpty, "\(failures.count): \(failures.prefix(5))")
+    }
+
     @Test("control registers decide: EM, OSFXSR, TS for SSE; OSXSAVE, XCR0, TS for VEX") func switches() throws {
         let rig = try VectorRig()
         #expect(rig.run(Self.paddd) == nil)

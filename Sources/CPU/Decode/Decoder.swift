@@ -231,7 +231,9 @@ struct Decoder {
         let known = at < codeCount
         encoding.modrm = known ? code[at] : 0
         switch VectorMap.lookUp(encoding, features) {
-        case .none: return false
+        case .none:
+            if known || !VectorMap.isPossible(encoding, features) { return false }
+            ranOut = true
         case .undefined:
             // Without the ModR/M byte nothing is certain.
             if !known && !(encoding.map == 1 && encoding.opcode == 0x77) { ranOut = true } else { emitFault(6, &op) }

@@ -115,6 +115,18 @@ enum VectorMap {
         return .none
     }
 
+    /// Some ModR/M byte makes it a SIMD instruction: it lies beyond the page.
+    static func isPossible(_ encoding: VectorEncoding, _ features: CPUFeatures) -> Bool {
+        var other = encoding
+        for digit: UInt8 in 0..<8 {
+            for mod: UInt8 in [0, 0xC0] {
+                other.modrm = mod | digit << 3
+                if case .form = lookUp(other, features) { return true }
+            }
+        }
+        return false
+    }
+
     @inline(__always)
     private static func matches(_ s: UnsafeMutablePointer<Selector>, _ encoding: VectorEncoding) -> Bool {
         let register = encoding.modrm >= 0xC0
