@@ -452,6 +452,8 @@ struct Decoder {
         op.kind = .slowEnd
         op.sub = Mnemonic.undefined.rawValue
         op.imm = vector
+        // The ModR/M byte may be why: when it is written over, the instruction is decoded anew.
+        if vector == 6 && at < codeCount { at += 1 }
         op.length = UInt8(truncatingIfNeeded: min(at - position, 15))
         emit(op)
         end()
