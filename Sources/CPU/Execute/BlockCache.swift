@@ -181,13 +181,7 @@ final class BlockCache {
     /// dispatcher then does it with all checks.
     func find(_ c: Core, storage: Int, rip: UInt64, mode: UInt32) -> BlockPointer? {
         let slot = hash(storage, rip, mode)
-        var block = table[slot]
-        while let b = block {
-            if b.pointee.storage == storage && b.pointee.rip == rip && b.pointee.mode == mode {
-                return b.pointee.crossesPage ? nil : b
-            }
-            block = b.pointee.nextInHash
-        }
+        if let block = known(slot, storage, rip, mode) { return block.pointee.crossesPage ? nil : block }
         guard !isFull else { return nil }
         let pageLeft = 4096 - (storage & 0xFFF)
         let code = UnsafeRawBufferPointer(start: memory.base + storage, count: pageLeft)
@@ -205,14 +199,20 @@ final class BlockCache {
         return new
     }
 
-    /// The translatable block of an instruction over a page end.
-    func knownCrossing(storage: Int, rip: UInt64, mode: UInt32) -> BlockPointer? {
-        var block = table[hash(storage, rip, mode)]
+    /// What was decoded there before.
+    @inline(__always)
+    private func known(_ slot: Int, _ storage: Int, _ rip: UInt64, _ mode: UInt32) -> BlockPointer? {
+        var block = table[slot]
         while let b = block {
-            if b.pointee.storage == storage && b.pointee.rip == rip && b.pointee.mode == mode { return b.pointee.crossesPage ? b : nil }
+            if b.pointee.storage == storage && b.pointee.rip == rip && b.pointee.mode == mode { return b }
             block = b.pointee.nextInHash
         }
         return nil
+    }
+
+    /// The translatable block of an instruction over a page end.
+    func knownCrossing(storage: Int, rip: UInt64, mode: UInt32) -> BlockPointer? {
+        known(hash(storage, rip, mode), storage, rip, mode).flatMap { $0.pointee.crossesPage ? $0 : nil }
     }
 
     /// Decodes an instruction that goes on at arena offset `second`. It is looked up by `knownCrossing`, its first bytes are watched for writes, the

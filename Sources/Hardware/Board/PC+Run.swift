@@ -5,15 +5,11 @@ extension PC {
     // MARK: Time
 
     public func now() -> Nanoseconds {
-        if isVirtual { return counted.pointee.time(at: engine.retired) }
-        switch settings.clock {
-        case .virtual: return 0
-        case .host(let time):
-            let now = paced.advance(host: time(), retired: retired, deadline: nextDeadline)
-            // Time stands at the deadline until the chip has been called.
-            if now >= nextDeadline { engine.requestExit() }
-            return now
-        }
+        guard !isVirtual, case .host(let time) = settings.clock else { return counted.pointee.time(at: engine.retired) }
+        let now = paced.advance(host: time(), retired: retired, deadline: nextDeadline)
+        // Time stands at the deadline until the chip has been called.
+        if now >= nextDeadline { engine.requestExit() }
+        return now
     }
 
     /// Host clock: time passes for processors that all sleep. Before anything that comes from outside, which is now.
