@@ -18,20 +18,6 @@ public enum EngineExit: Equatable, Sendable {
     case failed(String)
 }
 
-/// Guest time as a function of retired instructions.
-public struct CountedTime {
-    public let nanosecondsPerInstruction: UInt64
-    /// Instructions of the other processors.
-    public var elsewhere: UInt64 = 0
-    /// Time passed without instructions.
-    public var skipped: Nanoseconds = 0
-
-    public init(nanosecondsPerInstruction: UInt64) { self.nanosecondsPerInstruction = nanosecondsPerInstruction }
-
-    @inlinable
-    public func time(at retired: UInt64) -> Nanoseconds { (retired &+ elsewhere) &* nanosecondsPerInstruction &+ skipped }
-}
-
 /// One vCPU with its caches: the interpreter engine. Several may share one memory; each has its own caches over it.
 ///
 /// Confined to the thread that runs the machine.
@@ -45,6 +31,8 @@ public final class Processor {
     private let tscIsNanoseconds: Bool
     /// Where guest time follows the instructions: so that RDTSC, of which a boot does millions, need not ask the board.
     public var countedTime: UnsafePointer<CountedTime>?
+    /// The same where it follows the host.
+    public var pacedTime: UnsafeMutablePointer<PacedTime>?
     let blocks: BlockCache
     private(set) var translator: Translator?
     /// The same, for the path that every look-up takes: counting references costs as much as the rest of it.
@@ -591,7 +579,7 @@ public final class Processor {
 
     /// Ticks of the time-stamp counter since power-on.
     var ticks: UInt64 {
-        let now = countedTime.map { $0.pointee.time(at: retired) } ?? bus.now()
+        let now = countedTime.map { $0.pointee.time(at: retired) } ?? pacedTime?.pointee.ahead(retired: retired) ?? bus.now()
         return tscIsNanoseconds ? now : model.ticks(now)
     }
 

@@ -46,7 +46,7 @@ func executeSlow(_ c: Core, _ o: OpPointer) throws(Fault) {
     case .cli: try cli(c, o)
     case .sti: try sti(c, o)
     case .hlt: try hlt(c, o)
-    case .nop: c.t.pointee.processor.pause()
+    case .nop: c.withProcessor { $0.pause() }
     case .aaa: asciiAdjust(c, subtract: false)
     case .aas: asciiAdjust(c, subtract: true)
     case .aam: try aam(c, o)

@@ -10,11 +10,11 @@ struct Shortcut {
     var addend: UInt
 
     /// For each privilege class.
-    static let count = 4096
+    static let count = 16384
     /// The stack's, for loads and for stores; from `first` on they are dealt out in turn.
     static let stackLoad = 0, stackStore = 1, first = 2
     /// As many fills are remembered one by one; when there were more, all shortcuts of the class are dropped together.
-    static let listed = 4096
+    static let listed = 16384
     /// No canonical address, nor one of 32 bits, lies there; one that does all the same gets a page of its own.
     static let nowhere: UInt64 = 0x5C3A_91E7_46D2_B000
 }

@@ -109,7 +109,8 @@ extension PC {
         lines = driven.reduce(0, |)
         intr = wiring.intr
         skipped = wiring.skipped
-        paced = PacedTime(time: wiring.time, retired: retired)
+        paced.pointee = PacedTime(time: wiring.time, retired: retired)
+        paced.pointee.elsewhere = retiredElsewhere
         resets = wiring.resets
         pendingReset = wiring.pendingReset
         pendingINIT = wiring.pendingINIT

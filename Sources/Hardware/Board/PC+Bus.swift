@@ -154,6 +154,7 @@ extension PC: CPUBus {
         deadlines[position] = deadline
         guard deadline < nextDeadline else { return }
         nextDeadline = deadline
+        paced.pointee.deadlineMoved(to: deadline)
         engine.requestExit()  // the present budget goes past it
     }
 

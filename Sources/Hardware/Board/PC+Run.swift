@@ -6,7 +6,7 @@ extension PC {
 
     public func now() -> Nanoseconds {
         guard !isVirtual, case .host(let time) = settings.clock else { return counted.pointee.time(at: engine.retired) }
-        let now = paced.advance(host: time(), retired: retired, deadline: nextDeadline)
+        let now = paced.pointee.advance(host: time(), retired: retired, deadline: nextDeadline)
         // Time stands at the deadline until the chip has been called.
         if now >= nextDeadline { engine.requestExit() }
         return now
@@ -15,7 +15,7 @@ extension PC {
     /// Host clock: time passes for processors that all sleep. Before anything that comes from outside, which is now.
     func passHostTime() {
         guard case .host(let time) = settings.clock, engines.allSatisfy(\.isIdle) else { return }
-        paced.pass(host: time(), deadline: nextDeadline)
+        paced.pointee.pass(host: time(), deadline: nextDeadline)
     }
 
     /// Instructions retired since power-on by all processors.
@@ -159,7 +159,8 @@ extension PC {
 
     /// Instructions until the next deadline, at most `limit`.
     private func budget(_ limit: Int64, _ time: Nanoseconds) -> Int64 {
-        let gap = nextDeadline == .max ? UInt64(Int64.max) : nextDeadline - min(time, nextDeadline)
+        // Guest time that is ahead of the host's stands still first.
+        let gap = nextDeadline == .max ? UInt64(Int64.max) : nextDeadline - min(isVirtual ? time : min(time, paced.pointee.host), nextDeadline)
         switch settings.clock {
         case .virtual:
             return max(1, min(limit, Int64(clamping: gap / PC.nanosecondsPerInstruction &+ gap % PC.nanosecondsPerInstruction)))
@@ -167,7 +168,7 @@ extension PC {
             // Host time passes at a rate that is only guessed: look again often enough to be some tens of microseconds late at most. Translated code does
             // many more than one instruction in a nanosecond.
             let guess = (min(gap, 1 << 20) * hostRate) >> 10
-            return max(1, min(limit, Int64(min(max(guess, 500), max(20_000, (40_000 * hostRate) >> 10)))))
+            return max(1, min(limit, Int64(min(max(guess, 1_000), max(20_000, (40_000 * hostRate) >> 10)))))
         }
     }
 

@@ -17,7 +17,7 @@ extension PC {
         guard let tap = wires.tap else { return }
         var entry = TraceEvent(PC.category(event.kind), PC.code(event.kind), size: event.number, place: event.place, value: event.value)
         // Bus calls move nothing on: the time is as it was told last.
-        if case .virtual = settings.clock { entry.time = now() } else { entry.time = paced.time }
+        if case .virtual = settings.clock { entry.time = now() } else { entry.time = paced.pointee.time }
         tap.record(entry, at: entry.time, position: event.position)
         // The reader must have its turn before the ring is full.
         if tap.isFull { engine.requestExit() }

@@ -42,7 +42,10 @@ public final class PC {
     /// Instructions that the others have retired.
     var retiredElsewhere: UInt64 {
         get { counted.pointee.elsewhere }
-        set { counted.pointee.elsewhere = newValue }
+        set {
+            counted.pointee.elsewhere = newValue
+            paced.pointee.elsewhere = newValue
+        }
     }
     /// Shared with the processors where the clock is virtual.
     let counted: UnsafeMutablePointer<CountedTime>
@@ -83,8 +86,8 @@ public final class PC {
     public var firings: UInt64 = 0
     /// Virtual clock: when somebody outside next does something to the machine, such as letting go of a key. Halts are not skipped beyond it.
     public var outsideDeadline: Nanoseconds?
-    /// Host clock: guest time as it follows the host's.
-    var paced = PacedTime()
+    /// Host clock: guest time as it follows the host's. Shared with the processors.
+    let paced: UnsafeMutablePointer<PacedTime>
     /// Host clock: instructions in 1024 ns, a running average.
     var hostRate: UInt64 = 100
 
@@ -126,6 +129,8 @@ public final class PC {
         if case .virtual = settings.clock { isVirtual = true } else { isVirtual = false }
         counted = .allocate(capacity: 1)
         counted.initialize(to: CountedTime(nanosecondsPerInstruction: PC.nanosecondsPerInstruction))
+        paced = .allocate(capacity: 1)
+        paced.initialize(to: PacedTime())
         let ramBytes = UInt64(settings.ramMiB) << 20
         let arena: GuestMemory
         do {
@@ -152,7 +157,9 @@ public final class PC {
         engine = NoEngine()
         engines = (0..<settings.cpus).map { makeEngine(self, memory, $0) }
         engine = engines[0]
-        if isVirtual { for case let processor as Processor in engines { processor.countedTime = UnsafePointer(counted) } }
+        for case let processor as Processor in engines {
+            if isVirtual { processor.countedTime = UnsafePointer(counted) } else { processor.pacedTime = paced }
+        }
         for application in engines.dropFirst() { application.initialise(waiting: true) }
         settings.bios.withUnsafeBytes { arena.fill(biosBlock, at: 0, with: $0) }
         if let block = vgaROMBlock { settings.vgaBIOS.withUnsafeBytes { arena.fill(block, at: 0, with: $0) } }
@@ -162,7 +169,10 @@ public final class PC {
         settleInterrupts()
     }
 
-    deinit { counted.deallocate() }
+    deinit {
+        counted.deallocate()
+        paced.deallocate()
+    }
 
     /// The board with the interpreter in its socket.
     /// - Throws: as the designated initialiser.

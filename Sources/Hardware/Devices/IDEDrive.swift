@@ -282,9 +282,9 @@ struct IDEDrive: Codable, Equatable, Sendable {
     /// Nanoseconds.
     enum Time {
         /// From a command, packet or written block to its effect; between two DRQ blocks; reset; DMA's first word.
-        static let command: Nanoseconds = 5_000, block: Nanoseconds = 2_000, reset: Nanoseconds = 100_000, dma: Nanoseconds = 4_000
-        /// Bytes by DMA in a nanosecond; more than the cable had, as much as the host's memory has.
-        static let dmaBytes: Nanoseconds = 4
+        static let command: Nanoseconds = 2_000, block: Nanoseconds = 2_000, reset: Nanoseconds = 100_000, dma: Nanoseconds = 2_000
+        /// Bytes by DMA in a nanosecond; far more than the cable had: the guest waits for the host's copying as well.
+        static let dmaBytes: Nanoseconds = 32
     }
 }
 

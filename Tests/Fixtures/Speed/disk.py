@@ -16,10 +16,10 @@ from speed import Best, fail, geometric, run, say, watch
 
 # Name, title, arguments of the program, bytes moved.
 WORK = [
-    ("seqwrite", "sequential write", "w s 262144 256 1", 64 << 20),
-    ("seqread", "sequential read", "r s 262144 256 1", 64 << 20),
-    ("randwrite", "random write, 4 KiB", "w r 4096 1000 16384", 1000 << 12),
-    ("randread", "random read, 4 KiB", "r r 4096 2000 16384", 2000 << 12),
+    ("seqwrite", "sequential write", "w s 262144 1000 1", 1000 << 18),
+    ("seqread", "sequential read", "r s 262144 1000 1", 1000 << 18),
+    ("randwrite", "random write, 4 KiB", "w r 4096 10000 16384", 10000 << 12),
+    ("randread", "random read, 4 KiB", "r r 4096 10000 16384", 10000 << 12),
 ]
 NAMES = {"raw": "raw", "vdi": "vdi", "qcow2": "qcow2", "vmdk": "vmdk", "vhd": "vpc"}
 

@@ -1,6 +1,7 @@
 import Primitives
 import Testing
 
+import CPU
 @testable import Hardware
 
 @Suite("board · time with the host clock") struct PacedTimeTests {
@@ -36,6 +37,45 @@ import Testing
         #expect(paced.time == 12_000)
         paced.pass(host: 30_000, deadline: .max)
         #expect(paced.time == 30_000)
+    }
+
+    @Test("sleeping processors are taken to a deadline that is near at once, to a far one with the host") func nearDeadline() {
+        var paced = PacedTime()
+        paced.pass(host: 1_000, deadline: 1_000 + PacedTime.lead)
+        #expect(paced.time == 1_000 + PacedTime.lead)
+        paced.pass(host: 2_000, deadline: 2_001 + 2 * PacedTime.lead)
+        #expect(paced.time == 1_000 + PacedTime.lead, "it never goes back, and never further ahead")
+    }
+
+    @Test("a loop that waits is told estimates, up to the lead; others are not") func estimates() {
+        var paced = PacedTime()
+        _ = paced.advance(host: 100_000, retired: 10_000, deadline: .max)
+        var (count, last, asked): (UInt64, Nanoseconds, Int) = (10_000, 100_000, 0)
+        while true {
+            count += 10
+            guard let time = paced.ahead(retired: count) else { break }
+            #expect(time > last && time < 100_000 + PacedTime.lead)
+            (last, asked) = (time, asked + 1)
+        }
+        #expect(asked > 100)
+        #expect(paced.advance(host: 100_100, retired: count, deadline: .max) == last, "the host is behind: time stands still, it does not go back")
+        _ = paced.advance(host: 200_000, retired: 20_000, deadline: .max)
+        #expect(paced.ahead(retired: 20_200) == nil, "long ago")
+    }
+
+    @Test("no estimate reaches a deadline, also one that came later; other processors' instructions count") func estimatesEnd() {
+        var paced = PacedTime()
+        _ = paced.advance(host: 100_000, retired: 10_000, deadline: 100_300)
+        #expect(paced.ahead(retired: 10_010) == 100_160)
+        #expect(paced.ahead(retired: 10_020) == nil)
+        _ = paced.advance(host: 100_200, retired: 10_030, deadline: .max)
+        #expect(paced.ahead(retired: 10_031) != nil)
+        paced.deadlineMoved(to: paced.time + 100)
+        #expect(paced.ahead(retired: 10_040) == nil)
+        _ = paced.advance(host: 100_500, retired: 10_050, deadline: .max)
+        paced.elsewhere = 50
+        #expect(paced.ahead(retired: 10_001) != nil)
+        #expect(paced.ahead(retired: 10_200) == nil)
     }
 
     @Test("a board that was held up for 40 ms gets all ten interrupts of a 4 ms timer, one after the other") func noLostTicks() throws {
