@@ -4,7 +4,7 @@ import Testing
 
 /// Random files as every kind of input: never a trap, never a hang. `VITRINE_FUZZ=1000` sets the number of each kind
 /// (Tests/fuzz-input.sh), `VITRINE_SEED` the first seed, `VITRINE_FUZZ_KINDS=kernel,bios` the kinds. A file that brought the process
-/// down is left in the temporary folder, named for its kind and seed.
+/// down is left in the temporary folder, named for the process, its kind and seed.
 @Suite("program · random input", .serialized) struct BadInputRandomTests {
     static let count = ProcessInfo.processInfo.environment["VITRINE_FUZZ"].flatMap { Int($0) } ?? 40
     static let firstSeed = ProcessInfo.processInfo.environment["VITRINE_SEED"].flatMap { UInt64($0) } ?? 1
@@ -22,7 +22,7 @@ import Testing
         try Data("wait 1\nstop\n".utf8).write(to: URL(fileURLWithPath: script))
         defer { try? FileManager.default.removeItem(atPath: script) }
         for seed in BadInputRandomTests.firstSeed..<BadInputRandomTests.firstSeed + UInt64(BadInputRandomTests.count) {
-            let path = FileManager.default.temporaryDirectory.appendingPathComponent("vitrine-noise-\(kind.rawValue)-\(seed)").path
+            let path = FileManager.default.temporaryDirectory.appendingPathComponent("vitrine-noise-\(getpid())-\(kind.rawValue)-\(seed)").path
             try Data(Noise.file(kind, seed)).write(to: URL(fileURLWithPath: path))
             let status = BadInputRandomTests.run(kind, path, script: script)
             outcomes[status, default: 0] += 1

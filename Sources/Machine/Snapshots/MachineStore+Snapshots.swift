@@ -17,7 +17,11 @@ extension MachineStore {
 
     /// A machine that nobody runs becomes what it was; it is off then, or saved where the snapshot has its memory.
     public func restoreSnapshot(_ name: String, _ snapshot: String, keepingAs kept: String?) throws(MachineError) {
-        try work(name) { work throws(MachineError) in try work.restore(snapshot, keepingAs: kept) }
+        try work(name) { work throws(MachineError) in
+            try work.restore(snapshot, keepingAs: kept)
+            // Of a machine that died; it is what the snapshot was now.
+            RunRecord.remove(from: work.folder)
+        }
     }
 
     /// Deletes a snapshot of a machine that nobody runs; disks are merged.

@@ -61,6 +61,17 @@ import Testing
         }
     }
 
+    @Test("a machine that died is off once a snapshot of when it was off is restored") func afterDeath() throws {
+        try withTemporaryFolder { folder in
+            let store = try machine(folder, .dynamic)
+            try store.takeSnapshot("m", "one", description: "")
+            try RunRecord.current(socket: "").write(in: store.folder(of: "m"))
+            #expect(try store.entry("m").state == .aborted)
+            try store.restoreSnapshot("m", "one", keepingAs: nil)
+            #expect(try store.entry("m").state == .off)
+        }
+    }
+
     @Test("work that was decided is finished, whatever of it had been done; work that was not leaves nothing")
     func interrupted() throws {
         try withTemporaryFolder { folder in
