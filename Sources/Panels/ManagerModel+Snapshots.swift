@@ -201,8 +201,21 @@ extension ManagerModel {
         screen = .log
     }
 
+    /// The machine of which nothing is to be concluded from its not being there.
+    mutating func comesBack(_ alive: Set<String>) -> String? {
+        guard let (name, until) = returning else { return nil }
+        if job != nil { return name }
+        let end = until ?? now + 2000
+        returning = alive.contains(name) || now >= end ? nil : (name, end)
+        return returning?.name
+    }
+
     private mutating func begin(_ title: String, _ request: LibraryRequest) {
         if let job { return say("\(job.title): still under way.") }
+        switch request {
+        case .restoreSnapshot(let machine, _, _), .undoSnapshot(let machine): returning = (machine, nil)
+        default: break
+        }
         job = SnapshotJob(title: title, request: request, since: now)
         if case .takeSnapshot(_, let name, _) = request { snapshotsPanel?.wanted = name }
         effects.append(.library(request))

@@ -78,6 +78,8 @@ public struct ManagerModel: Sendable {
     public internal(set) var logPanel: LogPanel?
     public internal(set) var snapshotsPanel: SnapshotsPanel?
     var job: SnapshotJob?
+    /// A machine that goes for a moment, to come back as one of its snapshots: its console stays. `until`: no longer than that once the work is over.
+    var returning: (name: String, until: UInt64?)?
     /// Field whose choices are on the list.
     var choosing: String?
     var isSplit = false
@@ -156,7 +158,8 @@ public struct ManagerModel: Sendable {
         list.update(rows)
         let alive = Set(rows.filter { $0.state.isAlive }.map(\.name))
         for name in views.keys where !alive.contains(name) { views[name] = nil }
-        for name in consoles.keys where !alive.contains(name) && opening != name { close(name) }
+        let returns = comesBack(alive)
+        for name in consoles.keys where !alive.contains(name) && opening != name && returns != name { close(name) }
         if let name = opening, let row = rows.first(where: { $0.name == name }) {
             if row.state == .running || row.state == .paused || row.state == .stuck {
                 opening = nil

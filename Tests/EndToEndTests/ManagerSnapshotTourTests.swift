@@ -44,11 +44,7 @@ struct ManagerSnapshotTourTests {
         #expect(try s.verb("list").output.contains("running"))
         let tree = try s.verb("snapshot", "list", "m").output
         #expect(tree.contains("one *") && tree.contains("before one"), "\(tree)")
-        // Back to the console when it was still attached behind the panel, else to the list.
         try s.keys("Escape")
-        let console = try eventually(15) { try s.tmux.screen().contains("1 Machines") || !s.tmux.screen().contains("before one") }
-        #expect(console, "\(s.screen)")
-        if s.screen.contains("1 Machines") { try s.keys("Enter") }
         #expect(try showsWork(s), "\(s.screen)")
 
         try s.keys("C-]", "l")

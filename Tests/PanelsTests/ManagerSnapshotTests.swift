@@ -117,6 +117,38 @@ import Testing
         #expect(tree(bench).last == "■ Present state")
     }
 
+    @Test("a running machine goes and comes back as its snapshot: its console stays; one that does not come back loses it")
+    func consoleStays() throws {
+        for comes in [true, false] {
+            var bench = try bench()
+            func row(_ state: MachineRow.State) -> [MachineRow] {
+                bench.library.rows().map { row in
+                    var row = row
+                    if row.name == "debian" { row.state = state }
+                    return row
+                }
+            }
+            bench.run(.open)
+            #expect(bench.model.screen == .console)
+            try bench.press("C-]", "S")
+            #expect(bench.model.screen == .snapshots)
+            bench.library.holdSnapshots()
+            bench.run(.listFirst, .restoreSnapshot)
+            try bench.press("ret")
+            let request = try #require(bench.library.asked.last)
+            _ = bench.model.update(row(.off), at: 1_000_000)
+            #expect(bench.model.consoles["debian"] != nil)
+            _ = bench.model.handle(.done(request), at: 1_000_010)
+            _ = bench.model.update(row(.off), at: 1_000_020)
+            #expect(bench.model.consoles["debian"] != nil, "the list may be older than the answer")
+            _ = bench.model.update(row(comes ? .running : .off), at: 1_005_000)
+            bench.run(.back)
+            #expect(bench.model.screen == (comes ? .console : .machines))
+            _ = bench.model.update(row(.off), at: 1_010_000)
+            #expect(bench.model.consoles["debian"] == nil)
+        }
+    }
+
     @Test("deleting asks; a linked clone gets a name; both are requests") func deleteAndClone() throws {
         var bench = try bench()
         bench.run(.snapshots, .listUp, .deleteSnapshot)

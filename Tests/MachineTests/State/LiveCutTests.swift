@@ -13,15 +13,8 @@ import Testing
     }
 
     private func known(_ rig: LiveRig, _ name: String) throws -> Known {
-        let node = try rig.store.snapshots("m").find(name, of: "m"), reader = try StateReader(rig.folder + "/" + SnapshotTree.memoryPath(node.id))
-        var memory: [Int: [UInt8]] = [:]
-        while let (kind, bytes) = try reader.next() {
-            _ = try reader.eachPage(kind, bytes) { number, page in
-                memory[number] = Array(page)
-                return true
-            }
-        }
-        return Known(disk: try rig.contents(node.disks), memory: memory)
+        let node = try rig.store.snapshots("m").find(name, of: "m")
+        return Known(disk: try rig.contents(node.disks), memory: try LiveRig.memory(rig.folder + "/" + SnapshotTree.memoryPath(node.id)))
     }
 
     @Test("nothing that was reported is lost", .enabled(if: BusyMachine.assembler != nil, "nasm is not installed")) func cuts() throws {

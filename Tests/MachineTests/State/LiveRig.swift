@@ -72,4 +72,18 @@ struct LiveRig {
     }
 
     final class Answer: @unchecked Sendable { var result: SnapshotJob.Result? }
+
+    /// Every page of a state file, wherever it lies.
+    static func memory(_ path: String) throws -> [Int: [UInt8]] {
+        let reader = try StateReader(path)
+        var pages: [Int: [UInt8]] = [:]
+        while let (kind, bytes) = try reader.next() {
+            _ = try reader.eachPage(kind, bytes) { number, page in
+                #expect(pages[number] == nil, "page \(number) comes twice")
+                pages[number] = Array(page)
+                return true
+            }
+        }
+        return pages
+    }
 }

@@ -7,20 +7,6 @@ import Testing
 
 /// Memory that two snapshots have in common is in one file.
 @Suite("snapshots · shared memory", .serialized) struct SharedPagesTests {
-    /// Every page of a state file, wherever it lies.
-    private func memory(_ path: String) throws -> [Int: [UInt8]] {
-        let reader = try StateReader(path)
-        var pages: [Int: [UInt8]] = [:]
-        while let (kind, bytes) = try reader.next() {
-            _ = try reader.eachPage(kind, bytes) { number, page in
-                #expect(pages[number] == nil, "page \(number) comes twice")
-                pages[number] = Array(page)
-                return true
-            }
-        }
-        return pages
-    }
-
     private func state(_ rig: LiveRig, _ name: String) throws -> String {
         rig.folder + "/" + SnapshotTree.memoryPath(try rig.store.snapshots("m").find(name, of: "m").id)
     }
@@ -42,20 +28,20 @@ import Testing
             let (first, second) = (try state(rig, "one"), try state(rig, "two"))
             #expect(StateInfo.shared(first) == [] && StateInfo.shared(second) == ["snapshots/" + first.split(separator: "/").last!])
             #expect(try store.snapshots("m").version == SnapshotTree.sharingVersion)
-            let (old, new) = (try memory(first), try memory(second))
+            let (old, new) = (try LiveRig.memory(first), try LiveRig.memory(second))
             #expect(old != new && !new.isEmpty)
 
             // The machine as it stands, whole and as a snapshot.
             rig.perform(.pause)
             _ = try rig.work(.hold(home + "/whole"))
             _ = try rig.work(.take(name: "three", description: ""))
-            #expect(try memory(home + "/whole") == memory(state(rig, "three")))
+            #expect(try LiveRig.memory(home + "/whole") == LiveRig.memory(state(rig, "three")))
 
             _ = try rig.work(.delete(name: "one"))
             #expect(FileManager.default.fileExists(atPath: first))
-            #expect(try memory(second) == new)
+            #expect(try LiveRig.memory(second) == new)
             _ = try rig.work(.delete(name: "two"))
-            #expect(try memory(home + "/whole") == memory(state(rig, "three")))
+            #expect(try LiveRig.memory(home + "/whole") == LiveRig.memory(state(rig, "three")))
             _ = try rig.work(.delete(name: "three"))
             #expect(files(rig) == [])
 
@@ -82,22 +68,22 @@ import Testing
             rig.perform(.pause)
             _ = try rig.work(.hold(home + "/whole"))
             _ = try rig.work(.take(name: "last", description: ""))
-            #expect(try memory(home + "/whole") == memory(state(rig, "last")))
+            #expect(try LiveRig.memory(home + "/whole") == LiveRig.memory(state(rig, "last")))
             rig.perform(.powerOff)
             _ = rig.run.finish()
             for number in 1...12 { try store.deleteSnapshot("m", "\(number)") { _, _ in true } }
-            #expect(try memory(home + "/whole") == memory(state(rig, "last")))
+            #expect(try LiveRig.memory(home + "/whole") == LiveRig.memory(state(rig, "last")))
             #expect(try files(rig).count == 1 + StateInfo.shared(state(rig, "last")).count)
 
             // A saved state goes on needing the files of a snapshot that is deleted.
             try store.restoreSnapshot("m", "last", keepingAs: nil)
             _ = try store.commitSnapshots("m") { _, _ in true }
             try store.deleteSnapshot("m", "last") { _, _ in true }
-            #expect(try memory(home + "/whole") == memory(rig.folder + "/" + SavedState.fileName))
+            #expect(try LiveRig.memory(home + "/whole") == LiveRig.memory(rig.folder + "/" + SavedState.fileName))
             try store.takeSnapshot("m", "again", description: "")
-            #expect(try memory(home + "/whole") == memory(state(rig, "again")))
+            #expect(try LiveRig.memory(home + "/whole") == LiveRig.memory(state(rig, "again")))
             try store.deleteSnapshot("m", "again") { _, _ in true }
-            #expect(try memory(home + "/whole") == memory(rig.folder + "/" + SavedState.fileName))
+            #expect(try LiveRig.memory(home + "/whole") == LiveRig.memory(rig.folder + "/" + SavedState.fileName))
             SavedState.remove(from: rig.folder)
             _ = try SnapshotWork(rig.folder, name: "m")
             #expect(files(rig) == [])
@@ -115,14 +101,14 @@ import Testing
             rig.perform(.powerOff)
             _ = rig.run.finish()
             let difference = try store.difference("m", from: "one", to: "two")
-            #expect(try difference.memory?.pagesAfter == UInt64(memory(state(rig, "two")).count))
+            #expect(try difference.memory?.pagesAfter == UInt64(LiveRig.memory(state(rig, "two")).count))
             #expect((difference.memory?.pagesDiffering ?? 0) > 0)
             try store.exportSnapshot("m", "two", to: home + "/two.vsnap") { _, _ in true }
             #expect(FolderWork.names(home).filter { $0.hasPrefix("two") } == ["two.vsnap"])
             _ = try store.importMachine("n", from: home + "/two.vsnap") { _, _ in true }
             let imported = store.folder(of: "n") + "/" + SavedState.fileName
             #expect(StateInfo.shared(imported) == [])
-            #expect(try memory(imported) == memory(state(rig, "two")))
+            #expect(try LiveRig.memory(imported) == LiveRig.memory(state(rig, "two")))
         }
     }
 
@@ -142,7 +128,7 @@ import Testing
             let good = SharedPages(file: "base.state", mark: 7, pages: [2, 3, 9])
             #expect(good.ranges == [2, 2, 9, 1] && good.count == 3)
             try write(folder + "/a", mark: 1, pages: [1], refs: [good.value])
-            #expect(try memory(folder + "/a").keys.sorted() == [1, 2, 3, 9])
+            #expect(try LiveRig.memory(folder + "/a").keys.sorted() == [1, 2, 3, 9])
             func raw(_ file: String, _ mark: UInt64, _ ranges: [UInt32]) -> StateValue {
                 .map([.init("file", .text(file)), .init("mark", .unsigned(mark)), .init("pages", .words32(ranges))])
             }
@@ -153,7 +139,7 @@ import Testing
             ]
             for value in bad {
                 try write(folder + "/b", mark: 1, pages: [], refs: [value])
-                #expect(throws: MachineError.self, "\(value)") { try self.memory(folder + "/b") }
+                #expect(throws: MachineError.self, "\(value)") { try LiveRig.memory(folder + "/b") }
             }
         }
     }
@@ -179,8 +165,8 @@ import Testing
     @Test("a file of version 2, which stands on another one, is read in this version") func golden() throws {
         let path = BusyMachine.fixtures.appendingPathComponent("version-2.state").path
         #expect(StateInfo.shared(path) == ["snapshots/version-2-base.state"])
-        let whole = try memory(BusyMachine.fixtures.appendingPathComponent("version-1.state").path)
-        #expect(try memory(path) == whole)
+        let whole = try LiveRig.memory(BusyMachine.fixtures.appendingPathComponent("version-1.state").path)
+        #expect(try LiveRig.memory(path) == whole)
         try withTemporaryFolder { folder in
             try BusyMachine.prepare(folder)
             let settings = BusyMachine.settings(folder, cpus: 2)
