@@ -91,6 +91,23 @@ import Testing
         }
     }
 
+    @Test("an image that stands on another one: a qcow2 grows alone, the others say why they cannot, and stay", arguments: [ImageFormat.vdi, .qcow2, .vmdk, .vhd])
+    func resizeOverlay(format: ImageFormat) throws {
+        try withTemporaryFolder { folder in
+            var dice = Dice(9)
+            let chain = try MergeRig(folder, format, &dice, bytes: 2 << 20), before = try Data(contentsOf: URL(fileURLWithPath: chain.path(2)))
+            guard format == .qcow2 else {
+                #expect { try DiskResize.run(chain.path(2), bytes: 4 << 20, shrink: false) } throws: { error in
+                    "\(error)".contains("stands on another image")
+                }
+                return #expect(try Data(contentsOf: URL(fileURLWithPath: chain.path(2))) == before)
+            }
+            try DiskResize.run(chain.path(2), bytes: 4 << 20, shrink: false)
+            #expect(try ImageRig.contents(chain.path(2)) == chain.models[2] + [UInt8](repeating: 0, count: 2 << 20))
+            #expect(try ImageRig.contents(chain.path(1)) == chain.models[1])
+        }
+    }
+
     @Test("a check finds what is wrong, and repairs what can be", arguments: [NewImage.Format.dynamic, .qcow2, .qcow2v2, .vmdk, .vhd])
     func repair(format: NewImage.Format) throws {
         try withTemporaryFolder { folder in
