@@ -91,7 +91,9 @@ import Testing
         }
     }
 
-    @Test("an image that stands on another one: a qcow2 grows alone, the others say why they cannot, and stay", arguments: [ImageFormat.vdi, .qcow2, .vmdk, .vhd])
+    @Test(
+        "an image that stands on another one: a qcow2 grows alone, the others say why they cannot, and stay",
+        arguments: [ImageFormat.vdi, .qcow2, .vmdk, .vhd])
     func resizeOverlay(format: ImageFormat) throws {
         try withTemporaryFolder { folder in
             var dice = Dice(9)
