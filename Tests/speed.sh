@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures Vitrine beside Debian's Bochs and QEMU's TCG in one run and prints Markdown tables; not part of CI.
 #
-#   Tests/speed.sh [--rounds N] [--kernels a,b,…] [--emulators vitrine,qemu,bochs] [--engine E] [--no-linux]
+#   Tests/speed.sh [--rounds N] [--kernels a,b,…] [--builds i386,x86-64] [--emulators vitrine,qemu,bochs] [--engine E] [--no-linux]
 #
 # Kernels (Tests/Fixtures/Speed/*.c) are bootable floppies, the same image for all three; the Linux boot is the guest that
 # Tests/guests.sh builds, from the same GRUB CD for all three. Times are the emulator's processor time between two marks in the

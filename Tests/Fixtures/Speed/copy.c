@@ -10,7 +10,7 @@ u32 kernel(void)
     for (u32 round = 0; round < 9000; round++) {
         void *d = to;
         const void *s = from;
-        u32 count = 16384;
+        unsigned long count = 16384;
         __asm__ volatile("rep movsl" : "+D"(d), "+S"(s), "+c"(count) : : "memory");
         from[round & 16383] ^= to[(round * 7) & 16383] + round;
         if ((round & 63) == 0) {

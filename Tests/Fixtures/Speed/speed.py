@@ -30,8 +30,19 @@ KERNELS = {
     "ssemul": "SSE2 matrix product",
     "jit": "code that rewrites code",
 }
-# Compiled for more than the i686.
-FLAGS = {"ssemul": ["-msse2", "-mfpmath=sse", "-mincoming-stack-boundary=2"]}
+BUILDS = ("i386", "x86-64")
+COMMON = ["-O2", "-ffreestanding", "-nostdlib", "-fno-pic", "-fno-pie", "-fno-stack-protector", "-fno-asynchronous-unwind-tables",
+          "-fno-tree-loop-distribute-patterns", "-fcf-protection=none"]
+# How a build is compiled and linked, and what a kernel gets besides.
+FLAGS = {
+    "i386": ["-m32", "-march=i686", "-mno-sse", "-mno-mmx"],
+    "x86-64": ["-m64", "-march=x86-64", "-mno-red-zone", "-mfpmath=387", "-mno-sse", "-mno-mmx"],
+}
+LINK = {"i386": "elf_i386", "x86-64": "elf_x86_64"}
+MORE = {
+    ("ssemul", "i386"): ["-msse2", "-mfpmath=sse", "-mincoming-stack-boundary=2"],
+    ("ssemul", "x86-64"): ["-msse2", "-mfpmath=sse"],
+}
 # Floating point is reported, but is no integer kernel; REP MOVSD is kept apart too, as it measures memcpy more than the processor.
 INTEGER = ["crc32", "sieve", "fib", "qsort", "interp", "muldiv"]
 
@@ -104,7 +115,7 @@ def watch(command, patterns, timeout, cwd, fifo=None, stream="stdout"):
 
 BOCHSRC = """\
 megs: 128
-cpu: count=1, model=p3_katmai, ips=40000000, reset_on_triple_fault=0
+cpu: count=1, model=p4_willamette, ips=40000000, reset_on_triple_fault=0
 romimage: file=/usr/share/bochs/BIOS-bochs-latest
 vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest
 display_library: rfb, options="timeout=0"
@@ -128,13 +139,14 @@ def bochs(work, extra):
     return ["bochs", "-q", "-f", "bochsrc", "-rc", "debugger"]
 
 
-def kernel_command(name, image, work, tools):
+def kernel_command(name, build, image, work, tools):
     if name == "vitrine":
         stats = os.path.join(work, "stats.json")
         return [tools.vitrine, "run", "--engine", tools.engine, "--headless", "--memory", "128", "--floppy", image, "--boot", "a", "--disposable", "--debug-console", "0xE9",
                 "--debug-exit", "0x501", "--stats", stats], "stderr"
     if name == "qemu":
-        return ["qemu-system-i386", "-accel", "tcg", "-m", "128", "-display", "none", "-nodefaults", "-drive", f"if=floppy,format=raw,readonly=on,file={image}",
+        program = "qemu-system-i386" if build == "i386" else "qemu-system-x86_64"
+        return [program, "-accel", "tcg", "-m", "128", "-display", "none", "-nodefaults", "-drive", f"if=floppy,format=raw,readonly=on,file={image}",
                 "-boot", "a", "-debugcon", "stdio", "-device", "isa-debug-exit,iobase=0x501"], "stdout"
     return bochs(work, f'floppya: 1_44="{image}", status=inserted\nboot: floppy\n'), "stdout"
 
@@ -168,13 +180,12 @@ def run(*command, **options):
         fail(f"{' '.join(command)}: {done.stderr.strip()}")
 
 
-def build_image(name, work):
-    flags = ["-m32", "-O2", "-march=i686", "-mno-sse", "-mno-mmx", "-ffreestanding", "-nostdlib", "-fno-pic", "-fno-pie", "-fno-stack-protector",
-             "-fno-asynchronous-unwind-tables", "-fno-tree-loop-distribute-patterns", "-fcf-protection=none", *FLAGS.get(name, [])]
-    elf, flat, image = (os.path.join(work, name + suffix) for suffix in (".elf", ".bin", ".img"))
-    run("gcc", *flags, "-no-pie", "-Wl,-m,elf_i386,--build-id=none", "-T", f"{HERE}/kernel.ld", "-o", elf, f"{HERE}/start.c", f"{HERE}/{name}.c")
+def build_image(name, build, work):
+    elf, flat, image = (os.path.join(work, f"{name}-{build}{suffix}") for suffix in (".elf", ".bin", ".img"))
+    run("gcc", *COMMON, *FLAGS[build], *MORE.get((name, build), []), "-no-pie", f"-Wl,-m,{LINK[build]},--build-id=none", "-T", f"{HERE}/kernel.ld", "-o", elf,
+        f"{HERE}/start.c", f"{HERE}/{name}.c")
     run("objcopy", "-O", "binary", "-j", ".text", elf, flat)
-    run("nasm", "-f", "bin", f"{HERE}/boot.asm", "-o", os.path.join(work, "boot.bin"))
+    run("nasm", "-f", "bin", *(["-D", "LONG"] if build == "x86-64" else []), f"{HERE}/boot.asm", "-o", os.path.join(work, "boot.bin"))
     with open(os.path.join(work, "boot.bin"), "rb") as f:
         content = f.read()
     with open(flat, "rb") as f:
@@ -248,45 +259,54 @@ def say(text):
 
 
 def kernels(tools, work):
-    images = {name: build_image(name, work) for name in ["empty", *tools.kernels]}
+    every = [(name, build) for build in tools.builds for name in ["empty", *tools.kernels]]
+    images = {key: build_image(*key, work) for key in every}
     counts, sums, middle = {}, {}, {}
     for turn in range(tools.rounds):
-        for name in ["empty", *tools.kernels]:
+        for key in every:
+            name, build = key
             for emulator in tools.emulators:
-                if name == "empty" and (emulator != "vitrine" or turn):
+                # Bochs has the i686 of the others' first build.
+                if name == "empty" and (emulator != "vitrine" or turn) or build != "i386" and emulator == "bochs":
                     continue
-                command, stream = kernel_command(emulator, images[name], work, tools)
+                command, stream = kernel_command(emulator, build, images[key], work, tools)
                 points, text = watch(command, [rb"\{", rb"=[0-9a-f]{8}\}"], tools.timeout, work, stream=stream)
                 value = re.search(rb"\{=([0-9a-f]{8})\}", text).group(1).decode()
-                if sums.setdefault(name, value) != value:
-                    fail(f"{name}: {emulator} computes {value}, the one before it {sums[name]}")
-                middle.setdefault((name, emulator), Median()).add(points[1], points[2])
+                if sums.setdefault(key, value) != value:
+                    fail(f"{name}, {build}: {emulator} computes {value}, the one before it {sums[key]}")
+                middle.setdefault((key, emulator), Median()).add(points[1], points[2])
                 if emulator == "vitrine":
-                    counts[name] = instructions(work)
-                b = middle[name, emulator]
-                say(f"speed: round {turn + 1} {name} {emulator}: {points[2][1] - points[1][1]:.3f} s of processor, median {b.cpu:.3f}")
+                    counts[key] = instructions(work)
+                b = middle[key, emulator]
+                say(f"speed: round {turn + 1} {name} {build} {emulator}: {points[2][1] - points[1][1]:.3f} s of processor, median {b.cpu:.3f}")
+    for build in tools.builds:
+        table(tools, build, counts, middle)
+
+
+def table(tools, build, counts, middle):
     rows, slower, against = [], {}, {}
     for name in tools.kernels:
+        key = (name, build)
         cells = [name, KERNELS[name]]
-        retired = counts[name] - counts["empty"] if "vitrine" in tools.emulators else 0
+        retired = counts[key] - counts["empty", build] if "vitrine" in tools.emulators else 0
         cells.append(f"{retired / 1e6:.0f}")
         for emulator in ("bochs", "vitrine", "qemu"):
-            b = middle.get((name, emulator))
-            cells.append(f"{b.cpu:.2f} ({retired / b.cpu / 1e6:.0f})" if b else "-")
-        for table, (over, under) in ((slower, ("bochs", "vitrine")), (against, ("vitrine", "qemu"))):
-            if (name, over) in middle and (name, under) in middle:
-                table[name] = middle[name, over].cpu / middle[name, under].cpu
-                wall = middle[name, over].wall / middle[name, under].wall
-                cells.append(f"{table[name]:.1f} ({wall:.1f})")
+            b = middle.get((key, emulator))
+            cells.append(f"{b.cpu:.3f} ({retired / b.cpu / 1e6:.0f})" if b else "-")
+        for found, (over, under) in ((slower, ("bochs", "vitrine")), (against, ("vitrine", "qemu"))):
+            if (key, over) in middle and (key, under) in middle:
+                found[name] = middle[key, over].cpu / middle[key, under].cpu
+                wall = middle[key, over].wall / middle[key, under].wall
+                cells.append(f"{found[name]:.2f} ({wall:.2f})")
             else:
                 cells.append("-")
         rows.append(cells)
-    print("| kernel | | million instructions | Bochs s (MIPS) | Vitrine s (MIPS) | QEMU TCG s (MIPS) | Bochs / Vitrine | Vitrine / QEMU |")
+    print(f"| {build} | | million instructions | Bochs s (MIPS) | Vitrine s (MIPS) | QEMU TCG s (MIPS) | Bochs / Vitrine | Vitrine / QEMU |")
     print("|---|---|---|---|---|---|---|---|")
     for cells in rows:
         print("| " + " | ".join(cells) + " |")
     integer = [name for name in tools.kernels if name in INTEGER]
-    mean = lambda table: f"{geometric([table[n] for n in integer]):.1f}" if table and integer else "-"
+    mean = lambda ratios: f"{geometric([ratios[n] for n in integer]):.2f}" if ratios and integer else "-"
     print(f"| *geometric mean* | the {len(integer)} integer kernels | | | | | **{mean(slower)}** | **{mean(against)}** |")
     print()
 
@@ -320,12 +340,17 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--timeout", type=float, default=900, help="seconds for one run")
     parser.add_argument("--kernels", default=",".join(KERNELS), help="comma-separated; empty for none")
+    parser.add_argument("--builds", default=",".join(BUILDS), help="of the kernels, separated by commas")
     parser.add_argument("--engine", default="auto", help="Vitrine's engine")
     parser.add_argument("--emulators", default="vitrine,qemu,bochs")
     parser.add_argument("--no-linux", action="store_true")
     tools = parser.parse_args()
     tools.kernels = [k for k in tools.kernels.split(",") if k]
     tools.emulators = tools.emulators.split(",")
+    tools.builds = tools.builds.split(",")
+    for build in tools.builds:
+        if build not in BUILDS:
+            fail(f"no build {build}; there are {', '.join(BUILDS)}")
     for name in tools.kernels:
         if name not in KERNELS:
             fail(f"no kernel {name}; there are {', '.join(KERNELS)}")

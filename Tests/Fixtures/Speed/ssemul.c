@@ -8,7 +8,9 @@ static float e[N][N], f[N][N];
 
 u32 kernel(void)
 {
+#ifndef __x86_64__
     __asm__ volatile("movl %%cr4, %%eax\n orl $0x600, %%eax\n movl %%eax, %%cr4" : : : "eax");
+#endif
     for (int i = 0; i < N; i++)
         for (int k = 0; k < N; k++) {
             e[i][k] = a[i][k] = (i * 7 + k * 3) % 11;
