@@ -64,13 +64,9 @@ public struct PacedTime: Equatable, Sendable {
     }
 
     /// The time for a loop that waits; nil: it is none, has waited for long, or a deadline is near, so that the host's clock has to be asked.
-    /// - Parameter count: instructions retired by the processor that asks.
-    @inlinable
-    public mutating func ahead(retired count: UInt64) -> Nanoseconds? { estimate(count &+ elsewhere) }
-
-    @usableFromInline
-    mutating func estimate(_ count: UInt64) -> Nanoseconds? {
-        let steps = count &- retired
+    /// - Parameter own: instructions retired by the processor that asks.
+    public mutating func ahead(retired own: UInt64) -> Nanoseconds? {
+        let count = own &+ elsewhere, steps = count &- retired
         guard steps < PacedTime.loop, time &+ steps &* PacedTime.pace < ceiling else { return nil }
         retired = count
         time &+= steps &* PacedTime.pace

@@ -127,10 +127,6 @@ public final class PC {
         try settings.check()
         self.settings = settings
         if case .virtual = settings.clock { isVirtual = true } else { isVirtual = false }
-        counted = .allocate(capacity: 1)
-        counted.initialize(to: CountedTime(nanosecondsPerInstruction: PC.nanosecondsPerInstruction))
-        paced = .allocate(capacity: 1)
-        paced.initialize(to: PacedTime())
         let ramBytes = UInt64(settings.ramMiB) << 20
         let arena: GuestMemory
         do {
@@ -144,6 +140,11 @@ public final class PC {
         devices = PC.chips(settings, vram: vramBlock)
         place = Places(devices)
         try bus.connect(devices)
+        // Nothing throws from here on.
+        counted = .allocate(capacity: 1)
+        counted.initialize(to: CountedTime(nanosecondsPerInstruction: PC.nanosecondsPerInstruction))
+        paced = .allocate(capacity: 1)
+        paced.initialize(to: PacedTime())
         var slots = [UInt8](repeating: 255, count: 256)
         for (position, device) in devices.enumerated() {
             // Firmware that finds power management makes ACPI tables of its own.

@@ -14,9 +14,7 @@ import Testing
 
     @Test("a viewer stays when the machine comes back, and leaves when it does not", .enabled(if: BusyMachine.assembler != nil, "nasm is not installed"))
     func stays() throws {
-        try withTemporaryFolder { home in
-            let rig = try LiveRig(home), store = rig.store
-            rig.run.start()
+        try withLiveRig { rig, store, _ in
             rig.go()
             _ = try rig.work(.take(name: "one", description: ""))
             let before = rig.run.session.machine.view().instructions

@@ -40,12 +40,7 @@ import Testing
             let cut = PowerCut(before: rig.before, steps: recorder.steps)
             var dice = Dice(11)
             let perStep = ProcessInfo.processInfo.environment["VITRINE_CUTS"].flatMap { Int($0) } ?? 0
-            let ends = cut.steps.indices.filter { index in
-                switch cut.steps[index] {
-                case .create, .write, .zero, .truncate: false
-                default: true
-                }
-            }
+            let ends = cut.turns
             #expect(ends.count > 60, "the machine's threads are recorded")
             let points =
                 perStep > 0 ? ends.flatMap { [Int](repeating: $0 + 1, count: perStep) } : (0..<20).map { _ in ends[dice.below(ends.count)] + 1 }

@@ -11,9 +11,7 @@ import Testing
         "every disk is as before, the guest goes on, and nothing is left of the work",
         .enabled(if: BusyMachine.assembler != nil, "nasm is not installed"))
     func chain() throws {
-        try withTemporaryFolder { home in
-            let rig = try LiveRig(home), store = rig.store
-            rig.run.start()
+        try withLiveRig { rig, store, _ in
             for name in ["one", "two", "three"] {
                 rig.go()
                 _ = try rig.work(.take(name: name, description: ""))
@@ -55,9 +53,7 @@ import Testing
         "called off in the middle, or by the machine's end, everything is as before",
         .enabled(if: BusyMachine.assembler != nil, "nasm is not installed"))
     func calledOff() throws {
-        try withTemporaryFolder { home in
-            let rig = try LiveRig(home), store = rig.store
-            rig.run.start()
+        try withLiveRig { rig, store, _ in
             for name in ["one", "two"] {
                 rig.go()
                 _ = try rig.work(.take(name: name, description: ""))

@@ -5,6 +5,15 @@ import Testing
 
 @testable import Machine
 
+/// - Parameter body: gets the machine, which runs, its store, and the folder that all of it is in.
+func withLiveRig(_ body: (LiveRig, MachineStore, String) throws -> Void) throws {
+    try withTemporaryFolder { home in
+        let rig = try LiveRig(home)
+        rig.run.start()
+        try body(rig, rig.store, home)
+    }
+}
+
 /// A stored machine whose guest writes to its disk of 1 MiB while snapshots are worked on.
 struct LiveRig {
     let store: MachineStore

@@ -17,9 +17,7 @@ import Testing
         "what the next snapshot has in common is not written again; each one has all of its memory, whichever is deleted",
         .enabled(if: BusyMachine.assembler != nil, "nasm is not installed"))
     func chain() throws {
-        try withTemporaryFolder { home in
-            let rig = try LiveRig(home), store = rig.store
-            rig.run.start()
+        try withLiveRig { rig, store, home in
             rig.go()
             let one = try rig.work(.take(name: "one", description: ""))
             rig.go()
@@ -57,9 +55,7 @@ import Testing
         "many in a row stand on a few files only, and what was deleted goes with the last one that needs it",
         .enabled(if: BusyMachine.assembler != nil, "nasm is not installed"))
     func many() throws {
-        try withTemporaryFolder { home in
-            let rig = try LiveRig(home), store = rig.store
-            rig.run.start()
+        try withLiveRig { rig, store, home in
             for number in 1...12 {
                 rig.go(50_000)
                 _ = try rig.work(.take(name: "\(number)", description: ""))
@@ -91,9 +87,7 @@ import Testing
     }
 
     @Test("exported, it stands on nothing", .enabled(if: BusyMachine.assembler != nil, "nasm is not installed")) func exported() throws {
-        try withTemporaryFolder { home in
-            let rig = try LiveRig(home), store = rig.store
-            rig.run.start()
+        try withLiveRig { rig, store, home in
             for name in ["one", "two"] {
                 rig.go()
                 _ = try rig.work(.take(name: name, description: ""))

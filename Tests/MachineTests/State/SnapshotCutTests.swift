@@ -105,13 +105,7 @@ import Testing
             let cut = PowerCut(before: before, steps: recorder.steps)
             var dice = Dice(5)
             let perStep = ProcessInfo.processInfo.environment["VITRINE_CUTS"].flatMap { Int($0) } ?? 0
-            // A few cuts are best made where names have changed or something was waited for.
-            let ends = cut.steps.indices.filter { index in
-                switch cut.steps[index] {
-                case .create, .write, .zero, .truncate: false
-                default: true
-                }
-            }
+            let ends = cut.turns
             let points =
                 perStep > 0
                 ? (0...cut.steps.count).flatMap { [Int](repeating: $0, count: perStep) } : (0..<12).map { _ in ends[dice.below(ends.count)] + 1 }

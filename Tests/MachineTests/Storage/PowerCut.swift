@@ -26,6 +26,16 @@ struct PowerCut {
         (self.before, self.steps) = (before, steps.map(PowerCut.plain))
     }
 
+    /// Steps at which names change or something is waited for: where cuts find most.
+    var turns: [Int] {
+        steps.indices.filter { index in
+            switch steps[index] {
+            case .create, .write, .zero, .truncate: false
+            default: true
+            }
+        }
+    }
+
     /// One file, one name: what an image says of the one below it leads to `snapshots/../disk.qcow2`.
     private static func plain(_ path: String) -> String {
         guard path.contains("/..") else { return path }
